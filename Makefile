@@ -1,0 +1,45 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+ARGS   ?=
+
+.PHONY: help run test lab bench lint clean lock setup
+
+help:            ## list what make can do
+	@grep -hE '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: $(READY)    ## set up, run all six notebooks, say where the report is (ARGS="--size small" adds options)
+	@$(BIN)/python run_pipeline.py $(ARGS)
+
+test: $(READY)   ## set up, run every test (ARGS="-k lake" adds options)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lab: $(READY)    ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab --notebook-dir=.
+
+bench: $(READY)  ## measure whole runs: seconds and peak memory, per stage too (ARGS="--size large")
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lint: $(READY)   ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+lock: $(READY)   ## renew requirements.lock from the ranges in pyproject.toml
+	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q ".[dev]" \
+	  && $(VENV)-lock/bin/pip freeze --exclude shop-analytics > requirements.lock; rm -rf $(VENV)-lock
+
+clean:           ## remove all data, runs and the virtual environment
+	@rm -rf $(VENV) build *.egg-info; find data outputs -mindepth 1 ! -name README.md -delete
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +; rm -rf .pytest_cache .mypy_cache .ruff_cache
+
+setup: $(READY)  ## make the virtual environment
+
+# One recipe, whatever is asked first; done again when a dependency changes.
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) was not found. Install Python 3.11, or name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "Setting up $(VENV) (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $(READY)

@@ -1,0 +1,1 @@
+"""The shared library that the notebooks and `run_pipeline.py` call."""

@@ -1,0 +1,76 @@
+"""Bringing a warehouse copy up to date with the lake: standardize what it lacks and load it into `stage`."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from lib.config import Settings
+from lib.entities import ENTITIES
+from lib.lake import Batch, Lake
+from lib.standardize import rules_of, standardize
+from lib.warehouse import Warehouse
+
+
+def load_stage(
+    settings: Settings, warehouse: Warehouse, run_id: str, progress: Callable[[str], None] = lambda _: None
+) -> pd.DataFrame:
+    """Load every batch of the lake that the copy lacks, oldest first; return a row a batch loaded.
+
+    Columns: source, entity, batch_id, files, rows, loaded_rows. Loaded rows are fewer than the batch's where a later batch replaces
+    some of its files.
+    """
+    lake = Lake(settings.lake_url)
+    lake.claim(settings.identity)
+    batches = lake.batches()
+    rules = {
+        (name, entity): rules_of(entity, spec, source.time_zone)
+        for name, source in settings.config.sources.items()
+        for entity, spec in source.entities.items()
+    }
+    live = _live_files(batches)
+    rows = []
+    pending = warehouse.missing(batches, rules)
+    for number, batch in enumerate(pending, 1):
+        progress(f"loading batch {number} of {len(pending)}: {batch.source} {batch.entity}, {batch.rows:,} rows")
+        item = standardize(settings, lake, batch)
+        loaded = warehouse.load(lake, item, live[batch.batch_id, batch.source, batch.entity], run_id)
+        rows.append((batch.source, batch.entity, batch.batch_id, len(batch.files), batch.rows + batch.malformed, loaded))
+    warehouse.replace("ops.rejected_files", _rejected(lake))
+    return pd.DataFrame(rows, columns=["source", "entity", "batch_id", "files", "rows", "loaded_rows"])
+
+
+def _live_files(batches: list[Batch]) -> dict[tuple[str, str, str], set[str]]:
+    """Return, for each batch, its files that no later batch delivers again."""
+    newest: dict[tuple[str, str, str], str] = {}
+    for batch in batches:
+        for file in batch.files:
+            newest[batch.source, batch.entity, file.name] = batch.batch_id
+    return {
+        (b.batch_id, b.source, b.entity): {f.name for f in b.files if newest[b.source, b.entity, f.name] == b.batch_id}
+        for b in batches
+    }
+
+
+def _rejected(lake: Lake) -> pd.DataFrame:
+    columns = ["source", "entity", "name", "bytes", "reason", "rejected_at"]
+    frame = pd.DataFrame(lake.rejected(), columns=columns)
+    frame["rejected_at"] = pd.to_datetime(frame["rejected_at"])
+    return frame
+
+
+def accounting(warehouse: Warehouse) -> pd.DataFrame:
+    """Return, by source and entity, what became of every staged row."""
+    return warehouse.query("select * from quality.row_accounting order by source, entity")
+
+
+
+def quarantine_reasons(warehouse: Warehouse) -> pd.DataFrame:
+    """Return how many rows wait in quarantine, by source, entity and rule, each with one reason as an example."""
+    return warehouse.query(
+        " union all ".join(
+            f"select _source as source, '{e}' as entity, _rule as rule, count(*) as rows, min(_reason) as example"
+            f" from quarantine.{e} group by all"
+            for e in ENTITIES
+        )
+        + " order by rows desc, source, entity, rule"
+    )

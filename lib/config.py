@@ -1,0 +1,405 @@
+"""Configuration: `pipeline.yml`, an optional sources file, the environment and the command line, as one
+validated `Settings` object. Every key is described in `pipeline.yml` itself.
+
+Environment variables stand in values as `${NAME}` or `${NAME:-default}`, and secrets come in no other way.
+"""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lib.entities import ENTITIES
+from lib.errors import ConfigError, did_you_mean
+
+PROJECT = Path(__file__).resolve().parent.parent
+CONFIG_FILE = PROJECT / "pipeline.yml"
+
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]+):[^/\s@]+@")
+_SECRET_KEY = re.compile(r"password|secret|token|api_?key|url", re.IGNORECASE)
+_secrets: set[str] = set()
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Shop(_Model):
+    """Who the data belong to: the name on reports, the reporting currency, the business time zone."""
+
+    name: str = Field(min_length=1)
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    time_zone: str
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is no IANA time zone such as Europe/Berlin") from error
+        return value
+
+
+class Match(_Model):
+    """One rule of a derived column: a regular expression and the value where it is found."""
+
+    pattern: str
+    value: str
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from error
+        return value
+
+
+class Derived(_Model):
+    """A column that is a constant, or follows from matches on a source column."""
+
+    constant: str | None = None
+    column: str | None = None
+    match: tuple[Match, ...] = ()
+    default: str | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Derived":
+        if (self.constant is None) == (self.column is None):
+            raise ValueError("give either 'constant', or 'column' with 'match' and 'default'")
+        return self
+
+
+class EntitySource(_Model):
+    """Where one entity of a `files` source lies, how its files are written, and which column is which."""
+
+    files: str = "*"
+    encoding: str = "auto"
+    delimiter: str = "auto"
+    quote: str = Field('"', max_length=1)
+    decimal: Literal[".", ","] = "."
+    thousands: Literal["", ".", ",", " ", "'"] = ""
+    timestamp_formats: tuple[str, ...] = ()
+    null_values: tuple[str, ...] = ()
+    columns: dict[str, str | Derived] = {}
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        if value != "auto":
+            try:
+                "".encode(value)
+            except LookupError as error:
+                raise ValueError(f"{value!r} is no encoding known to Python, such as utf-8 or cp1252") from error
+        return value
+
+    @model_validator(mode="after")
+    def _separators_differ(self) -> "EntitySource":
+        if self.decimal == self.thousands:
+            raise ValueError("'decimal' and 'thousands' are the same character")
+        return self
+
+    @property
+    def reader(self) -> dict[str, str]:
+        """The options that change what is read from the same bytes."""
+        return {"encoding": self.encoding, "delimiter": self.delimiter, "quote": self.quote}
+
+
+class Source(_Model):
+    """One system of the shop and what it delivers."""
+
+    kind: Literal["files"]
+    path: str = Field(min_length=1)
+    time_zone: str = "UTC"
+    entities: dict[str, EntitySource] = Field(min_length=1)
+
+    _zone = field_validator("time_zone")(Shop._known_zone.__func__)  # type: ignore[attr-defined]
+
+    @model_validator(mode="after")
+    def _known_entities(self) -> "Source":
+        for name, spec in self.entities.items():
+            if name not in ENTITIES:
+                raise ValueError(
+                    f"unknown entity {name!r}; known are {', '.join(ENTITIES)}.{did_you_mean(name, ENTITIES)}"
+                )
+            entity = ENTITIES[name]
+            for column in spec.columns:
+                if column not in entity.names:
+                    raise ValueError(
+                        f"{name} has no column {column!r}.{did_you_mean(column, entity.names)}"
+                        f" Its columns are {', '.join(entity.names)}"
+                    )
+            missing = [c.name for c in entity.columns if c.required and spec.columns and c.name not in spec.columns]
+            if missing:
+                raise ValueError(f"{name}.columns lacks the required {', '.join(missing)}")
+        return self
+
+
+class Simulation(_Model):
+    """The shop that `01_generate` simulates when no sources file is given."""
+
+    size: Literal["small", "default", "large"] = "default"
+    seed: int = Field(42, ge=0)
+
+
+class Warehouse(_Model):
+    """The engine that runs work on, and its limits."""
+
+    target: Literal["duckdb"] = "duckdb"
+    memory_limit: str = Field("3GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$")
+    threads: int = Field(0, ge=0)
+
+
+class Runner(_Model):
+    """How notebooks are run."""
+
+    cell_timeout_seconds: int = Field(3600, gt=0)
+
+
+class Gate(_Model):
+    """What a run must reach to be published, in points of 100."""
+
+    min_score: float = Field(90, ge=0, le=100)
+    min_dimension: dict[Literal["completeness", "validity", "consistency", "uniqueness"], float] = {}
+
+
+class Config(_Model):
+    """The whole of `pipeline.yml`, with the sources file laid over it."""
+
+    shop: Shop
+    data_dir: str = "data"
+    output_dir: str = "outputs"
+    lake: str = ""
+    simulation: Simulation = Simulation()
+    warehouse: Warehouse = Warehouse()
+    runner: Runner = Runner()
+    quality: Gate = Gate()
+    sources: dict[str, Source] = Field(min_length=1)
+
+    @field_validator("sources")
+    @classmethod
+    def _safe_names(cls, value: dict[str, Source]) -> dict[str, Source]:
+        for name in value:
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+                raise ValueError(f"a source's name is 1 to 40 of a-z, 0-9 and _, starting with a letter; found {name!r}")
+        return value
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run or a notebook works with: the configuration and the resolved places."""
+
+    config: Config
+    shop_id: str
+    sources_file: Path | None
+    data_dir: Path
+    output_dir: Path
+    lake_url: str
+    size: str
+    seed: int
+    as_of: date | None
+
+    @property
+    def shop(self) -> Shop:
+        return self.config.shop
+
+    @property
+    def work_dir(self) -> Path:
+        """The folder for private copies and scratch files, made where it is missing."""
+        folder = self.data_dir / "work"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def simulated(self) -> bool:
+        return self.sources_file is None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells this shop's data from another's; a lake belongs to one identity."""
+        if self.simulated:
+            return {"shop": "simulated", "size": self.size, "seed": self.seed}
+        return {"shop": self.shop_id}
+
+
+def load_settings(
+    *,
+    sources: str | Path = "",
+    size: str = "",
+    data_dir: str | Path = "",
+    output_dir: str | Path = "",
+    as_of: str | date = "",
+    target: str = "",
+    seed: int | None = None,
+    config_file: Path = CONFIG_FILE,
+) -> Settings:
+    """Read, merge and validate the configuration; an empty argument means "as the files say".
+
+    Relative paths start at the project's folder. A simulated shop other than the configured one and every
+    real shop keep their data in a folder of their own below `data_dir`, so that two shops never mix.
+
+    Raises ConfigError, naming file and key, for anything unusable.
+    """
+    values = _read_yaml(config_file)
+    sources_file = _existing_file(sources) if sources else None
+    where = config_file.name
+    if sources_file:
+        where = sources_file.name
+        overlay = _read_yaml(sources_file)
+        if "sources" not in overlay or "shop" not in overlay:
+            raise ConfigError(f"{sources_file}: expected the keys 'shop' and 'sources', found {sorted(overlay)}.")
+        values = {**values, **overlay}
+    if target:
+        values["warehouse"] = {**(values.get("warehouse") or {}), "target": target}
+    if size:
+        values["simulation"] = {**(values.get("simulation") or {}), "size": size}
+    folder = Path(data_dir) if data_dir else None
+    config = _validated(values, where, data_dir=str(folder or values.get("data_dir") or "data"))
+
+    configured = Simulation.model_validate(_substitute(_read_yaml(config_file).get("simulation") or {}, config_file.name))
+    seed = config.simulation.seed if seed is None else seed
+    shop_id = sources_file.stem if sources_file else "simulated"
+    resolved = _resolve(folder or config.data_dir)
+    if not folder:
+        if sources_file:
+            resolved = resolved / "shops" / shop_id
+        elif (config.simulation.size, seed) != (configured.size, configured.seed):
+            suffix = f"-{seed}" if seed != configured.seed else ""
+            resolved = resolved / "shops" / f"simulated-{config.simulation.size}{suffix}"
+        # The sources' own `{data_dir}` follows the shop's folder.
+        config = _validated(values, where, data_dir=str(resolved))
+    return Settings(
+        config=config,
+        shop_id=shop_id,
+        sources_file=sources_file,
+        data_dir=resolved,
+        output_dir=_resolve(output_dir or config.output_dir),
+        lake_url=config.lake or str(resolved / "lake"),
+        size=config.simulation.size,
+        seed=seed,
+        as_of=_as_date(as_of),
+    )
+
+
+def mask(text: str) -> str:
+    """Return the text without passwords in URLs and without the values of secret variables."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _URL_PASSWORD.sub(r"\1:***@", text)
+
+
+def fingerprint(value: Any) -> str:
+    """Return 16 hex digits that follow from a JSON-like value's content."""
+    text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _resolve(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    return path.resolve() if path.is_absolute() else (PROJECT / path).resolve()
+
+
+def _existing_file(path: str | Path) -> Path:
+    given = Path(path).expanduser()
+    for candidate in (given, PROJECT / given):
+        if candidate.is_file():
+            return candidate.resolve()
+    near = did_you_mean(given.name, [p.name for p in (PROJECT / given).parent.glob("*.y*ml")])
+    raise ConfigError(f"No sources file {str(path)!r} (looked in {Path.cwd()} and {PROJECT}).{near}")
+
+
+def _as_date(value: str | date) -> date | None:
+    if isinstance(value, date) or not value:
+        return value or None  # type: ignore[return-value]
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ConfigError(f"--as-of: expected a date such as 2025-12-31, found {value!r}.") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"No configuration file {path}. Restore it with: git checkout {path.name}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}.")
+    return values
+
+
+def _substitute(value: Any, where: str, key: str = "", **words: str) -> Any:
+    """Replace `${NAME}`, `${NAME:-default}` and `{data_dir}` in every string below `value`."""
+    if isinstance(value, dict):
+        return {k: _substitute(v, where, f"{key}.{k}" if key else str(k), **words) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_substitute(v, where, f"{key}[{i}]", **words) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def variable(found: re.Match[str]) -> str:
+        name, default = found["name"], found["default"]
+        text = os.environ.get(name) or default
+        if text is None:
+            raise ConfigError(f"{where}: {key} needs the environment variable {name}, which is not set. Set it: {name}=...")
+        if _SECRET_KEY.search(f"{key} {name}") and len(text) >= 4 and not _URL_PASSWORD.search(text):
+            _secrets.add(text)
+        return text
+
+    text = _VARIABLE.sub(variable, value)
+    for word, replacement in words.items():
+        text = text.replace("{" + word + "}", replacement)
+    return text
+
+
+def _validated(values: dict[str, Any], where: str, **words: str) -> Config:
+    try:
+        return Config.model_validate(_substitute(values, where, **words))
+    except ValidationError as error:
+        raise ConfigError(_describe(error, where)) from None
+
+
+def _describe(error: ValidationError, where: str) -> str:
+    """Turn pydantic's findings into one line each: file, key, what was found, what was expected."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"] if part not in ("str", "Derived"))
+        if fault["type"] == "extra_forbidden":
+            model = _model_at(fault["loc"][:-1])
+            known = list(model.model_fields) if model else []
+            expected = f" Known keys: {', '.join(known)}." if known else ""
+            lines.append(f"{where}: unknown key {key!r}.{did_you_mean(str(fault['loc'][-1]), known)}{expected}")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            found = "" if isinstance(fault["input"], dict) else f" (found {mask(repr(fault['input']))})"
+            lines.append(f"{where}: {key}: {message}{found}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """Return the model that a location in the configuration belongs to."""
+    model: type[BaseModel] | None = Config
+    named: dict[str, type[BaseModel]] = {"sources": Source, "entities": EntitySource, "columns": Derived}
+    steps = iter(loc)
+    for step in steps:
+        if step in named:
+            next(steps, None)
+            model = named[str(step)]
+        elif model and str(step) in model.model_fields:
+            annotation = model.model_fields[str(step)].annotation
+            model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    return model

@@ -1,0 +1,130 @@
+"""The contract between sources, cleaning and models: every entity, its columns, their types and keys.
+
+A sources file maps onto these names, `lib.standardize` turns raw columns into these types, and the
+loader creates the `stage` tables from them. SQL lives in `sql/`; nothing here touches data.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Kind = Literal["text", "id", "timestamp", "amount", "quantity", "integer", "boolean"]
+
+#: SQL type of each kind of column, the same on every engine.
+SQL_TYPES: dict[Kind, str] = {
+    "text": "varchar",
+    "id": "varchar",
+    "timestamp": "timestamp",
+    "amount": "decimal(18,4)",
+    "quantity": "decimal(18,3)",
+    "integer": "integer",
+    "boolean": "boolean",
+}
+
+#: Columns that every stage table carries beside the entity's own (SQL type each).
+LINEAGE: dict[str, str] = {
+    "_key": "varchar",
+    "_row_hash": "varchar",
+    "_issues": "varchar",
+    "_raw": "varchar",
+    "_reject_rule": "varchar",
+    "_reject_reason": "varchar",
+    "_source": "varchar",
+    "_source_file": "varchar",
+    "_source_row": "bigint",
+    "_batch_id": "varchar",
+    "_ingested_at": "timestamp",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of an entity.
+
+    `required`: a row without a usable value is quarantined. An unreadable value also quarantines the row
+    where the column is an amount, a quantity or required; elsewhere it becomes null and is noted.
+    """
+
+    name: str
+    kind: Kind = "text"
+    required: bool = False
+
+    @property
+    def sql_type(self) -> str:
+        return SQL_TYPES[self.kind]
+
+    @property
+    def rejects(self) -> bool:
+        return self.required or self.kind in ("amount", "quantity")
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One kind of record; `key` names the columns that identify it (empty: its whole content does)."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+
+    def column(self, name: str) -> Column:
+        return next(c for c in self.columns if c.name == name)
+
+    @property
+    def names(self) -> list[str]:
+        return [c.name for c in self.columns]
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    """Parse `name:kind!` words, where `!` marks a required column and text is the default kind."""
+    columns = []
+    for word in text.split():
+        name, _, kind = word.rstrip("!").partition(":")
+        columns.append(Column(name, kind or "text", word.endswith("!")))  # type: ignore[arg-type]
+    return tuple(columns)
+
+
+_CUSTOMERS = _columns(
+    "customer_id:id! first_name last_name email phone country region city postal_code"
+    " signup_at:timestamp updated_at:timestamp"
+)
+_PRODUCTS = _columns(
+    "product_id:id! name category subcategory brand unit_price:amount unit_cost:amount currency"
+    " is_active:boolean updated_at:timestamp"
+)
+_ORDERS = _columns(
+    "order_id:id! ordered_at:timestamp! customer_id:id status channel store_id:id campaign currency"
+    " discount_amount:amount shipping_amount:amount tax_amount:amount total_amount:amount updated_at:timestamp"
+)
+_ORDER_ITEMS = _columns(
+    "order_id:id! line_number:integer product_id:id! quantity:quantity! unit_price:amount! discount_amount:amount"
+)
+_PAYMENTS = _columns(
+    "payment_id:id order_id:id! method amount:amount! currency status paid_at:timestamp"
+)
+
+
+def _order_lines() -> tuple[Column, ...]:
+    """The flat export: an order's, line's, customer's and product's columns in one row.
+
+    The order's own discount is `order_discount_amount`, since `discount_amount` is the line's.
+    """
+    renamed = {"discount_amount": "order_discount_amount"}
+    order = [
+        replace(c, name=renamed.get(c.name, c.name), required=c.name == "ordered_at") for c in _ORDERS
+    ]
+    lines = [c for c in _ORDER_ITEMS if c.name != "order_id"]
+    customer = [replace(c, name=f"customer_{c.name}") for c in _CUSTOMERS if c.name != "customer_id"]
+    product = [replace(c, name=f"product_{c.name}") for c in _PRODUCTS if c.name != "product_id"]
+    return tuple(order + lines + customer + product)
+
+
+ENTITIES: dict[str, Entity] = {
+    e.name: e
+    for e in (
+        Entity("customers", _CUSTOMERS, ("customer_id",)),
+        Entity("products", _PRODUCTS, ("product_id",)),
+        Entity("orders", _ORDERS, ("order_id",)),
+        Entity("order_items", _ORDER_ITEMS, ("order_id", "line_number")),
+        Entity("payments", _PAYMENTS, ("payment_id",)),
+        Entity("order_lines", _order_lines(), ("order_id", "line_number")),
+    )
+}

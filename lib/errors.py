@@ -1,0 +1,39 @@
+"""The project's errors: one family, one message each.
+
+A message says what was found, what was expected, where, and what to do next. The command line prints
+it without a stack trace; the run's manifest keeps it. Anything else that is raised is a defect of ours.
+"""
+
+from difflib import get_close_matches
+from collections.abc import Iterable
+
+
+class PipelineError(Exception):
+    """Base of every error a user can cause and mend."""
+
+
+class ConfigError(PipelineError):
+    """`pipeline.yml`, a sources file, a parameter or an environment variable is wrong (exit code 2)."""
+
+
+class SourceError(PipelineError):
+    """A source cannot be read: missing folder, no usable file, server down."""
+
+
+class LakeError(PipelineError):
+    """The lake is damaged, belongs to another shop, or cannot be written."""
+
+
+class WarehouseError(PipelineError):
+    """The warehouse cannot be opened, queried or published."""
+
+
+class TransformError(PipelineError):
+    """A dbt model failed to build."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `" Did you mean 'x'?"` for the closest known word, or an empty string."""
+    close = get_close_matches(word.lower(), {k.lower(): k for k in known}, n=1, cutoff=0.5)
+    original = {k.lower(): k for k in known}
+    return f" Did you mean {original[close[0]]!r}?" if close else ""

@@ -1,0 +1,303 @@
+"""The lake: immutable raw batches as Parquet on any fsspec URL, and the one truth behind every warehouse.
+
+A batch is a folder `raw/<source>/<entity>/<batch_id>/` that exists once its `manifest.json` does, written
+last and at once; a folder without one is the remains of a killed run and is ignored. What was taken from
+a source so far (its cursor) is read from the manifests, so data and cursor cannot part. Files that could
+not be used are kept whole under `rejected/`, each beside a note of the reason.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import fsspec
+
+from lib.config import Settings, fingerprint, mask
+from lib.errors import LakeError
+
+
+@dataclass(frozen=True)
+class TakenFile:
+    """One source file of a batch: name below the source's path, content hash, and what was read."""
+
+    name: str
+    sha256: str
+    bytes: int
+    encoding: str = ""
+    rows: int = 0
+    first_row: int = 0
+    malformed: int = 0
+
+
+@dataclass(frozen=True)
+class RejectedFile:
+    """A source file that could not be used at all, and why. `path` is where its bytes can be copied from."""
+
+    name: str
+    sha256: str
+    bytes: int
+    reason: str
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a source handed over for one entity: local Parquet parts and the files they came from."""
+
+    files: tuple[TakenFile, ...] = ()
+    rejected: tuple[RejectedFile, ...] = ()
+    parts: tuple[Path, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A raw batch's manifest."""
+
+    batch_id: str
+    sequence: int
+    source: str
+    entity: str
+    run_id: str
+    ingested_at: str
+    reader: str
+    files: tuple[TakenFile, ...]
+    parts: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: int
+    malformed: int
+    bytes: int
+    cursor_before: dict[str, Any] = field(default_factory=dict)
+    cursor_after: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        return f"raw/{self.source}/{self.entity}/{self.batch_id}"
+
+
+class Lake:
+    """Batches at a folder or fsspec URL.
+
+    The methods that write expect the caller to hold `lock()`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.fs, self._root = fsspec.core.url_to_fs(self.url)
+        self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+
+    def path(self, relative: str) -> str:
+        """Return the place of something in the lake, in the form DuckDB and fsspec both take."""
+        return f"{self._root}/{relative}" if self.is_local else f"{self.url}/{relative}"
+
+    def connect(self, settings: Settings) -> duckdb.DuckDBPyConnection:
+        """Open an in-memory DuckDB that reads and writes the lake, in UTC and within the memory limit."""
+        connection = duckdb.connect(config=duckdb_limits(settings))
+        connection.execute("set TimeZone = 'UTC'")
+        if not self.is_local:
+            connection.register_filesystem(self.fs)
+        return connection
+
+    @contextlib.contextmanager
+    def lock(self, wait_seconds: float = 600) -> Iterator[None]:
+        """Hold the lake for writing; another writer on this machine waits, and after that time is told so."""
+        if not self.is_local:
+            yield
+            return
+        Path(self._root).mkdir(parents=True, exist_ok=True)
+        with file_lock(Path(self._root) / ".lock", wait_seconds, f"The lake {self.url} is being written by another run."):
+            yield
+
+    def claim(self, identity: dict[str, Any]) -> None:
+        """Note whose data the lake holds; raise LakeError where it is another shop's."""
+        found = self._read_json("shop.json")
+        if found is None:
+            self.write_json("shop.json", identity)
+        elif found != identity:
+            raise LakeError(
+                f"The lake {mask(self.url)} holds the shop {_describe(found)}, and this run is for {_describe(identity)}."
+                " Two shops are never mixed: name another folder with --data-dir, or remove this one."
+            )
+
+    def batches(self, source: str = "", entity: str = "") -> list[Batch]:
+        """Return the manifests, oldest first, of all batches or of one source's or entity's."""
+        found = []
+        for path in self.fs.glob(f"{self._root}/raw/{source or '*'}/{entity or '*'}/*/manifest.json"):
+            try:
+                values = json.loads(self.fs.cat_file(path))
+                values["files"] = tuple(TakenFile(**f) for f in values["files"])
+                values["parts"], values["columns"] = tuple(values["parts"]), tuple(values["columns"])
+                found.append(Batch(**values))
+            except (ValueError, TypeError, KeyError) as error:
+                raise LakeError(
+                    f"The batch manifest {path} is damaged ({error}). Remove its folder; its files are then taken again."
+                ) from None
+        return sorted(found, key=lambda b: (b.sequence, b.batch_id))
+
+    def taken(self, source: str, entity: str, reader: str) -> dict[str, str]:
+        """Return the cursor of a file source: name -> content hash of the newest version taken."""
+        return {f.name: f.sha256 for b in self.batches(source, entity) if b.reader == reader for f in b.files}
+
+    def commit(self, source: str, entity: str, reader: str, delivery: Delivery, run_id: str) -> Batch | None:
+        """Make a delivery a batch and return it, or None where it holds no files.
+
+        The batch id follows from the content, so the same delivery taken twice is the same batch.
+        """
+        if not delivery.files:
+            return None
+        known = self.batches()
+        before = self.taken(source, entity, reader)
+        content = [source, entity, reader, sorted((f.name, f.sha256) for f in delivery.files)]
+        batch_id = fingerprint(content)
+        for batch in known:
+            if (batch.batch_id, batch.source, batch.entity) == (batch_id, source, entity):
+                # A file went back to an earlier content: the same batch would be older than what it replaces.
+                batch_id = fingerprint([*content, len(known)])
+        folder = f"raw/{source}/{entity}/{batch_id}"
+        self._remove(folder)
+        names, size = [], 0
+        for part in delivery.parts:
+            self._put(part, f"{folder}/{part.name}")
+            names.append(part.name)
+            size += part.stat().st_size
+        after = before | {f.name: f.sha256 for f in delivery.files}
+        batch = Batch(
+            batch_id=batch_id,
+            sequence=1 + max((b.sequence for b in known), default=0),
+            source=source,
+            entity=entity,
+            run_id=run_id,
+            ingested_at=datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds"),
+            reader=reader,
+            files=delivery.files,
+            parts=tuple(names),
+            columns=delivery.columns,
+            rows=sum(f.rows for f in delivery.files),
+            malformed=sum(f.malformed for f in delivery.files),
+            bytes=size,
+            cursor_before=_cursor(before),
+            cursor_after=_cursor(after),
+        )
+        self.write_json(f"{folder}/manifest.json", asdict(batch))
+        return batch
+
+    def reject(self, source: str, entity: str, file: RejectedFile, run_id: str) -> None:
+        """Keep a file that could not be used, with the reason beside it."""
+        folder = f"rejected/{source}/{entity}/{fingerprint([file.name, file.sha256])}"
+        if file.path and file.bytes and self._read_json(f"{folder}/reason.json") is None:
+            self._put(Path(file.path), f"{folder}/{Path(file.name).name}")
+        note = asdict(file) | {"source": source, "entity": entity, "run_id": run_id}
+        note["rejected_at"] = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
+        note.pop("path")
+        self.write_json(f"{folder}/reason.json", note)
+
+    def rejected(self) -> list[dict[str, Any]]:
+        """Return the notes of the files that could not be used and have not been replaced by a usable one since."""
+        newest: dict[tuple[str, str, str], str] = {}
+        for batch in self.batches():
+            for f in batch.files:
+                newest[batch.source, batch.entity, f.name] = batch.ingested_at
+        notes = [json.loads(self.fs.cat_file(p)) for p in self.fs.glob(f"{self._root}/rejected/*/*/*/reason.json")]
+        open_notes = [n for n in notes if newest.get((n["source"], n["entity"], n["name"]), "") < n["rejected_at"]]
+        return sorted(open_notes, key=lambda n: (n["source"], n["entity"], n["name"]))
+
+    def exists(self, relative: str) -> bool:
+        return bool(self.fs.exists(f"{self._root}/{relative}"))
+
+    def place(self, local: Path, relative: str) -> None:
+        """Put a finished local file into the lake so that it is there whole or not at all."""
+        self._put(local, relative)
+
+    def write_json(self, relative: str, value: Any) -> None:
+        text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+        if self.is_local:
+            write_atomically(Path(self.path(relative)), text)
+        else:
+            self.fs.pipe_file(f"{self._root}/{relative}", text.encode())
+
+    def _read_json(self, relative: str) -> Any:
+        try:
+            return json.loads(self.fs.cat_file(f"{self._root}/{relative}"))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise LakeError(f"{self.path(relative)} is damaged: expected JSON. Restore it or remove it.") from None
+
+    def _put(self, local: Path, relative: str) -> None:
+        if self.is_local:
+            target = Path(self.path(relative))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f".{target.name}.partial")
+            shutil.copyfile(local, partial)
+            partial.replace(target)
+        else:
+            self.fs.put_file(str(local), f"{self._root}/{relative}")
+
+    def _remove(self, relative: str) -> None:
+        if self.exists(relative):
+            self.fs.rm(f"{self._root}/{relative}", recursive=True)
+
+
+def duckdb_limits(settings: Settings) -> dict[str, Any]:
+    """Return DuckDB's settings for memory, threads and spilling."""
+    limits: dict[str, Any] = {
+        "memory_limit": settings.config.warehouse.memory_limit,
+        "temp_directory": str(settings.work_dir / "spill"),
+    }
+    if settings.config.warehouse.threads:
+        limits["threads"] = settings.config.warehouse.threads
+    return limits
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader finds the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, wait_seconds: float, message: str) -> Iterator[None]:
+    """Hold an exclusive lock that the operating system frees when the process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise LakeError(f"{message} Wait for it to end, then try again.") from None
+                time.sleep(0.2)
+        yield
+
+
+def _cursor(taken: dict[str, str]) -> dict[str, Any]:
+    """Summarize a file cursor for the manifest: how many files, the last name, and a hash over all."""
+    return {"files": len(taken), "last_file": max(taken, default=""), "hash": fingerprint(sorted(taken.items()))}
+
+
+def _describe(identity: dict[str, Any]) -> str:
+    extra = ", ".join(f"{k} {v}" for k, v in identity.items() if k != "shop")
+    return f"{identity.get('shop')!r}" + (f" ({extra})" if extra else "")

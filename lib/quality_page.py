@@ -1,0 +1,58 @@
+"""What `05_quality` shows: the verdict first, then what failed, worst first. Scoring is in `lib.quality`."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from lib import report, words
+from lib.quality import Audit
+
+
+def verdict(result: Audit, rows: pd.DataFrame) -> report.Html:
+    """Return the page's first sentence: whether the data may be published, and what is in quarantine."""
+    staged, waiting = int(rows["staged_rows"].sum()), int(rows["quarantined_rows"].sum())
+    lost = int(rows["unaccounted_rows"].abs().sum())
+    failed = len(result.failed_checks)
+    found = f"{words.count(failed, 'check')} of {len(result.checks)} found something"
+    kept = f"{waiting:,} of {staged:,} rows are in quarantine, {'none is lost' if not lost else f'{lost:,} are unaccounted for'}"
+    if result.passed:
+        return report.verdict(f"**Good enough to publish.** {found}: {kept}.", "good")
+    return report.verdict(f"**Not to be published:** {'; '.join(result.reasons)}. {kept}.", "bad")
+
+
+def key_figures(result: Audit, rows: pd.DataFrame) -> list[report.Kpi]:
+    """Return the figures at the top of the page."""
+    merged = int(rows["exact_duplicates"].sum() + rows["older_versions"].sum())
+    return [
+        report.Kpi("Score", f"{result.score:.1f} · {result.grade}"),
+        report.Kpi("Checks passed", f"{len(result.checks) - len(result.failed_checks)} of {len(result.checks)}"),
+        report.Kpi("Rows staged", f"{int(rows['staged_rows'].sum()):,}"),
+        report.Kpi("Merged", f"{merged:,}"),
+        report.Kpi("In quarantine", f"{int(rows['quarantined_rows'].sum()):,}"),
+    ]
+
+
+def failures(result: Audit, sample: Callable[[str], pd.DataFrame]) -> report.Html:
+    """Return the checks that found something, each with a sentence, its count and some of its rows."""
+    failed = result.failed_checks
+    if failed.empty:
+        return report.note("Every check passed.")
+    parts = []
+    for check in failed.itertuples():
+        share = words.percent(check.failing_rows / check.tested_rows) if check.tested_rows else ""
+        facts = f"{check.failing_rows:,} of {check.tested_rows:,} rows ({share}) · {check.dimension} · {check.severity}"
+        sentence = check.description[:1].upper() + check.description[1:]
+        rows = sample(check.check_name)
+        shown = rows.loc[:, [c for c in rows.columns if not c.startswith("_") and rows[c].notna().any()]]
+        if shown.empty:
+            parts.append(report.note(f"{sentence}: not so in {facts}."))
+        else:
+            parts.append(report.table(shown.iloc[:, :9], f"{sentence}: not so in", note=facts, limit=8))
+    return report.Html("".join(p.html for p in parts), "\n".join(p.text for p in parts))
+
+
+def checks_table(result: Audit) -> report.Html:
+    """Return every check with its score."""
+    shown = result.checks.sort_values(["dimension", "table_name", "check_name"])
+    columns = ["dimension", "table_name", "description", "severity", "failing_rows", "tested_rows", "score", "state"]
+    return report.table(shown[columns], f"{len(shown)} checks", limit=200)

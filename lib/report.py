@@ -1,0 +1,354 @@
+"""What a reader sees around the charts: small pieces a notebook displays, and the pages made of them.
+
+The pieces (`kpis`, `table`, `dims`, ...) show the same in JupyterLab, light or dark, and in a report. The
+pages (`notebook_page`, `run_page`, `runs_page`) are single files without scripts or network. All that comes
+from data is escaped here. Numbers become words in `lib.words`; the markup lives in `lib/templates`.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+
+from lib import words
+
+TEMPLATES = Path(__file__).parent / "templates"
+Tone = Literal["good", "bad", "neutral"]
+
+
+@dataclass(frozen=True)
+class Html:
+    """A piece of a page that a notebook can display; `text` is the same for a terminal."""
+
+    html: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return embed(self.html)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """A key figure: what it is, its value, how it changed (and whether that is good), its recent course."""
+
+    label: str
+    value: str
+    change: str = ""
+    tone: Tone = "neutral"
+    spark: Sequence[float] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something to do: a short command, and the sentence with the number that calls for it."""
+
+    what: str
+    why: str
+
+
+def kpis(items: Sequence[Kpi]) -> Html:
+    """Return a strip of key figures."""
+    html = _render("kpis.html.j2", items=items)
+    return Html(html, "; ".join(f"{k.label} {k.value} {k.change} {k.note}".strip() for k in items))
+
+
+def table(
+    frame: pd.DataFrame,
+    caption: str = "",
+    note: str = "",
+    formats: Mapping[str, str | Callable[[Any], str]] | None = None,
+    mark: Sequence[tuple[int, str]] | set[tuple[int, str]] = (),
+    limit: int = 50,
+    total: int | None = None,
+) -> Html:
+    """Return a table of the first `limit` rows.
+
+    `formats` gives a format specification (`",.1f"`) or a function for a column; `mark` holds (row position,
+    column) of cells that fail; `total` is the number of rows the frame was taken from, if it has fewer.
+    """
+    columns = [str(column) for column in frame.columns]
+    shown = frame.head(limit)
+    numeric = {str(c): _is_numeric(frame[c]) for c in frame.columns} if frame.columns.is_unique else {}
+    marked = set(mark)
+    rows = [
+        [
+            {
+                "text": _cell(value, column, (formats or {}).get(column)),
+                "numeric": numeric.get(column, False),
+                "bad": (position, column) in marked,
+            }
+            for column, value in zip(columns, row, strict=True)
+        ]
+        for position, row in enumerate(shown.itertuples(index=False, name=None))
+    ]
+    total = len(frame) if total is None else total
+    size = (
+        words.count(total, "row") if len(rows) == total else f"{len(rows):,} of {words.count(total, 'row')}"
+    )
+    heads = [{"text": column.replace("_", " "), "numeric": numeric.get(column, False)} for column in columns]
+    html = _render("table.html.j2", heads=heads, rows=rows, caption=caption, size=size, note=note)
+    return Html(html, f"{caption or 'Table'} ({size})")
+
+
+def note(text: str) -> Html:
+    """Return a remark set apart; `**bold**` and `` `code` `` are understood."""
+    return Html(f'<p class="note">{rich(text)}</p>', text)
+
+
+def verdict(text: str, tone: Tone = "neutral") -> Html:
+    """Return a judgement in one or two sentences."""
+    return Html(f'<p class="verdict {tone}">{rich(text)}</p>', text)
+
+
+def headline(title: str, lede: str = "", marks: Sequence[str | tuple[str, Tone]] = ()) -> Html:
+    """Return the finding of a whole notebook; on its page it becomes the main heading."""
+    below = f'<p class="lede">{rich(lede)}</p>' if lede else ""
+    top = f'<p class="finding">{escape(title)}</p>'
+    return Html(
+        f'<div class="headline">{top}{below}{badges(marks).html if marks else ""}</div>', f"{title}\n{lede}"
+    )
+
+
+def actions(items: Sequence[Action]) -> Html:
+    """Return a numbered list of what to do and why."""
+    rows = "".join(f"<li><b>{escape(item.what)}</b> {rich(item.why)}</li>" for item in items)
+    return Html(f'<ol class="acts">{rows}</ol>', "\n".join(f"- {item.what} {item.why}" for item in items))
+
+
+def badges(items: Sequence[str | tuple[str, Tone]]) -> Html:
+    """Return short facts in frames; a pair adds the tone."""
+    pairs = [(item, "neutral") if isinstance(item, str) else item for item in items]
+    html = "".join(f'<span class="badge {tone}">{escape(text)}</span>' for text, tone in pairs)
+    return Html(f'<p class="badges">{html}</p>', " · ".join(text for text, _ in pairs))
+
+
+def dims(scores: Mapping[str, float | None], threshold: float | None = None) -> Html:
+    """Return a bar a dimension for scores from 0 to 100; one below `threshold` is marked."""
+    rows = [
+        {
+            "name": name,
+            "score": _score(value),
+            "bad": threshold is not None and _score(value, 100.0) < threshold,
+        }
+        for name, value in scores.items()
+    ]
+    text = ", ".join(f"{row['name']} {words.number(row['score'], 1)}" for row in rows)
+    return Html(_render("dims.html.j2", rows=rows), text)
+
+
+def rich(text: str) -> Markup:
+    """Return escaped text with `**bold**` and `` `code` `` as markup."""
+    safe = str(escape(text))
+    safe = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", safe)
+    return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", safe))
+
+
+def embed(html: str) -> str:
+    """Return a piece with the styles it needs outside of the project's own pages."""
+    return f"<style data-embed>{_css('embed.css')}{_css('parts.css')}</style>{html}"
+
+
+# Pages
+
+
+def notebook_page(path: Path, *, run: Mapping[str, Any] | None = None, stage_name: str = "") -> str:
+    """Return the executed notebook at `path` as one HTML page without code, for `reports/<stage>.html`."""
+    from lib.notebook_html import read_notebook  # nbconvert takes a second to import
+
+    body = read_notebook(path)
+    stage = next((s for s in (run or {}).get("stages") or [] if (s or {}).get("name") == stage_name), None)
+    title = body.finding or body.title or (stage or {}).get("title") or stage_name or path.stem
+    return _render(
+        "notebook_page.html.j2",
+        body=body,
+        run=run or {},
+        stage=stage or {},
+        stage_name=stage_name,
+        title=title,
+    )
+
+
+def run_page(run: Mapping[str, Any]) -> str:
+    """Return the page of one run, for `outputs/runs/<run_id>/index.html`."""
+    quality, kpi = run.get("quality") or {}, run.get("kpis") or {}
+    currency = (run.get("shop") or {}).get("currency") or ""
+    strip = [
+        Kpi("New rows", words.number(run.get("new_rows"))),
+        Kpi("Quality score", words.number(quality.get("score"), 1), note=_grade(quality)),
+        Kpi("Net revenue", words.compact(kpi.get("net_amount")), note=currency),
+        Kpi("Orders", words.number(kpi.get("orders"))),
+        Kpi("Duration", words.duration(run.get("seconds")), note=words.when(run.get("started_at"))),
+    ]
+    scores = quality.get("dimensions") or {}
+    return _render(
+        "run_page.html.j2",
+        run=run,
+        title=run_title(run),
+        kpis=Markup(kpis(strip).html),
+        dims=Markup(dims(scores).html) if scores else "",
+        failed=[s for s in run.get("stages") or [] if (s or {}).get("error")],
+    )
+
+
+def runs_page(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return the list of all runs, newest first, for `outputs/index.html`."""
+    ordered = sorted(runs, key=lambda run: str(run.get("run_id") or ""), reverse=True)
+    past = ordered[::-1][-40:]
+    scores = [_score((run.get("quality") or {}).get("score")) for run in past]
+    times = [words.as_float(run.get("seconds")) for run in past if run.get("seconds") is not None]
+    known = [score for score in scores if score is not None]
+    strip = [
+        Kpi("Runs", words.number(len(ordered))),
+        Kpi("Published", words.number(sum(run.get("state") == "published" for run in ordered))),
+        Kpi("Quality score, last", words.number(known[-1] if known else None, 1), spark=known),
+        Kpi("Duration, last", words.duration(times[-1] if times else None), spark=times),
+    ]
+    return _render("runs_page.html.j2", runs=ordered, kpis=Markup(kpis(strip).html) if ordered else "")
+
+
+STATES: dict[str, tuple[str, Tone]] = {
+    "published": ("Published", "good"),
+    "not_published": ("Not published", "bad"),
+    "refused": ("Refused", "bad"),
+    "failed": ("Failed", "bad"),
+    "killed": ("Killed", "bad"),
+    "running": ("Running", "neutral"),
+    "ok": ("ok", "good"),
+    "timed_out": ("timed out", "bad"),
+    "kernel_died": ("kernel died", "bad"),
+    "skipped": ("skipped", "neutral"),
+    "not_run": ("not run", "neutral"),
+}
+
+
+def run_title(run: Mapping[str, Any]) -> str:
+    """Return one sentence on how a run ended."""
+    state = str(run.get("state") or "unknown")
+    broken: Mapping[str, Any] = next(
+        (
+            s
+            for s in run.get("stages") or []
+            if (s or {}).get("state") in ("failed", "timed_out", "kernel_died")
+        ),
+        {},
+    )
+    where = f" in {broken.get('title') or broken.get('name')}" if broken else ""
+    score = words.as_float((run.get("quality") or {}).get("score"))
+    quality = f" with a quality score of {score:.1f}" if math.isfinite(score) else ""
+    return {
+        "published": f"Published{quality}",
+        "not_published": "Not published: the quality gate did not pass" if quality else "Not published",
+        "refused": "Refused before it started",
+        "failed": f"Failed{where}",
+        "killed": f"Killed{where or ' before its end'}",
+        "running": "Running",
+    }.get(state, f"State {state}")
+
+
+def _grade(quality: Mapping[str, Any]) -> str:
+    passed = (quality.get("gate") or {}).get("passed")
+    grade = f"grade {quality['grade']}" if quality.get("grade") else ""
+    gate = "" if passed is None else "gate passed" if passed else "gate not passed"
+    return " · ".join(filter(None, [grade, gate]))
+
+
+def _score(value: Any, default: float | None = None) -> Any:
+    amount = words.as_float(value)
+    return amount if math.isfinite(amount) else default
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    if pd.api.types.is_bool_dtype(column):
+        return False
+    if pd.api.types.is_numeric_dtype(column):
+        return True
+    known = column.dropna()
+    return len(known) > 0 and all(
+        isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in known
+    )
+
+
+def _cell(value: Any, column: str, spec: str | Callable[[Any], str] | None) -> str:
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return words.DASH
+    if callable(spec):
+        return str(spec(value))
+    if spec:
+        return format(value, spec)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, pd.Timestamp):
+        return words.when(
+            value.date() if value == value.normalize() and value.tz is None else value.to_pydatetime()
+        )
+    if pd.api.types.is_integer(value):
+        is_key = column == "year" or column.endswith("_id")
+        return str(value) if is_key else words.number(value)
+    if pd.api.types.is_float(value) or isinstance(value, Decimal):
+        small = 0 < abs(float(value)) < 1
+        return words.number(
+            value, 3 if small else 0 if float(value).is_integer() and isinstance(value, float) else 2
+        )
+    return words.when(value) if hasattr(value, "isoformat") and not hasattr(value, "hour") else str(value)
+
+
+def spark(values: Sequence[float]) -> Markup:
+    """Return a small line without axes, its last point marked; empty below two values."""
+    known = [(i, float(v)) for i, v in enumerate(values) if math.isfinite(words.as_float(v))]
+    if len(known) < 2:
+        return Markup("")
+    low, high = min(v for _, v in known), max(v for _, v in known)
+    width = max(known[-1][0], 1)
+    points = [
+        (2 + 114 * i / width, 24 - 20 * ((v - low) / (high - low) if high > low else 0.5)) for i, v in known
+    ]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    x, y = points[-1]
+    return Markup(
+        '<svg class="spark" viewBox="0 0 120 28" preserveAspectRatio="none" aria-hidden="true">'
+        f'<polyline points="{line}" fill="none" stroke="var(--mute, #666b71)" stroke-width="1.4"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" fill="var(--accent, #0b6e99)"/></svg>'
+    )
+
+
+@lru_cache
+def _css(name: str) -> str:
+    text = (TEMPLATES / name).read_text(encoding="utf-8")
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    return re.sub(r"\s*\n\s*", "", text)
+
+
+@lru_cache
+def _environment() -> jinja2.Environment:
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.ChainableUndefined,  # any field of a run may be missing
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {
+        "number": lambda value, decimals=0: words.number(value or (0 if value == 0 else None), decimals),
+        "duration": words.duration,
+        "when": words.when,
+        "rich": rich,
+        "spark": spark,
+    }
+    env.globals |= {"css": lambda name: Markup(_css(name)), "states": STATES}
+    return env
+
+
+def _render(name: str, **values: Any) -> str:
+    return _environment().get_template(name).render(**values).strip()

@@ -1,0 +1,141 @@
+"""Daily CSV files: written whole or not at all, and left alone where they already say the same.
+
+UTF-8, comma, header, `\\n`, quotes only where needed, empty field for null. What the files hold is decided in
+`exports`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lib.shop.orders import Days, Ints
+from lib.shop.rhythm import Seconds
+
+# Rows turned into text at a time: enough to be fast, small enough to keep memory low.
+BATCH_ROWS = 250_000
+NEEDS_QUOTES = r'[",\r\n]'
+
+
+@dataclass(frozen=True)
+class Export:
+    """An entity's rows: the day each belongs to, and a function giving the columns of chosen rows as text."""
+
+    entity: str
+    columns: tuple[str, ...]
+    day: Days
+    render: Callable[[Ints], list[pa.Array]]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a folder holds of an entity up to a day."""
+
+    files: int
+    bytes: int
+
+
+def file_name(entity: str, day: date) -> str:
+    """Return the name of an entity's file of a day."""
+    return f"{entity}_{day.isoformat()}.csv"
+
+
+def tally(folder: Path, entity: str, through: date) -> Tally:
+    """Return the number and size of an entity's files up to a day; nothing if there is no such folder."""
+    last = file_name(entity, through)
+    found = [p for p in folder.glob(f"{entity}_*.csv") if p.name <= last] if folder.is_dir() else []
+    return Tally(len(found), sum(p.stat().st_size for p in found))
+
+
+def write_days(folder: Path, export: Export, first_day: date, after: int, through: int) -> None:
+    """Write a file for each day with rows, after day `after` up to day `through` (the opening is day 0)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left_over in folder.glob(".*.part"):
+        left_over.unlink()
+    header = ",".join(export.columns).encode() + b"\n"
+    rows = np.argsort(export.day, kind="stable")
+    edges = np.searchsorted(export.day[rows], np.arange(after + 1, through + 2))
+    existing = {path.name for path in folder.iterdir()}
+    for lo, hi in batches(edges):
+        text, offsets = csv_rows(export.render(rows[edges[lo] : edges[hi]]))
+        for i in range(lo, hi):
+            start, stop = offsets[edges[i] - edges[lo]], offsets[edges[i + 1] - edges[lo]]
+            if start == stop:
+                continue
+            path = folder / file_name(export.entity, first_day + timedelta(days=after + 1 + i))
+            content = header + text[start:stop]
+            if path.name not in existing or path.read_bytes() != content:
+                write_whole(path, content)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a restart after a kill, finds either all of it or none."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def batches(edges: Ints) -> Iterator[tuple[int, int]]:
+    """Yield runs of days with about `BATCH_ROWS` rows each; day i has rows edges[i] to edges[i + 1]."""
+    lo = 0
+    while lo < len(edges) - 1:
+        hi = int(np.searchsorted(edges, edges[lo] + BATCH_ROWS, side="right")) - 1
+        hi = min(max(hi, lo + 1), len(edges) - 1)
+        yield lo, hi
+        lo = hi
+
+
+def csv_rows(columns: list[pa.Array]) -> tuple[memoryview, Ints]:
+    """Return all rows as one run of CSV bytes, and where each row starts (one entry more than rows)."""
+    lines = pc.binary_join_element_wise(*columns, ",", null_handling="replace", null_replacement="")
+    lines = pc.binary_join_element_wise(lines, "", "\n")
+    if isinstance(lines, pa.ChunkedArray):
+        lines = lines.combine_chunks()
+    _, offsets, text = lines.buffers()
+    starts = np.frombuffer(offsets, dtype=np.int32)[lines.offset : lines.offset + len(lines) + 1]
+    return memoryview(text or b""), starts.astype(np.int64)
+
+
+def text(values: pa.Array) -> pa.Array:
+    """Return text as CSV fields, in quotes where a comma, a quote or a line break asks for them."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    special = pc.match_substring_regex(values, NEEDS_QUOTES)
+    if not pc.any(special).as_py():
+        return values
+    quoted = pc.binary_join_element_wise("", pc.replace_substring(values, '"', '""'), "", '"')
+    return pc.if_else(special, quoted, values)
+
+
+def whole(values: Ints) -> pa.Array:
+    """Return whole numbers as text."""
+    return pa.array(values).cast(pa.string())
+
+
+def code(prefix: str, numbers: Ints, digits: int) -> pa.Array:
+    """Return numbers as ids: a prefix and at least so many digits."""
+    return pc.binary_join_element_wise(prefix, padded(whole(numbers), digits), "")
+
+
+def padded(numbers: pa.Array, digits: int) -> pa.Array:
+    """Return numbers as text with leading zeros."""
+    return pc.utf8_lpad(numbers, digits, "0")
+
+
+def money(cents: Ints) -> pa.Array:
+    """Return amounts with two decimals."""
+    words = np.empty((len(cents), 2), dtype=np.int64)
+    words[:, 0] = cents
+    words[:, 1] = cents >> 63
+    decimals = pa.Array.from_buffers(pa.decimal128(18, 2), len(cents), [None, pa.py_buffer(words)])
+    return decimals.cast(pa.string())
+
+
+def moment(seconds: Seconds) -> pa.Array:
+    """Return UTC seconds in ISO form, like 2024-11-29T18:04:05Z."""
+    written = pa.array(seconds).cast(pa.timestamp("s")).cast(pa.string())
+    return pc.binary_join_element_wise(pc.binary_replace_slice(written, 10, 11, "T"), "Z", "")

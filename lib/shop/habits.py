@@ -1,0 +1,60 @@
+"""When customers order: how often each comes back, and how long each waits. What is bought is in `orders`.
+
+Everything here is on the clock's even scale of average days, not in real time.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Share of customers who never order and who order once; the rest order 1 + a lognormal number of times.
+NEVER, ONCE = 0.04, 0.26
+TYPICAL_ORDERS, ORDERS_SPREAD, MOST_ORDERS = 4.7, 1.1, 160
+TYPICAL_GAP, CUSTOMER_SPREAD, GAP_SPREAD = 51.0, 0.35, 0.85
+# Frequent customers are frequent because they wait less, not only because they stay longer.
+EAGERNESS = 0.48
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Every order a cohort would ever place: the customer's position, and the wait since signing up."""
+
+    customer: NDArray[np.int64]
+    wait: NDArray[np.float64]
+
+
+def wishes(rng: np.random.Generator, customers: int, orders_factor: float) -> Wishes:
+    """Return all orders of a cohort for its whole life, at pace 1.
+
+    `orders_factor` raises the number of orders of those who come back, for shops of frequent customers.
+    """
+    mood = rng.random(customers)
+    often = 1 + rng.lognormal(np.log(TYPICAL_ORDERS * orders_factor), ORDERS_SPREAD, customers)
+    count = np.where(mood < NEVER, 0, np.where(mood < NEVER + ONCE, 1, np.minimum(often, MOST_ORDERS)))
+    count = count.astype(np.int64)
+    gap = TYPICAL_GAP * rng.lognormal(0, CUSTOMER_SPREAD, customers)
+    gap *= (np.maximum(count, 2) / TYPICAL_ORDERS) ** -EAGERNESS
+
+    customer = np.repeat(np.arange(customers), count)
+    waits = gap[customer] * rng.lognormal(0, GAP_SPREAD, len(customer))
+    starts = (np.cumsum(count) - count)[count > 0]
+    # Most sign up because they are about to order; a few think about it for days.
+    waits[starts] = rng.lognormal(np.log(0.02), 2.2, len(starts))
+    total = np.cumsum(waits)
+    before = np.repeat(total[starts] - waits[starts], count[count > 0])
+    return Wishes(customer, total - before)
+
+
+def pace_for(signed_up: NDArray[np.float64], wanted: Wishes, close: float, orders: int) -> float:
+    """Return the factor on all waits with which exactly `orders` wishes come true before `close`.
+
+    A wish comes true while pace * wait < close - signed_up, so the ratio of the two sides, sorted, holds
+    the pace of every possible number of orders. Raises ValueError if the cohort has too few wishes.
+    """
+    if len(wanted.wait) <= orders:
+        raise ValueError(f"The cohort has {len(wanted.wait)} wishes, fewer than {orders} orders.")
+    ratio = (close - signed_up[wanted.customer]) / wanted.wait
+    cut = len(ratio) - orders
+    ordered = np.partition(ratio, (cut - 1, cut))
+    return float((ordered[cut - 1] + ordered[cut]) / 2)

@@ -1,0 +1,269 @@
+"""Row rules: a raw batch becomes typed rows with their faults noted, in process on DuckDB whatever the target.
+
+The result is one Parquet file a batch in the lake (`standardized/...`), named after the rules that made it, so
+that changed rules make a new one. Rules over several rows (duplicates, orphans) are dbt models in `sql/`.
+"""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from lib.config import Derived, EntitySource, Settings, fingerprint
+from lib.entities import ENTITIES, LINEAGE, Column, Entity
+from lib.errors import LakeError
+from lib.lake import Batch, Lake
+from lib.sources.files import quoted, quoted_list, text_literal
+
+#: Raised by one whenever the rules below change what they make of the same raw rows.
+RULES_VERSION = 1
+
+_OFFSET = r"\d:\d\d(:\d\d(\.\d+)?)?\s*(Z|[+-]\d\d(:?\d\d)?)$"
+_BLANK = " \\t\\r\\n\\v\\f\u00a0\u200b\ufeff"
+
+
+@dataclass(frozen=True)
+class Standardized:
+    """A batch's typed rows in the lake."""
+
+    batch: Batch
+    rules: str
+    path: str
+
+
+def standardize(settings: Settings, lake: Lake, batch: Batch) -> Standardized:
+    """Return the batch's typed rows, making them where the lake has none under the present rules.
+
+    Columns: the entity's, then those of `lib.entities.LINEAGE`. A row that breaks a rule has `_issues` (JSON list
+    of column, rule, value) and `_raw` (the raw row as JSON); one that cannot be used, `_reject_rule` too.
+    """
+    source = settings.config.sources.get(batch.source)
+    spec = source.entities.get(batch.entity) if source else None
+    if source is None or spec is None:
+        raise LakeError(
+            f"The lake holds {batch.source}.{batch.entity}, which the configuration no longer names."
+            " Put it back into 'sources', so that its rows can be read, or remove it from the lake."
+        )
+    entity = ENTITIES[batch.entity]
+    rules = rules_of(batch.entity, spec, source.time_zone)
+    relative = f"standardized/{batch.source}/{batch.entity}/{batch.batch_id}/{rules}.parquet"
+    if not lake.exists(relative):
+        scratch = Path(tempfile.mkdtemp(prefix="standardize-", dir=settings.work_dir))
+        try:
+            with lake.connect(settings) as connection:
+                _write(connection, lake, batch, entity, spec, source.time_zone, scratch / "rows.parquet")
+            lake.place(scratch / "rows.parquet", relative)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return Standardized(batch, rules, lake.path(relative))
+
+
+def rules_of(entity: str, spec: EntitySource, time_zone: str) -> str:
+    """Return the fingerprint of everything that decides what typed rows a raw batch gives."""
+    contract = [(c.name, c.kind, c.required) for c in ENTITIES[entity].columns]
+    return fingerprint([RULES_VERSION, contract, time_zone, spec.model_dump(exclude={"files", "encoding", "delimiter", "quote"})])
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    batch: Batch,
+    entity: Entity,
+    spec: EntitySource,
+    time_zone: str,
+    target: Path,
+) -> None:
+    parts = [lake.path(f"{batch.folder}/{p}") for p in batch.parts if p.startswith("part-")]
+    malformed = [lake.path(f"{batch.folder}/{p}") for p in batch.parts if p.startswith("malformed-")]
+    connection.execute("create temp table _files (name varchar, first_row bigint)")
+    connection.executemany("insert into _files values (?, ?)", [[f.name, f.first_row] for f in batch.files])
+    selects = []
+    if parts:
+        selects.append(_rows_sql(batch, entity, spec, time_zone, parts, malformed))
+    if malformed:
+        selects.append(_malformed_sql(batch, entity, malformed))
+    if not selects:
+        empty = [f"cast(null as {c.sql_type}) as {c.name}" for c in entity.columns]
+        empty += [f"cast(null as {kind}) as {name}" for name, kind in LINEAGE.items()]
+        selects.append(f"select {', '.join(empty)} where false")
+    connection.execute(
+        f"copy ({' union all '.join(selects)}) to {text_literal(str(target))} (format parquet, compression zstd)"
+    )
+
+
+def _rows_sql(
+    batch: Batch, entity: Entity, spec: EntitySource, time_zone: str, parts: list[str], malformed: list[str]
+) -> str:
+    """Return the query that types the well-formed rows."""
+    texts, values, faults, rejects = [], [], [], []
+    for column in entity.columns:
+        text = _text(column, spec, batch)
+        texts.append(f"{text} as {column.name}")
+        value = _typed(column, spec, time_zone)
+        values.append(f"{value} as {column.name}")
+        named = text_literal(column.name)
+        if column.kind not in ("text", "id"):
+            rule = text_literal(f"not_a_{_WORDS[column.kind].replace(' ', '_')}")
+            bad = f"v.{column.name} is null and t.{column.name} is not null"
+            faults.append((bad, f"{{'column': {named}, 'rule': {rule}, 'value': t.{column.name}}}"))
+            if column.rejects:
+                what = text_literal(f"{column.name} is no {_WORDS[column.kind]}: ")
+                rejects.append((bad, rule, f"{what} || t.{column.name}"))
+        if column.required:
+            bad = f"t.{column.name} is null"
+            faults.append((bad, f"{{'column': {named}, 'rule': 'missing', 'value': cast(null as varchar)}}"))
+            rejects.append((bad, "'missing_" + column.name + "'", text_literal(f"{column.name} is missing")))
+    any_fault = " or ".join(f"({bad})" for bad, _ in faults)
+    issues = ", ".join(f"case when {bad} then {fault} end" for bad, fault in faults)
+    rule = " ".join(f"when {bad} then {name}" for bad, name, _ in rejects)
+    reason = ", ".join(f"case when {bad} then {text} end" for bad, _, text in rejects)
+    content = ", ".join(f"coalesce(cast(d.{c.name} as varchar), chr(30))" for c in entity.columns if c.name != "line_number")
+    derived = _derivations(entity)
+    final = ", ".join(f"{derived.get(c.name, 'v.' + c.name)} as {c.name}" for c in entity.columns)
+    row_number = "v._row - f.first_row + 1"
+    shift = ""
+    if malformed:
+        # Lines set aside as malformed have taken a place in the file: shift the rows behind them.
+        files = ", ".join(text_literal(p) for p in malformed)
+        shift = (
+            f" asof left join (select _file, _line - row_number() over (partition by _file order by _line) as before,"
+            f" row_number() over (partition by _file order by _line) as shift from read_parquet([{files}])) m"
+            " on m._file = v._file and m.before < v._row - f.first_row + 1"
+        )
+        row_number += " + coalesce(m.shift, 0)"
+    listed = ", ".join(text_literal(p) for p in parts)
+    return f"""
+    select {", ".join("d." + c for c in entity.names)},
+        {_key(entity, content)} as _key,
+        md5(concat_ws(chr(31), {content})) as _row_hash,
+        d._issues, d._raw, d._reject_rule, d._reject_reason,
+        {text_literal(batch.source)} as _source, d._file as _source_file, cast(d._source_row as bigint) as _source_row,
+        {text_literal(batch.batch_id)} as _batch_id, cast({text_literal(batch.ingested_at)} as timestamp) as _ingested_at
+    from (
+        select {final}, v._file, {row_number} as _source_row, v._issues, v._raw, v._reject_rule, v._reject_reason
+        from (
+            select v.*,
+                case when {any_fault} then cast(to_json(list_filter([{issues}], lambda x: x is not null)) as varchar) end as _issues,
+                case when {any_fault} then cast(to_json(t._row_values) as varchar) end as _raw,
+                {f"case {rule} end" if rejects else "cast(null as varchar)"} as _reject_rule,
+                {f"nullif(concat_ws('; ', {reason}), '')" if rejects else "cast(null as varchar)"} as _reject_reason
+            from (
+                select t, struct_pack({", ".join(f"{c.name} := {v.rsplit(' as ', 1)[0]}" for c, v in zip(entity.columns, values, strict=True))}, _file := t._file, _row := t._row) as v
+                from (
+                    select {", ".join(texts)}, r._file, r._row, r as _row_values
+                    from read_parquet([{listed}], union_by_name = true) r
+                ) t
+            )
+        ) v
+        join _files f on f.name = v._file{shift}
+    ) d
+    """
+
+
+def _malformed_sql(batch: Batch, entity: Entity, malformed: list[str]) -> str:
+    """Return the query that keeps lines which do not fit their header: no values, the text as the raw row."""
+    listed = ", ".join(text_literal(p) for p in malformed)
+    nulls = ", ".join(f"cast(null as {c.sql_type}) as {c.name}" for c in entity.columns)
+    return f"""
+    select {nulls},
+        cast(null as varchar) as _key, md5(_text) as _row_hash,
+        cast(to_json([{{'column': cast(null as varchar), 'rule': 'malformed_line', 'value': _text}}]) as varchar) as _issues,
+        cast(to_json({{'line': _text}}) as varchar) as _raw,
+        'malformed_line' as _reject_rule, _error as _reject_reason,
+        {text_literal(batch.source)} as _source, _file as _source_file, cast(_line as bigint) as _source_row,
+        {text_literal(batch.batch_id)} as _batch_id, cast({text_literal(batch.ingested_at)} as timestamp) as _ingested_at
+    from read_parquet([{listed}])
+    """
+
+
+_WORDS = {
+    "timestamp": "date or time",
+    "amount": "number",
+    "quantity": "number",
+    "integer": "whole number",
+    "boolean": "yes or no",
+}
+
+
+def _text(column: Column, spec: EntitySource, batch: Batch) -> str:
+    """Return the column's raw text: trimmed, null where empty, or as the mapping derives it."""
+    columns = set(batch.columns)
+    mapping = spec.columns.get(column.name) if spec.columns else column.name
+    if isinstance(mapping, Derived):
+        if mapping.constant is not None:
+            return text_literal(mapping.constant)
+        raw = _cleaned(f"r.{quoted(mapping.column or '')}", column, spec)
+        if not mapping.match:
+            return f"coalesce({raw}, {text_literal(mapping.default)})" if mapping.default is not None else raw
+        default = text_literal(mapping.default) if mapping.default is not None else "null"
+        cases = " ".join(
+            f"when regexp_matches({raw}, {text_literal(m.pattern)}) then {text_literal(m.value)}" for m in mapping.match
+        )
+        return f"case {cases} else {default} end"
+    if mapping is None or mapping not in columns:
+        return "cast(null as varchar)"
+    return _cleaned(f"r.{quoted(mapping)}", column, spec)
+
+
+def _cleaned(raw: str, column: Column, spec: EntitySource) -> str:
+    """Trim, drop NUL characters (no server stores them), and turn the texts for "no value" into null."""
+    text = f"nullif(trim(replace(cast({raw} as varchar), chr(0), ''), e'{_BLANK}'), '')"
+    for word in spec.null_values:
+        text = f"nullif({text}, {text_literal(word)})"
+    if column.kind == "id":
+        # Spreadsheets turn whole-number ids beside empty cells into floats: 17850 becomes 17850.0.
+        text = f"regexp_replace({text}, '^(\\d+)\\.0$', '\\1')"
+    return text
+
+
+def _typed(column: Column, spec: EntitySource, time_zone: str) -> str:
+    """Return the expression that reads the trimmed text as the column's type, null where it is none."""
+    text = f"t.{column.name}"
+    match column.kind:
+        case "text" | "id":
+            return text
+        case "timestamp":
+            naive = f"try_cast({text} as timestamp)"
+            if spec.timestamp_formats:
+                formats = ", ".join(text_literal(f) for f in spec.timestamp_formats)
+                naive = f"coalesce(try_strptime({text}, [{formats}]), {naive})"
+            local = naive if time_zone == "UTC" else f"timezone('UTC', timezone({text_literal(time_zone)}, {naive}))"
+            with_offset = f"timezone('UTC', try_cast({text} as timestamptz))"
+            return f"case when regexp_matches({text}, {text_literal(_OFFSET)}) then {with_offset} else {local} end"
+        case "boolean":
+            return (
+                f"case when lower({text}) in ('true', 't', 'yes', 'y', '1') then true"
+                f" when lower({text}) in ('false', 'f', 'no', 'n', '0') then false end"
+            )
+        case _:
+            number = text
+            if spec.thousands:
+                number = f"replace({number}, {text_literal(spec.thousands)}, '')"
+            if spec.decimal != ".":
+                number = f"replace({number}, {text_literal(spec.decimal)}, '.')"
+            return f"try_cast({number} as {column.sql_type})"
+
+
+def _derivations(entity: Entity) -> dict[str, str]:
+    """Return the expressions of columns that a source may lack and other columns decide."""
+    if entity.name == "order_lines":
+        parts = "coalesce(v.customer_id, ''), cast(v.ordered_at as varchar)"
+        return {"order_id": f"coalesce(v.order_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"}
+    if entity.name == "payments":
+        parts = "v.order_id, coalesce(v.method, ''), cast(v.amount as varchar), coalesce(cast(v.paid_at as varchar), '')"
+        return {"payment_id": f"coalesce(v.payment_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"}
+    return {}
+
+
+def _key(entity: Entity, content: str) -> str:
+    """Return what identifies a row: its key, or its whole content where a line has no number."""
+    if "line_number" in entity.key:
+        return f"d.order_id || '|' || coalesce(cast(d.line_number as varchar), md5(concat_ws(chr(31), {content})))"
+    return f"d.{entity.key[0]}"
+
+
+def stage_columns(entity: Entity) -> str:
+    """Return the quoted column list of the entity's stage table."""
+    return quoted_list([*entity.names, *LINEAGE])

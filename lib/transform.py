@@ -1,0 +1,123 @@
+"""Runs the dbt project in `sql/` on a private copy of the warehouse and hands back what dbt found.
+
+The models and tests are in `sql/`; nothing here knows a table's name.
+"""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib.config import PROJECT, Settings, mask
+from lib.errors import TransformError
+from lib.warehouse import Warehouse
+
+_SQL = PROJECT / "sql"
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of one model or test."""
+
+    name: str
+    kind: str
+    state: str
+    seconds: float
+    failures: int
+    message: str
+    node: Any
+
+
+def build_models(settings: Settings, warehouse: Warehouse, *folders: str) -> list[NodeResult]:
+    """Build the models of some folders of `sql/models`, in the order of their references.
+
+    Raises TransformError with each failed model and the engine's message.
+    """
+    results = _invoke(settings, warehouse, ["run", "--select", *(f"path:models/{f}" for f in folders)])
+    failed = [r for r in results if r.state in ("error", "fail")]
+    if failed:
+        raise TransformError(
+            "\n".join(f"Model {r.name} failed: {' '.join(mask(r.message).split())}" for r in failed)
+            + f"\n{sum(r.state == 'skipped' for r in results)} models that need them were not built."
+        )
+    return results
+
+
+def run_tests(settings: Settings, warehouse: Warehouse) -> list[NodeResult]:
+    """Run every test of the project; a failing test is a result, not an error."""
+    return _invoke(settings, warehouse, ["test"])
+
+
+def preload() -> None:
+    """Import dbt ahead of time: it takes two seconds."""
+    import dbt.adapters.duckdb.connections
+    import dbt.cli.main  # noqa: F401
+
+
+def _invoke(settings: Settings, warehouse: Warehouse, arguments: list[str]) -> list[NodeResult]:
+    """Run one dbt command in this process and close its connections."""
+    os.environ["DO_NOT_TRACK"] = "1"
+    with _environment(settings, warehouse), contextlib.redirect_stdout(io.StringIO()):
+        from dbt.cli.main import dbtRunner
+
+        target = settings.work_dir / f"sql-{warehouse.copy}"
+        command = [
+            *("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check"),
+            *arguments,
+            *("--project-dir", str(_SQL), "--profiles-dir", str(_SQL), "--target-path", str(target)),
+            *("--log-path", str(target), "--vars", json.dumps({"time_zone": settings.shop.time_zone, "currency": settings.shop.currency})),
+        ]
+        try:
+            answer = dbtRunner().invoke(command)
+        finally:
+            _close_connections()
+    if answer.exception is not None:
+        # A damaged parse cache must not spoil the next try.
+        shutil.rmtree(target, ignore_errors=True)
+        raise TransformError(f"dbt stopped: {mask(str(answer.exception))}") from answer.exception
+    return [_result(r) for r in answer.result.results] if answer.result is not None else []
+
+
+def _result(result: Any) -> NodeResult:
+    return NodeResult(
+        name=result.node.name,
+        kind=str(result.node.resource_type.value),
+        state=str(result.status.value if hasattr(result.status, "value") else result.status),
+        seconds=float(result.execution_time or 0),
+        failures=int(result.failures or 0),
+        message=str(result.message or ""),
+        node=result.node,
+    )
+
+
+@contextlib.contextmanager
+def _environment(settings: Settings, warehouse: Warehouse) -> Iterator[None]:
+    """Tell `sql/profiles.yml` where and how to work."""
+    values = {
+        "SHOP_WAREHOUSE_PATH": str(warehouse.path),
+        "SHOP_MEMORY_LIMIT": settings.config.warehouse.memory_limit,
+        "SHOP_SPILL": str(settings.work_dir / "spill"),
+    }
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _close_connections() -> None:
+    """Close dbt's DuckDB connection: a held one keeps every other process out of the file."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    DuckDBConnectionManager.close_all_connections()
+

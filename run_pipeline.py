@@ -1,0 +1,272 @@
+"""Runs the notebooks as one audited batch; also lists runs and queries the published warehouse.
+
+The work is in `notebooks/` and `lib/`; this file is the command line: options, progress, messages, exit codes.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lib.config import load_settings, mask
+from lib.errors import ConfigError, PipelineError
+
+EXIT_CODES = "Exit codes: 0 published, 1 a stage failed, 2 wrong usage or configuration, 3 the quality gate refused."
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="markdown",
+)
+out, err = Console(soft_wrap=True), Console(stderr=True)
+
+DataDir = Annotated[str, typer.Option("--data-dir", metavar="DIR", help="Lake, warehouse and simulated systems [pipeline.yml: data].")]
+OutputDir = Annotated[str, typer.Option("--output-dir", metavar="DIR", help="Runs, reports and the run index [pipeline.yml: outputs].")]
+Sources = Annotated[str, typer.Option("--sources", metavar="FILE", help="A real shop's sources file, such as examples/online_retail.yml.")]
+Size = Annotated[str, typer.Option("--size", metavar="small|default|large", help="Size of the simulated shop: 2,000, 50,000 or 2,000,000 orders.")]
+
+
+@app.callback(invoke_without_command=True, epilog=EXIT_CODES)
+def pipeline(
+    context: typer.Context,
+    size: Size = "",
+    sources: Sources = "",
+    as_of: Annotated[str, typer.Option("--as-of", metavar="DATE", help="Let the simulated shop trade up to this day.")] = "",
+    only: Annotated[str, typer.Option("--only", metavar="NOTEBOOK", help="Run one notebook: 04_model, 04 or model.")] = "",
+    first: Annotated[str, typer.Option("--from", metavar="NOTEBOOK", help="Start at this notebook.")] = "",
+    last: Annotated[str, typer.Option("--to", metavar="NOTEBOOK", help="Stop after this notebook.")] = "",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="[NOTEBOOK.]NAME=VALUE", help="Set a notebook's parameter; may be repeated."),
+    ] = None,
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Rebuild the warehouse from the lake.")] = False,
+    data_dir: DataDir = "",
+    output_dir: OutputDir = "",
+    target: Annotated[str, typer.Option("--target", metavar="ENGINE", help="Warehouse engine [pipeline.yml: duckdb].")] = "",
+) -> None:
+    """Take a shop's data from its sources to a star schema, a scored quality dashboard and an insights report.
+
+    Without options: all six notebooks on the simulated shop. Each run leaves executed notebooks, reports, charts
+    and a manifest in outputs/runs/<run_id>, and is published only if the quality gate lets it.
+
+    Examples:
+
+        python run_pipeline.py --size small
+
+        python run_pipeline.py --sources examples/online_retail.yml
+
+        python run_pipeline.py --from 05_quality -p 06_insights.top_n=20
+
+        python run_pipeline.py query "select month, net_amount from analytics.monthly_sales"
+    """
+    if context.invoked_subcommand:
+        return
+    with _plain_errors():
+        plan = _plan(size, sources, as_of, only, first, last, parameter or [], full_refresh, data_dir, output_dir, target)
+        raise typer.Exit(_run(plan))
+
+
+@app.command()
+def runs(
+    output_dir: OutputDir = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+) -> None:
+    """List the runs, newest first: how each ended, how long it took, what it loaded, its quality score."""
+    with _plain_errors():
+        from lib.runs import is_alive, list_runs
+
+        settings = load_settings(output_dir=output_dir)
+        found = list_runs(settings.output_dir)
+        if not found:
+            out.print(f"No runs in {settings.output_dir} yet. Start one: python run_pipeline.py")
+            return
+        columns = ["run", "state", "shop", "seconds", "new rows", "quality", "reason"]
+        rows = []
+        for manifest in found[:limit]:
+            state = manifest["state"]
+            if state == "running" and not is_alive(manifest):
+                state = "killed"
+            quality = manifest.get("quality") or {}
+            score = f"{quality['score']:.1f} {quality['grade']}" if quality else ""
+            values = (manifest["run_id"], state, manifest["shop"]["name"], manifest["seconds"], manifest["new_rows"], score)
+            rows.append([*("" if v is None else str(v) for v in values), (manifest["reason"] or "").split("\n")[0][:100]])
+        _print_rows(columns, rows)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="A read-only query, such as: select * from analytics.monthly_sales")],
+    sources: Sources = "",
+    size: Size = "",
+    data_dir: DataDir = "",
+    output_dir: OutputDir = "",
+) -> None:
+    """Query the published warehouse, read-only: a table on a terminal, CSV in a pipe.
+
+    Which one: that of --sources, --size or --data-dir; without them, the one that was published last.
+    """
+    with _plain_errors():
+        from lib.runs import latest_data_dir
+        from lib.warehouse import Warehouse
+
+        chosen = data_dir
+        if not (data_dir or sources or size):
+            latest = latest_data_dir(load_settings(output_dir=output_dir).output_dir)
+            chosen = str(latest) if latest else ""
+        warehouse = Warehouse(load_settings(sources=sources, size=size, data_dir=chosen, output_dir=output_dir))
+        frame = warehouse.query(sql)
+        if out.is_terminal:
+            err.print(f"[dim]{warehouse.path}[/dim]")
+            _print_rows([str(c) for c in frame.columns], [["" if v is None or v != v else str(v) for v in row] for row in frame.itertuples(index=False)])
+        else:
+            frame.to_csv(sys.stdout, index=False)
+
+
+def _plan(
+    size: str, sources: str, as_of: str, only: str, first: str, last: str, given: list[str],
+    full_refresh: bool, data_dir: str, output_dir: str, target: str,
+) -> Any:  # fmt: skip
+    """Return the validated plan of a run; raise ConfigError before anything is touched."""
+    from lib.parameters import NOTEBOOKS, find_notebook, parse_parameters
+    from lib.runner import Plan
+    from lib.runs import command_line
+
+    names = list(NOTEBOOKS)
+    if only and (first or last):
+        raise ConfigError("--only goes without --from and --to.")
+    if only:
+        chosen = [find_notebook(only)]
+    else:
+        begin, end = find_notebook(first or names[0]), find_notebook(last or names[-1])
+        if begin > end:
+            raise ConfigError(f"--from {begin} comes after --to {end}.")
+        chosen = names[names.index(begin) : names.index(end) + 1]
+    if full_refresh and "03_clean" not in chosen:
+        raise ConfigError("--full-refresh rebuilds from 03_clean on, which this run leaves out.")
+    if sources and (size or as_of):
+        raise ConfigError("--size and --as-of belong to the simulated shop and do not go with --sources.")
+    parameters = parse_parameters(given)
+    seed = parameters["01_generate"].get("seed")
+    here = {"data_dir": _from_here(data_dir), "output_dir": _from_here(output_dir)}
+    settings = load_settings(sources=sources, size=size, as_of=as_of, target=target, seed=seed, **here)
+    return Plan(settings, tuple(chosen), parameters, full_refresh, command_line())
+
+
+def _from_here(folder: str) -> str:
+    """Return a folder that was typed on the command line, from where it was typed."""
+    return str(Path(folder).expanduser().resolve()) if folder else ""
+
+
+def _run(plan: Any) -> int:
+    """Run the plan under a progress bar and say how it ended and where everything is."""
+    from lib.runner import run
+
+    started = time.monotonic()
+    with _bar(len(plan.notebooks)) as show:
+        outcome = run(plan, show)
+    manifest, folder = outcome.manifest, outcome.folder
+    for stage in manifest["stages"]:
+        if stage["state"] != "skipped":
+            facts = ", ".join(f"{k.lower()} {v:,}" if isinstance(v, int | float) else f"{k.lower()} {v}" for k, v in stage["facts"].items())
+            seconds = f"{stage['seconds']:6.1f} s" if stage["seconds"] is not None else "        "
+            out.print(f"  {stage['name']:<12} {stage['state']:<9} {seconds}  {facts}", highlight=False, markup=False)
+    took = f"{time.monotonic() - started:.1f} s"
+    tone = {0: "green", 3: "yellow"}.get(outcome.exit_code, "red")
+    out.print(f"[{tone}]{_ending(manifest)}[/{tone}] in {took}", highlight=False)
+    if manifest["reason"]:
+        out.print(str(manifest["reason"]), highlight=False, markup=False)
+    reports = [folder / "reports" / f"{n}.html" for n in ("06_insights", "05_quality")]
+    shown = next((p for p in reports if p.exists()), None)
+    if shown:
+        out.print(f"Report:    {shown}", highlight=False, markup=False)
+    out.print(f"This run:  {folder / 'index.html'}", highlight=False, markup=False)
+    out.print(f"Run index: {plan.settings.output_dir / 'index.html'}", highlight=False, markup=False)
+    return outcome.exit_code
+
+
+def _ending(manifest: dict[str, Any]) -> str:
+    """Say in a sentence how a run ended."""
+    new = manifest["new_rows"]
+    loaded = "" if new is None else f", {new:,} new rows loaded"
+    return {
+        "published": f"Published {manifest['shop']['name']}{loaded}",
+        "not_published": f"Done, not published{loaded}",
+        "refused": "Not published",
+    }.get(manifest["state"], "Failed")
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Any]:
+    """Show stage n of m, notebook, cell and elapsed time; a line a stage where there is no terminal."""
+    if not err.is_terminal:
+        last = [""]
+
+        def line(progress: Any) -> None:
+            if progress.notebook != last[0]:
+                last[0] = progress.notebook
+                print(f"[{progress.number}/{progress.total}] {progress.notebook}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("stage {task.fields[number]} of {task.total:.0f}  {task.fields[notebook]:<12}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TextColumn("cell {task.fields[cell]}/{task.fields[cells]}"),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[doing]}[/dim]"),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("", total=total, number=1, notebook="", cell=0, cells=0, doing="starting")
+
+        def show(progress: Any) -> None:
+            done = progress.number - 1 + (progress.cell / progress.cells if progress.cells else 0)
+            fields = {"number": progress.number, "notebook": progress.notebook, "cell": progress.cell, "cells": progress.cells}
+            bar.update(task, completed=done, doing=progress.doing, **fields)
+
+        yield show
+
+
+def _print_rows(columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table on a terminal, tab-separated lines elsewhere."""
+    if not out.is_terminal:
+        for row in [columns, *rows]:
+            print("\t".join(row))
+        return
+    table = Table(*columns, box=None, header_style="dim", pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table, markup=False)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """End with a message instead of a stack trace where the fault is the user's to mend."""
+    try:
+        yield
+    except ConfigError as error:
+        err.print(f"[red]Error:[/red] {_safe(error)}", highlight=False)
+        raise typer.Exit(2) from None
+    except PipelineError as error:
+        err.print(f"[red]Error:[/red] {_safe(error)}", highlight=False)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        err.print(f"[red]Error:[/red] {_safe(error)}. Check the disk's space and the folder's permissions.", highlight=False)
+        raise typer.Exit(1) from None
+
+
+def _safe(error: Exception) -> str:
+    return mask(str(error)).replace("[", "\\[")
+
+
+if __name__ == "__main__":
+    app()

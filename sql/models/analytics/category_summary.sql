@@ -1,0 +1,42 @@
+-- One row per product category.
+with orders as (
+
+    select
+        products.category,
+        count(distinct case when items.line_type = 'sale' then items.order_id end) as orders
+    from {{ ref('fact_order_items') }} as items
+    inner join {{ ref('dim_products') }} as products on products.product_key = items.product_key
+    group by products.category
+
+),
+
+sales as (
+
+    select
+        category,
+        sum(quantity) as quantity,
+        sum(gross_amount) as gross_amount,
+        sum(discount_amount) as discount_amount,
+        sum(return_amount) as return_amount,
+        sum(net_amount) as net_amount,
+        sum(cost_amount) as cost_amount,
+        sum(margin_amount) as margin_amount
+    from {{ ref('product_summary') }}
+    group by category
+
+)
+
+select
+    sales.category,
+    orders.orders,
+    {{ amount('sales.quantity') }} as quantity,
+    {{ amount('sales.gross_amount') }} as gross_amount,
+    {{ amount('sales.discount_amount') }} as discount_amount,
+    {{ amount('sales.return_amount') }} as return_amount,
+    {{ amount('sales.net_amount') }} as net_amount,
+    {{ amount('sales.cost_amount') }} as cost_amount,
+    {{ amount('sales.margin_amount') }} as margin_amount,
+    {{ share('sales.margin_amount', 'sales.net_amount') }} as margin_rate,
+    {{ share('sales.return_amount', 'sales.gross_amount - sales.discount_amount') }} as return_rate
+from sales
+inner join orders on orders.category = sales.category

@@ -1,0 +1,34 @@
+-- One row per business day, days without an order included.
+with sales as (
+
+    select
+        order_date,
+        count(*) filter (where order_type = 'sale') as orders,
+        count(*) filter (where order_type = 'cancellation') as cancelled_orders,
+        count(distinct case when order_type = 'sale' and customer_key <> 'unknown' then customer_key end) as customers,
+        sum(quantity) as quantity,
+        sum(gross_amount) as gross_amount,
+        sum(discount_amount) as discount_amount,
+        sum(return_amount) as return_amount,
+        sum(net_amount) as net_amount,
+        sum(cost_amount) as cost_amount,
+        sum(margin_amount) as margin_amount
+    from {{ ref('fact_orders') }}
+    group by order_date
+
+)
+
+select
+    dates.order_date,
+    coalesce(sales.orders, 0) as orders,
+    coalesce(sales.cancelled_orders, 0) as cancelled_orders,
+    coalesce(sales.customers, 0) as customers,
+    {{ amount('coalesce(sales.quantity, 0)') }} as quantity,
+    {{ amount('coalesce(sales.gross_amount, 0)') }} as gross_amount,
+    {{ amount('coalesce(sales.discount_amount, 0)') }} as discount_amount,
+    {{ amount('coalesce(sales.return_amount, 0)') }} as return_amount,
+    {{ amount('coalesce(sales.net_amount, 0)') }} as net_amount,
+    {{ amount('sales.cost_amount') }} as cost_amount,
+    {{ amount('sales.margin_amount') }} as margin_amount
+from {{ ref('dim_date') }} as dates
+left join sales on sales.order_date = dates.order_date

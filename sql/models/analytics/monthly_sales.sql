@@ -1,0 +1,49 @@
+-- One row per month; a month is complete where the data reach from its first to its last day.
+with customers as (
+
+    select
+        {{ month_of('order_date') }} as month,
+        count(distinct customer_key) as customers
+    from {{ ref('fact_orders') }}
+    where order_type = 'sale' and customer_key <> 'unknown'
+    group by {{ month_of('order_date') }}
+
+),
+
+months as (
+
+    select
+        {{ month_of('order_date') }} as month,
+        min(order_date) as first_date,
+        max(order_date) as last_date,
+        sum(orders) as orders,
+        sum(cancelled_orders) as cancelled_orders,
+        sum(quantity) as quantity,
+        sum(gross_amount) as gross_amount,
+        sum(discount_amount) as discount_amount,
+        sum(return_amount) as return_amount,
+        sum(net_amount) as net_amount,
+        sum(cost_amount) as cost_amount,
+        sum(margin_amount) as margin_amount
+    from {{ ref('daily_sales') }}
+    group by {{ month_of('order_date') }}
+
+)
+
+select
+    months.month,
+    cast(months.orders as bigint) as orders,
+    cast(months.cancelled_orders as bigint) as cancelled_orders,
+    coalesce(customers.customers, 0) as customers,
+    {{ amount('months.quantity') }} as quantity,
+    {{ amount('months.gross_amount') }} as gross_amount,
+    {{ amount('months.discount_amount') }} as discount_amount,
+    {{ amount('months.return_amount') }} as return_amount,
+    {{ amount('months.net_amount') }} as net_amount,
+    {{ amount('months.cost_amount') }} as cost_amount,
+    {{ amount('months.margin_amount') }} as margin_amount,
+    {{ share('months.net_amount', 'months.orders') }} as average_order_amount,
+    months.first_date = months.month
+        and months.last_date = cast(months.month + interval '1 month' - interval '1 day' as date) as is_complete
+from months
+left join customers on customers.month = months.month

@@ -1,0 +1,39 @@
+-- One row per customer: from the customers that sources deliver, and from order lines for all others.
+with delivered as (
+
+    {{ accepted('customers') }}
+
+),
+
+lines as (
+
+    {{ accepted('order_lines') }}
+
+),
+
+-- Of a customer's order lines the latest that states a customer's column wins, by column groups delivered together.
+from_lines as (
+
+    select
+        lines.*,
+        row_number() over (
+            partition by lines.customer_id
+            order by lines.ordered_at desc, lines._source_file desc, lines._source_row desc
+        ) as newest
+    from lines
+    left join delivered on delivered.customer_id = lines.customer_id
+    where lines.customer_id is not null and delivered.customer_id is null
+
+)
+
+select
+    customer_id, first_name, last_name, email, phone, country, region, city, postal_code,
+    signup_at, updated_at, 'customers' as _entity, _source, _source_file, _source_row
+from delivered
+union all
+select
+    customer_id, customer_first_name, customer_last_name, customer_email, customer_phone, customer_country,
+    customer_region, customer_city, customer_postal_code, customer_signup_at, customer_updated_at,
+    'order_lines' as _entity, _source, _source_file, _source_row
+from from_lines
+where newest = 1

@@ -1,0 +1,64 @@
+-- One row per order line; lines that came without a number get one behind the numbered ones of their order.
+with delivered as (
+
+    {{ accepted('order_items') }}
+
+),
+
+lines as (
+
+    {{ accepted('order_lines') }}
+
+),
+
+united as (
+
+    select
+        order_id, line_number, product_id, quantity, unit_price, discount_amount,
+        'order_items' as _entity, _source, _source_file, _source_row
+    from delivered
+    union all
+    select
+        order_id, line_number, product_id, quantity, unit_price, discount_amount,
+        'order_lines' as _entity, _source, _source_file, _source_row
+    from lines
+
+),
+
+last_numbers as (
+
+    select order_id, max(line_number) as last_number
+    from united
+    where order_id in (select order_id from united where line_number is null)
+    group by order_id
+
+),
+
+numbered as (
+
+    select
+        united.order_id,
+        cast(
+            coalesce(last_numbers.last_number, 0) + row_number() over (
+                partition by united.order_id
+                order by united._source_file, united._source_row, united._source, united._entity
+            ) as integer
+        ) as line_number,
+        united.product_id, united.quantity, united.unit_price, united.discount_amount,
+        united._entity, united._source, united._source_file, united._source_row
+    from united
+    left join last_numbers on last_numbers.order_id = united.order_id
+    where united.line_number is null
+
+)
+
+select
+    order_id, line_number, product_id, quantity, unit_price, discount_amount,
+    _entity, _source, _source_file, _source_row
+from united
+where line_number is not null
+union all
+select
+    order_id, line_number, product_id, quantity, unit_price, discount_amount,
+    _entity, _source, _source_file, _source_row
+from numbered

@@ -1,0 +1,12 @@
+-- One row per payment, failed attempts and refunds among them.
+with accepted as (
+
+    {{ accepted('payments') }}
+
+)
+
+select
+    payment_id, order_id, lower(method) as method, amount, upper(currency) as currency,
+    lower(coalesce(status, 'paid')) as status, paid_at,
+    'payments' as _entity, _source, _source_file, _source_row
+from accepted

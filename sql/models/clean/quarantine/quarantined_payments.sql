@@ -1,0 +1,3 @@
+-- One row per quarantined row of payments, whole, with the rule and the reason.
+{{ config(alias='payments') }}
+{{ quarantined('payments') }}

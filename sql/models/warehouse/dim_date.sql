@@ -1,0 +1,48 @@
+-- One row per calendar day from the first to the last business day with an order.
+with digits as (
+
+    {% for digit in range(10) %}select {{ digit }} as digit{{ ' union all ' if not loop.last }}{% endfor %}
+
+),
+
+numbers as (
+
+    select ones.digit + 10 * tens.digit + 100 * hundreds.digit + 1000 * thousands.digit + 10000 * myriads.digit as number
+    from digits as ones
+    cross join digits as tens
+    cross join digits as hundreds
+    cross join digits as thousands
+    cross join digits as myriads
+    where myriads.digit < 4
+
+),
+
+bounds as (
+
+    select
+        min(cast({{ local_time('ordered_at') }} as date)) as first_date,
+        max(cast({{ local_time('ordered_at') }} as date)) as last_date
+    from {{ ref('orders') }}
+
+),
+
+days as (
+
+    select cast(bounds.first_date + numbers.number * interval '1 day' as date) as order_date
+    from bounds
+    cross join numbers
+    where numbers.number <= {{ days_between('bounds.first_date', 'bounds.last_date') }}
+
+)
+
+select
+    order_date as date_key,
+    order_date,
+    {{ month_of('order_date') }} as month,
+    cast(extract(year from order_date) as integer) as year,
+    cast(extract(quarter from order_date) as integer) as quarter,
+    cast(extract(month from order_date) as integer) as month_number,
+    cast(extract(day from order_date) as integer) as day_of_month,
+    {{ weekday('order_date') }} as weekday,
+    {{ weekday('order_date') }} >= 6 as is_weekend
+from days

@@ -1,0 +1,114 @@
+-- One row per order line; gross, discounts, returns and net are separate measures and net = gross - discount - return.
+with order_discounts as (
+
+    -- What an order's discount holds beyond its lines' own is spread over its sold lines by their value.
+    select
+        items.order_id,
+        orders.discount_amount - sum(coalesce(items.discount_amount, 0)) as undistributed_amount,
+        sum(items.quantity * items.unit_price) as sold_amount
+    from {{ ref('order_items') }} as items
+    inner join {{ ref('orders') }} as orders on orders.order_id = items.order_id
+    where orders.discount_amount > 0 and items.quantity > 0 and items.unit_price > 0
+    group by items.order_id, orders.discount_amount
+    having orders.discount_amount - sum(coalesce(items.discount_amount, 0)) > 0
+
+),
+
+priced as (
+
+    select
+        items.order_id,
+        items.line_number,
+        items.product_id,
+        items.quantity,
+        items.unit_price,
+        {{ amount('items.quantity * items.unit_price') }} as amount,
+        coalesce(items.discount_amount, 0) as line_discount_amount,
+        order_discounts.undistributed_amount,
+        order_discounts.sold_amount,
+        orders.ordered_at,
+        orders.customer_id,
+        orders.is_cancelled,
+        case
+            when orders.is_cancelled then 'cancellation'
+            when items.quantity < 0 and items.unit_price = 0 then 'adjustment'
+            when items.quantity < 0 or items.unit_price < 0 or orders.is_returned then 'return'
+            else 'sale'
+        end as line_type,
+        items._source
+    from {{ ref('order_items') }} as items
+    inner join {{ ref('orders') }} as orders on orders.order_id = items.order_id
+    left join order_discounts on order_discounts.order_id = items.order_id
+
+),
+
+spread as (
+
+    select
+        *,
+        case
+            when undistributed_amount is null or amount <= 0 or quantity <= 0 then 0
+            else {{ amount('undistributed_amount * amount / sold_amount') }}
+        end as order_discount_amount
+    from priced
+
+),
+
+discounted as (
+
+    -- The last line takes what rounding left, so that the lines of an order add up to its discount.
+    select
+        *,
+        case
+            when order_discount_amount = 0 then 0
+            when row_number() over (partition by order_id, order_discount_amount > 0 order by line_number desc) = 1
+                then undistributed_amount - sum(order_discount_amount) over (partition by order_id) + order_discount_amount
+            else order_discount_amount
+        end as settled_discount_amount
+    from spread
+    where undistributed_amount is not null
+    union all
+    select *, 0 as settled_discount_amount
+    from spread
+    where undistributed_amount is null
+
+),
+
+measured as (
+
+    select
+        *,
+        case when amount >= 0 then amount else 0 end as gross_amount,
+        case when amount >= 0 then line_discount_amount + settled_discount_amount else 0 end as discount_amount,
+        case
+            when line_type = 'sale' then 0
+            when amount >= 0 then amount - line_discount_amount - settled_discount_amount
+            else abs(amount) - abs(line_discount_amount)
+        end as return_amount,
+        case when line_type = 'sale' or amount < 0 then quantity else 0 end as net_quantity
+    from discounted
+
+)
+
+select
+    measured.order_id,
+    measured.line_number,
+    coalesce(customers.customer_key, 'unknown') as customer_key,
+    coalesce(products.product_key, 'unknown') as product_key,
+    cast({{ local_time('measured.ordered_at') }} as date) as order_date,
+    measured.ordered_at,
+    measured.product_id,
+    measured.line_type,
+    measured._source as source,
+    measured.quantity,
+    measured.net_quantity,
+    measured.unit_price,
+    {{ amount('measured.gross_amount') }} as gross_amount,
+    {{ amount('measured.discount_amount') }} as discount_amount,
+    {{ amount('measured.return_amount') }} as return_amount,
+    {{ amount('measured.gross_amount - measured.discount_amount - measured.return_amount') }} as net_amount,
+    {{ amount('measured.net_quantity * products.unit_cost') }} as cost_amount,
+    {{ amount('measured.gross_amount - measured.discount_amount - measured.return_amount - measured.net_quantity * products.unit_cost') }} as margin_amount
+from measured
+left join {{ ref('dim_customers') }} as customers on customers.customer_id = measured.customer_id
+left join {{ ref('dim_products') }} as products on products.product_id = measured.product_id

@@ -1,0 +1,61 @@
+-- One row per order, with its lines' measures summed and its payments beside them.
+with lines as (
+
+    select
+        order_id,
+        count(*) as line_count,
+        count(*) filter (where line_type = 'sale') as sold_lines,
+        count(*) filter (where line_type = 'return') as returned_lines,
+        {{ summed_measures() }}
+    from {{ ref('fact_order_items') }}
+    group by order_id
+
+),
+
+payments as (
+
+    select
+        order_id,
+        sum(paid_amount) as paid_amount,
+        sum(refunded_amount) as refunded_amount
+    from {{ ref('fact_payments') }}
+    group by order_id
+
+)
+
+select
+    orders.order_id,
+    coalesce(customers.customer_key, 'unknown') as customer_key,
+    cast({{ local_time('orders.ordered_at') }} as date) as order_date,
+    cast(extract(hour from {{ local_time('orders.ordered_at') }}) as integer) as order_hour,
+    orders.ordered_at,
+    case
+        when orders.is_cancelled then 'cancellation'
+        when orders.is_returned or (lines.sold_lines = 0 and lines.returned_lines > 0) then 'return'
+        when lines.sold_lines = 0 then 'adjustment'
+        else 'sale'
+    end as order_type,
+    orders.status,
+    orders.channel,
+    orders.store_id,
+    orders.campaign,
+    orders.currency,
+    orders._source as source,
+    coalesce(lines.line_count, 0) as line_count,
+    coalesce(lines.returned_lines, 0) as returned_lines,
+    coalesce(lines.quantity, 0) as quantity,
+    coalesce(lines.gross_amount, 0) as gross_amount,
+    coalesce(lines.discount_amount, 0) as discount_amount,
+    coalesce(lines.return_amount, 0) as return_amount,
+    coalesce(lines.net_amount, 0) as net_amount,
+    lines.cost_amount,
+    lines.margin_amount,
+    orders.shipping_amount,
+    orders.tax_amount,
+    orders.total_amount,
+    payments.paid_amount,
+    payments.refunded_amount
+from {{ ref('orders') }} as orders
+left join {{ ref('dim_customers') }} as customers on customers.customer_id = orders.customer_id
+left join lines on lines.order_id = orders.order_id
+left join payments on payments.order_id = orders.order_id

@@ -1,0 +1,12 @@
+{{ config(meta={'dimension': 'consistency', 'table': 'warehouse.fact_order_items', 'says': 'every clean order line and payment is a fact'}) }}
+with counts as (
+
+    select 'order_items' as entity, (select count(*) from {{ ref('order_items') }}) as clean_rows, (select count(*) from {{ ref('fact_order_items') }}) as fact_rows
+    union all
+    select 'orders', (select count(*) from {{ ref('orders') }}), (select count(*) from {{ ref('fact_orders') }})
+    union all
+    select 'payments', (select count(*) from {{ ref('payments') }}), (select count(*) from {{ ref('fact_payments') }})
+
+)
+
+select * from counts where clean_rows <> fact_rows

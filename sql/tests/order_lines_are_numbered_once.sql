@@ -1,0 +1,5 @@
+{{ config(meta={'dimension': 'uniqueness', 'table': 'clean.order_items', 'says': 'no line number stands twice in one order'}) }}
+select order_id, line_number, count(*) as lines
+from {{ ref('order_items') }}
+group by order_id, line_number
+having count(*) > 1
