@@ -184,11 +184,9 @@ def _svg(fig: Figure, name: str, alt: str) -> str:
     text = re.sub(r'(<svg\b[^>]*?) width="[^"]*"| height="[^"]*"(?=[^>]*viewBox)', r"\1", text, count=2)
     text = re.sub(r"\s*\n\s*", "\n", text)
     # The marks are named as a whole by the label; the text in them would be read number by number.
-    return re.sub(
-        r"<svg\b([^>]*)>",
-        rf'<svg role="img" aria-label="{escape(alt)}"\1><title>{escape(alt)}</title>',
-        text,
-        count=1,
+    label = escape(alt)
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).replace(
+        ">", f"><title>{label}</title>", 1
     )
 
 

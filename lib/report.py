@@ -346,8 +346,14 @@ def _environment() -> jinja2.Environment:
         "rich": rich,
         "spark": spark,
     }
+    env.filters |= {name: _lenient(env.filters[name]) for name in ("number", "duration", "when", "rich")}
     env.globals |= {"css": lambda name: Markup(_css(name)), "states": STATES}
     return env
+
+
+def _lenient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the filter, taking a missing field for None."""
+    return lambda value, *rest: function(None if isinstance(value, jinja2.Undefined) else value, *rest)
 
 
 def _render(name: str, **values: Any) -> str:

@@ -225,8 +225,8 @@ def _returned_products(products: pd.DataFrame, currency: str | None) -> list[tup
     if products.empty or not products["gross_amount"].sum() > 0:
         return []
     usual = share(products["return_amount"].sum(), products["gross_amount"].sum())
-    rate = products["return_amount"] / products["gross_amount"].where(products["gross_amount"] > 0)
-    high = products[(rate >= max(2 * usual, 0.08)) & (products["orders"] >= MIN_ORDERS)]
+    rates = products["return_amount"] / products["gross_amount"].where(products["gross_amount"] > 0)
+    high = products[(rates >= max(2 * usual, 0.08)) & (products["orders"] >= MIN_ORDERS)]
     high = high.sort_values("return_amount", ascending=False)
     if high.empty:
         return []

@@ -1,0 +1,506 @@
+"""Insights: titles are right on hand-made data, claim no more than it bears, and gaps are said."""
+
+import ast
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pandas as pd
+
+from lib import customer_insights, insights, summary
+from lib.charts import Chart
+from lib.findings import Finding, Gap, presenter
+from lib.report import Html
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "06_insights.ipynb"
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def months(start: str, net: list[float], *, cost: float | None = 0.6, complete: bool = True) -> pd.DataFrame:
+    """Monthly sales where gross is net / 0.9, a third of the difference discounts and the rest returns."""
+    index = pd.date_range(start, periods=len(net), freq="MS")
+    amounts = pd.Series(net, dtype=float)
+    gross = amounts / 0.9
+    frame = pd.DataFrame(
+        {
+            "month": index.date,
+            "orders": [10] * len(net),
+            "gross_amount": gross,
+            "discount_amount": (gross - amounts) / 4,
+            "return_amount": (gross - amounts) * 3 / 4,
+            "net_amount": amounts,
+            "cost_amount": amounts * cost if cost is not None else None,
+            "margin_amount": amounts * (1 - cost) if cost is not None else None,
+            "is_complete": True,
+        }
+    )
+    frame.loc[frame.index[-1], "is_complete"] = complete
+    return frame
+
+
+def growth(monthly: pd.DataFrame, new: float, returning: float, unknown: float = 0.0) -> pd.DataFrame:
+    net = monthly["net_amount"].astype(float)
+    return pd.DataFrame(
+        {
+            "month": monthly["month"],
+            "is_complete": monthly["is_complete"],
+            "new_net_amount": net * new,
+            "returning_net_amount": net * returning,
+            "unknown_net_amount": net * unknown,
+        }
+    )
+
+
+def products(net: list[float], margin: list[float | None], **columns) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "product_id": [f"P{i}" for i in range(len(net))],
+            "name": [f"Item {i}" for i in range(len(net))],
+            "category": "Toys",
+            "orders": 100,
+            "gross_amount": [value / 0.9 for value in net],
+            "return_amount": [0.0] * len(net),
+            "net_amount": net,
+            "margin_rate": margin,
+            "return_rate": 0.0,
+        }
+    )
+    frame["margin_amount"] = frame["net_amount"] * frame["margin_rate"].astype(float)
+    return frame.assign(**columns)
+
+
+EMPTY_MONTHS = months("2025-01-01", [1.0]).iloc[:0]
+EMPTY = {
+    "categories": pd.DataFrame(
+        columns=[
+            "category",
+            "orders",
+            "gross_amount",
+            "return_amount",
+            "net_amount",
+            "margin_amount",
+            "margin_rate",
+        ]
+    ),
+    "customers": pd.DataFrame(
+        columns=["customer_id", "net_amount", "days_since_last_order", "recency_score", "monetary_score"]
+    ),
+    "payments": pd.DataFrame(
+        columns=["payment_method", "payments", "orders", "paid_amount", "failed_payments"]
+    ),
+    "segments": pd.DataFrame(columns=["segment", "customers", "net_amount"]),
+    "hourly": pd.DataFrame(columns=["weekday", "hour", "orders"]),
+    "products": products([1.0], [0.4]).iloc[:0],
+    "growth": growth(EMPTY_MONTHS, 0.5, 0.5),
+}
+
+
+def title(result) -> str:
+    assert isinstance(result, Finding), result
+    return plain(result.title)
+
+
+def said(result) -> str:
+    assert isinstance(result, Gap), result
+    return result.text
+
+
+# Sales and season
+
+
+def test_the_share_of_q4_is_over_full_years_only() -> None:
+    year = [100.0] * 9 + [200.0, 200.0, 300.0]
+    partial = months("2024-10-01", [900.0, 900.0, 900.0, *year, 5000.0])
+    assert title(insights.revenue_by_month(partial)) == "Q4 brought 44 % of revenue in 2025"
+    two = months("2024-01-01", year + year)
+    assert title(insights.revenue_by_month(two)) == "Q4 brought 44 % of a year's revenue, 2024–2025"
+
+
+def test_an_even_year_is_given_no_peak() -> None:
+    assert title(insights.revenue_by_month(months("2025-01-01", [100.0] * 12))).startswith(
+        "No Christmas peak: Q4 brought 25 %"
+    )
+
+
+def test_without_a_full_year_the_peak_month_is_named_instead() -> None:
+    three = months("2010-12-01", [500.0, 300.0, 200.0])
+    assert (
+        title(insights.revenue_by_month(three, "GBP"))
+        == "December 2010 is the best of the 3 full months: 500 GBP"
+    )
+    one = months("2010-12-01", [500.0])
+    assert title(insights.revenue_by_month(one, "GBP")) == "December 2010 brought 500 GBP"
+
+
+def test_a_month_that_is_not_complete_is_no_peak() -> None:
+    frame = months("2010-12-01", [500.0, 300.0, 900.0], complete=False)
+    result = insights.revenue_by_month(frame)
+    assert title(result).startswith("December 2010 is the best of the two full months")
+    assert "month not complete" in result.subtitle
+    alone = months("2010-12-01", [500.0], complete=False)
+    assert title(insights.revenue_by_month(alone)) == "No month is complete yet"
+
+
+def test_only_the_asked_for_months_are_drawn_while_the_title_uses_all() -> None:
+    frame = months("2024-01-01", [100.0] * 9 + [200.0, 200.0, 300.0] + [100.0] * 6)
+    result = insights.revenue_by_month(frame, months=6)
+    assert len(result.data) == 6
+    assert title(result) == "Q4 brought 44 % of revenue in 2024"
+
+
+def test_decimal_amounts_are_summed_like_floats() -> None:
+    frame = months("2025-01-01", [100.0, 200.0])
+    decimals = frame.assign(net_amount=[Decimal("100.00"), Decimal("200.00")])
+    assert title(insights.revenue_by_month(decimals)) == title(insights.revenue_by_month(frame))
+
+
+def test_the_way_from_gross_to_net_adds_up() -> None:
+    result = insights.gross_to_net(months("2025-01-01", [450.0, 450.0]), "EUR")
+    assert title(result) == "Discounts and returns take 10 % of gross sales; 40 % of net revenue is margin"
+    amounts = dict(zip(result.data["step"], result.data["amount"].round(6), strict=True))
+    assert amounts == {
+        "Gross": 1000,
+        "Discounts": -25,
+        "Returns": -75,
+        "Net": 900,
+        "Cost": -540,
+        "Margin": 360,
+    }
+
+
+def test_without_costs_there_is_no_word_of_margin() -> None:
+    result = insights.gross_to_net(months("2025-01-01", [900.0], cost=None))
+    assert title(result) == "Discounts and returns take 10 % of gross sales"
+    assert "Margin" not in set(result.data["step"])
+
+
+def test_only_what_was_deducted_is_named() -> None:
+    frame = months("2025-01-01", [900.0], cost=None).assign(discount_amount=0.0, return_amount=100.0)
+    assert title(insights.gross_to_net(frame)) == "Returns take 10 % of gross sales"
+    frame = frame.assign(gross_amount=900.0, return_amount=0.0)
+    assert title(insights.gross_to_net(frame)) == "All gross sales remain as net revenue"
+
+
+def hours(weights: dict[tuple[int, int], int]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [(day, hour, n) for (day, hour), n in weights.items()], columns=["weekday", "hour", "orders"]
+    )
+
+
+def test_the_busiest_day_and_hour_are_named() -> None:
+    grid = {(day, hour): 5 for day in range(1, 8) for hour in (10, 20)}
+    grid[(6, 20)] = 40
+    assert (
+        title(insights.busiest_hours(hours(grid)))
+        == "Saturday is the busiest day, 20:00 to 21:00 the busiest hour"
+    )
+
+
+def test_an_even_week_is_called_even_and_a_closed_day_is_said() -> None:
+    even = {(day, hour): 5 + (hour == 20) for day in range(1, 8) for hour in (10, 20)}
+    assert (
+        title(insights.busiest_hours(hours(even)))
+        == "20:00 to 21:00 is the busiest hour; the days hardly differ"
+    )
+    closed = {key: orders for key, orders in even.items() if key[0] != 6}
+    assert title(insights.busiest_hours(hours(closed))).endswith("; no orders on Saturday")
+
+
+def test_orders_without_a_time_of_day_show_no_hours() -> None:
+    assert "no time of day" in said(insights.busiest_hours(hours({(day, 0): 5 for day in range(1, 8)})))
+
+
+def test_returns_are_compared_with_the_year_before_only_where_there_is_one() -> None:
+    short = months("2025-01-01", [900.0, 900.0])
+    assert (
+        title(insights.returns_by_month(short))
+        == "7.5 % of gross sales came back or were cancelled, Jan 2025 to Feb 2025"
+    )
+    long = months("2024-01-01", [900.0] * 24)
+    assert title(insights.returns_by_month(long)).endswith("in twelve months, as in the year before")
+    long.loc[12:, "return_amount"] *= 2
+    assert title(insights.returns_by_month(long)).endswith("7.5 points more than the year before")
+
+
+def test_a_shop_without_returns_says_so() -> None:
+    assert "no returns" in said(
+        insights.returns_by_month(months("2025-01-01", [1.0]).assign(return_amount=0.0))
+    )
+
+
+# Products and payments
+
+
+def categories(**columns) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "category": ["Home", "Toys"],
+            "gross_amount": [100.0, 300.0],
+            "return_amount": [20.0, 15.0],
+            "net_amount": [100.0, 300.0],
+            "margin_rate": [0.5, 0.3],
+        }
+    )
+    return frame.assign(**columns)
+
+
+def test_the_leading_category_and_the_best_margin_are_named() -> None:
+    result = insights.category_revenue(categories())
+    assert title(result) == "Toys leads with 75 % of revenue; Home earns the best margin, 50 %"
+    assert title(insights.category_revenue(categories(margin_rate=None))) == "Toys leads with 75 % of revenue"
+
+
+def test_unknown_categories_are_a_gap() -> None:
+    assert "no categories" in said(insights.category_revenue(categories(category=["Unknown", None])))
+    assert "no categories" in said(insights.returns_by_category(categories(category=["Unknown", None])))
+
+
+def test_the_category_that_comes_back_most_is_named_with_the_average() -> None:
+    assert (
+        title(insights.returns_by_category(categories()))
+        == "Home comes back most: 20.0 %, against 8.8 % on average"
+    )
+
+
+def test_best_sellers_are_counted_and_thin_margins_marked() -> None:
+    frame = products([500.0, 300.0, 200.0], [0.5, 0.1, 0.5])
+    result = insights.best_sellers(frame, "EUR", 2)
+    assert title(result) == "2 of 3 products bring 80 % of revenue, led by Item 0"
+    assert "red: less than half the shop's margin" in result.subtitle
+    assert title(insights.best_sellers(frame, top_n=1)) == "The best seller, Item 0, brings 50 % of revenue"
+    assert title(insights.best_sellers(frame, top_n=10)) == "Item 0 is the best seller with 50 % of revenue"
+
+
+def test_best_sellers_without_names_or_costs_still_show() -> None:
+    frame = products([500.0, 300.0], [None, None]).assign(name=None)
+    result = insights.best_sellers(frame, top_n=10)
+    assert title(result) == "P0 is the best seller with 62 % of revenue"
+    assert "margin" not in result.subtitle
+
+
+def test_payment_methods_are_shares_of_the_amount_and_failures_are_shown() -> None:
+    frame = pd.DataFrame(
+        {
+            "payment_method": ["paypal", "credit_card"],
+            "payments": [10, 100],
+            "paid_amount": [250.0, 750.0],
+            "failed_payments": [0, 8],
+        }
+    )
+    result = insights.payment_methods(frame)
+    assert title(result) == "Credit card makes 75 % of the amount paid"
+    assert "Credit card 75 % · 8.0 % failed" in plain(result.alt)
+    assert title(insights.payment_methods(frame.head(1))) == "Paypal is the only payment method"
+    assert "no payments" in said(insights.payment_methods(frame.iloc[:0]))
+
+
+# Customers
+
+
+def test_the_best_fifth_is_counted_over_customers_that_bought() -> None:
+    frame = pd.DataFrame({"net_amount": [60.0, 10.0, 10.0, 10.0, 10.0, 0.0, -5.0]})
+    result = customer_insights.customer_concentration(frame)
+    assert title(result) == "The best fifth of customers bring 60 % of revenue"
+    assert plain(result.subtitle) == "Cumulated share of net revenue of 5 known customers"
+    assert "Fewer than five" in said(customer_insights.customer_concentration(frame.head(4)))
+
+
+def test_the_segment_with_most_revenue_is_the_finding() -> None:
+    frame = pd.DataFrame({"segment": ["New", "Champions"], "customers": [80, 20], "net_amount": [40.0, 60.0]})
+    assert title(customer_insights.segments(frame)) == "Champions: 20 % of customers, 60 % of revenue"
+
+
+def test_returning_revenue_is_a_share_of_known_customers_over_full_months() -> None:
+    monthly = months("2025-01-01", [100.0, 100.0, 9000.0], complete=False)
+    result = customer_insights.new_and_returning(growth(monthly, 0.2, 0.6, 0.2))
+    assert (
+        title(result) == "Returning customers brought 75 % of known customers' revenue, Jan 2025 to Feb 2025"
+    )
+    assert len(result.data) == 2
+
+
+def test_more_than_four_years_are_shown_by_whole_quarters() -> None:
+    monthly = months("2020-02-01", [100.0] * 60)
+    result = customer_insights.new_and_returning(growth(monthly, 0.5, 0.5))
+    assert result.data["quarter"].tolist()[0] == "2020Q2"
+    assert result.data["new_net_amount"].tolist() == [150.0] * 19
+
+
+def test_a_shop_that_knows_no_customer_says_so() -> None:
+    monthly = months("2025-01-01", [100.0])
+    assert "names its customer" in said(customer_insights.new_and_returning(growth(monthly, 0, 0, 1)))
+    assert "names its customer" in said(customer_insights.segments(EMPTY["segments"]))
+
+
+# Headline, key figures, actions
+
+
+def test_the_headline_compares_with_a_year_before_where_there_is_one() -> None:
+    monthly = months("2024-12-01", [1000.0] + [800.0] * 10 + [1000.0, 1150.0])
+    headline, lede = summary.headline(monthly, growth(monthly, 0.4, 0.6), categories(), "EUR")
+    assert plain(headline) == "December 2025 brought 1,150 EUR, 15.0 % more than a year before"
+    assert plain(lede).startswith(
+        "That is 15.0 % more than November. Since December 2024 the shop took 130 orders"
+    )
+    assert "**60 %** of known customers' revenue" in plain(lede)
+    assert "Toys is the largest category with **75 %**." in plain(lede)
+
+
+def test_a_short_history_is_compared_with_the_month_before_or_not_at_all() -> None:
+    two = months("2025-01-01", [1000.0, 500.0])
+    assert plain(summary.headline(two, EMPTY["growth"], EMPTY["categories"], None)[0]) == (
+        "February 2025 brought 500, 50 % less than January"
+    )
+    one = months("2025-01-01", [1000.0])
+    assert (
+        plain(summary.headline(one, EMPTY["growth"], EMPTY["categories"], None)[0])
+        == "January 2025 brought 1,000"
+    )
+    part = months("2025-01-01", [1000.0], complete=False)
+    assert "no month is complete yet" in summary.headline(part, EMPTY["growth"], EMPTY["categories"], None)[0]
+
+
+def test_key_figures_carry_change_tone_and_course() -> None:
+    monthly = months("2025-01-01", [1000.0, 1100.0])
+    figures = {kpi.label: kpi for kpi in summary.key_figures(monthly, growth(monthly, 0.4, 0.6), "EUR")}
+    net = figures["Net revenue, EUR"]
+    assert (net.value, plain(net.change), net.tone, net.note) == ("1,100", "+10.0 %", "good", "on Jan")
+    assert list(net.spark) == [1000.0, 1100.0]
+    assert plain(figures["Returning customers"].value) == "60.0 %"
+    assert plain(figures["Margin"].value) == "40.0 %"
+    assert plain(figures["Return rate"].change) == "0.0 pt"
+
+
+def test_a_rising_return_rate_is_bad() -> None:
+    monthly = months("2025-01-01", [1000.0, 1000.0])
+    monthly.loc[1, "return_amount"] *= 2
+    figure = next(k for k in summary.key_figures(monthly, EMPTY["growth"]) if k.label == "Return rate")
+    assert (figure.tone, figure.change[0]) == ("bad", "+")
+
+
+def test_key_figures_leave_out_what_a_shop_does_not_have() -> None:
+    labels = [
+        kpi.label for kpi in summary.key_figures(months("2025-01-01", [1.0], cost=None), EMPTY["growth"])
+    ]
+    assert labels == ["Net revenue", "Orders", "Average order", "Return rate"]
+
+
+def test_actions_carry_their_numbers_and_the_largest_comes_first() -> None:
+    customers = pd.DataFrame(
+        {
+            "customer_id": ["a", "b", "c"],
+            "net_amount": [900.0, 100.0, 3000.0],
+            "days_since_last_order": [200, 300, 5],
+            "recency_score": [1, 1, 5],
+            "monetary_score": [5, 1, 5],
+        }
+    )
+    goods = products([500.0, 400.0], [0.6, 0.1], return_amount=[0.0, 200.0])
+    found = summary.to_act_on(customers, goods, EMPTY["growth"], EMPTY["payments"], "EUR")
+    assert [plain(action.what) for action in found] == [
+        "Win back 1 high-value customer gone quiet.",
+        "Find out why 1 product comes back.",
+        "Look at the price of Item 1.",
+    ]
+    assert plain(found[0].why) == (
+        "This customer has spent **900 EUR**, 22 % of what all known customers spent, "
+        "and ordered last 200 days ago."
+    )
+    assert "**200 EUR**" in plain(found[1].why)
+    assert "10 % margin on 400 EUR of revenue, against 38 % overall" in plain(found[2].why)
+
+
+def test_nothing_to_act_on_where_no_figure_calls_for_it() -> None:
+    customers = EMPTY["customers"]
+    goods = products([500.0, 400.0], [0.4, 0.4])
+    assert summary.to_act_on(customers, goods, EMPTY["growth"], EMPTY["payments"]) == []
+
+
+def test_unknown_buyers_and_failed_payments_are_raised_above_their_thresholds() -> None:
+    monthly = months("2025-01-01", [1000.0])
+    payments = pd.DataFrame(
+        {"payment_method": ["gift_card"], "payments": [100], "paid_amount": [900.0], "failed_payments": [10]}
+    )
+    found = summary.to_act_on(EMPTY["customers"], EMPTY["products"], growth(monthly, 0.4, 0.4, 0.2), payments)
+    assert [action.what for action in found] == ["Learn who your buyers are.", "Check payments by gift card."]
+    assert "about 100." in plain(found[1].why)
+    quiet = summary.to_act_on(
+        EMPTY["customers"], EMPTY["products"], growth(monthly, 0.5, 0.46, 0.04), EMPTY["payments"]
+    )
+    assert quiet == []
+
+
+# The whole notebook
+
+
+def test_an_empty_warehouse_is_a_sentence_everywhere() -> None:
+    results = [
+        insights.revenue_by_month(EMPTY_MONTHS),
+        insights.gross_to_net(EMPTY_MONTHS),
+        insights.busiest_hours(EMPTY["hourly"]),
+        insights.returns_by_month(EMPTY_MONTHS),
+        insights.category_revenue(EMPTY["categories"]),
+        insights.best_sellers(EMPTY["products"]),
+        insights.product_concentration(EMPTY["products"]),
+        insights.returns_by_category(EMPTY["categories"]),
+        insights.payment_methods(EMPTY["payments"]),
+        customer_insights.new_and_returning(EMPTY["growth"]),
+        customer_insights.customer_concentration(EMPTY["customers"]),
+        customer_insights.segments(EMPTY["segments"]),
+    ]
+    assert all(said(result).endswith(".") for result in results)
+    assert summary.headline(EMPTY_MONTHS, EMPTY["growth"], EMPTY["categories"], "EUR")[0] == "No sales yet"
+    assert summary.key_figures(EMPTY_MONTHS, EMPTY["growth"]) == []
+    assert summary.to_act_on(EMPTY["customers"], EMPTY["products"], EMPTY["growth"], EMPTY["payments"]) == []
+
+
+def test_a_finding_is_saved_with_the_stage_and_a_gap_is_a_note(tmp_path: Path) -> None:
+    noted: list[Chart] = []
+
+    def chart(made: Chart) -> Chart:
+        noted.append(made)
+        return made
+
+    show = presenter(SimpleNamespace(charts_dir=tmp_path, chart=chart))
+    shown = show(insights.category_revenue(categories()), "select 1")
+    assert noted == [shown]
+    assert shown.query == "select 1"
+    assert shown.files["svg"].is_file()
+    gap = show(Gap("Nothing here."), "select 1")
+    assert isinstance(gap, Html)
+    assert "Nothing here." in gap.html
+    assert len(noted) == 1
+
+
+def test_every_finding_has_alternative_text_that_gives_numbers() -> None:
+    monthly = months("2025-01-01", [100.0] * 14)
+    for result in (
+        insights.revenue_by_month(monthly),
+        insights.gross_to_net(monthly),
+        insights.returns_by_month(monthly),
+        insights.category_revenue(categories()),
+        insights.returns_by_category(categories()),
+        insights.best_sellers(products([5.0, 4.0], [0.4, 0.4])),
+        customer_insights.new_and_returning(growth(monthly, 0.5, 0.5)),
+    ):
+        assert len(result.alt) > 40
+        assert any(c.isdigit() for c in result.alt)
+
+
+def test_the_notebook_is_stored_clean_with_short_cells_and_typed_parameters() -> None:
+    book = nbformat.read(NOTEBOOK, as_version=4)
+    cells = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
+    assert max(len(cell.source.splitlines()) for cell in cells) <= 15
+    assert book.cells[0].source.startswith("# ")
+    parameters = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(parameters) == 1
+    names = [
+        node.target.id for node in ast.parse(parameters[0].source).body if isinstance(node, ast.AnnAssign)
+    ]
+    assert names == ["sources", "data_dir", "output_dir", "run_id", "top_n", "months"]
+    assert all("# " in line for line in parameters[0].source.splitlines())
