@@ -12,7 +12,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from lib.config import load_settings, mask
@@ -28,10 +35,26 @@ app = typer.Typer(
 )
 out, err = Console(soft_wrap=True), Console(stderr=True)
 
-DataDir = Annotated[str, typer.Option("--data-dir", metavar="DIR", help="Lake, warehouse and simulated systems [pipeline.yml: data].")]
-OutputDir = Annotated[str, typer.Option("--output-dir", metavar="DIR", help="Runs, reports and the run index [pipeline.yml: outputs].")]
-Sources = Annotated[str, typer.Option("--sources", metavar="FILE", help="A real shop's sources file, such as examples/online_retail.yml.")]
-Size = Annotated[str, typer.Option("--size", metavar="small|default|large", help="Size of the simulated shop: 2,000, 50,000 or 2,000,000 orders.")]
+DataDir = Annotated[
+    str,
+    typer.Option("--data-dir", metavar="DIR", help="Lake, warehouse and simulated systems [pipeline.yml: data]."),
+]
+OutputDir = Annotated[
+    str,
+    typer.Option("--output-dir", metavar="DIR", help="Runs, reports and the run index [pipeline.yml: outputs]."),
+]
+Sources = Annotated[
+    str,
+    typer.Option("--sources", metavar="FILE", help="A real shop's sources file, such as examples/online_retail.yml."),
+]
+Size = Annotated[
+    str,
+    typer.Option(
+        "--size",
+        metavar="small|default|large",
+        help="Size of the simulated shop: 2,000, 50,000 or 2,000,000 orders.",
+    ),
+]
 
 
 @app.callback(invoke_without_command=True, epilog=EXIT_CODES)
@@ -39,18 +62,29 @@ def pipeline(
     context: typer.Context,
     size: Size = "",
     sources: Sources = "",
-    as_of: Annotated[str, typer.Option("--as-of", metavar="DATE", help="Let the simulated shop trade up to this day.")] = "",
-    only: Annotated[str, typer.Option("--only", metavar="NOTEBOOK", help="Run one notebook: 04_model, 04 or model.")] = "",
+    as_of: Annotated[
+        str, typer.Option("--as-of", metavar="DATE", help="Let the simulated shop trade up to this day.")
+    ] = "",
+    only: Annotated[
+        str, typer.Option("--only", metavar="NOTEBOOK", help="Run one notebook: 04_model, 04 or model.")
+    ] = "",
     first: Annotated[str, typer.Option("--from", metavar="NOTEBOOK", help="Start at this notebook.")] = "",
     last: Annotated[str, typer.Option("--to", metavar="NOTEBOOK", help="Stop after this notebook.")] = "",
     parameter: Annotated[
         list[str] | None,
-        typer.Option("-p", "--parameter", metavar="[NOTEBOOK.]NAME=VALUE", help="Set a notebook's parameter; may be repeated."),
+        typer.Option(
+            "-p",
+            "--parameter",
+            metavar="[NOTEBOOK.]NAME=VALUE",
+            help="Set a notebook's parameter; may be repeated.",
+        ),
     ] = None,
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Rebuild the warehouse from the lake.")] = False,
     data_dir: DataDir = "",
     output_dir: OutputDir = "",
-    target: Annotated[str, typer.Option("--target", metavar="ENGINE", help="Warehouse engine [pipeline.yml: duckdb].")] = "",
+    target: Annotated[
+        str, typer.Option("--target", metavar="ENGINE", help="Warehouse engine [pipeline.yml: duckdb].")
+    ] = "",
 ) -> None:
     """Take a shop's data from its sources to a star schema, a scored quality dashboard and an insights report.
 
@@ -70,7 +104,19 @@ def pipeline(
     if context.invoked_subcommand:
         return
     with _plain_errors():
-        plan = _plan(size, sources, as_of, only, first, last, parameter or [], full_refresh, data_dir, output_dir, target)
+        plan = _plan(
+            size,
+            sources,
+            as_of,
+            only,
+            first,
+            last,
+            parameter or [],
+            full_refresh,
+            data_dir,
+            output_dir,
+            target,
+        )
         raise typer.Exit(_run(plan))
 
 
@@ -96,8 +142,20 @@ def runs(
                 state = "killed"
             quality = manifest.get("quality") or {}
             score = f"{quality['score']:.1f} {quality['grade']}" if quality else ""
-            values = (manifest["run_id"], state, manifest["shop"]["name"], manifest["seconds"], manifest["new_rows"], score)
-            rows.append([*("" if v is None else str(v) for v in values), (manifest["reason"] or "").split("\n")[0][:100]])
+            values = (
+                manifest["run_id"],
+                state,
+                manifest["shop"]["name"],
+                manifest["seconds"],
+                manifest["new_rows"],
+                score,
+            )
+            rows.append(
+                [
+                    *("" if v is None else str(v) for v in values),
+                    (manifest["reason"] or "").split("\n")[0][:100],
+                ]
+            )
         _print_rows(columns, rows)
 
 
@@ -125,7 +183,10 @@ def query(
         frame = warehouse.query(sql)
         if out.is_terminal:
             err.print(f"[dim]{warehouse.path}[/dim]")
-            _print_rows([str(c) for c in frame.columns], [["" if v is None or v != v else str(v) for v in row] for row in frame.itertuples(index=False)])
+            _print_rows(
+                [str(c) for c in frame.columns],
+                [["" if v is None or v != v else str(v) for v in row] for row in frame.itertuples(index=False)],
+            )
         else:
             frame.to_csv(sys.stdout, index=False)
 
@@ -155,8 +216,15 @@ def _plan(
         raise ConfigError("--size and --as-of belong to the simulated shop and do not go with --sources.")
     parameters = parse_parameters(given)
     seed = parameters["01_generate"].get("seed")
-    here = {"data_dir": _from_here(data_dir), "output_dir": _from_here(output_dir)}
-    settings = load_settings(sources=sources, size=size, as_of=as_of, target=target, seed=seed, **here)
+    settings = load_settings(
+        sources=sources,
+        size=size,
+        as_of=as_of,
+        target=target,
+        seed=seed,
+        data_dir=_from_here(data_dir),
+        output_dir=_from_here(output_dir),
+    )
     return Plan(settings, tuple(chosen), parameters, full_refresh, command_line())
 
 
@@ -175,7 +243,10 @@ def _run(plan: Any) -> int:
     manifest, folder = outcome.manifest, outcome.folder
     for stage in manifest["stages"]:
         if stage["state"] != "skipped":
-            facts = ", ".join(f"{k.lower()} {v:,}" if isinstance(v, int | float) else f"{k.lower()} {v}" for k, v in stage["facts"].items())
+            facts = ", ".join(
+                f"{k.lower()} {v:,}" if isinstance(v, int | float) else f"{k.lower()} {v}"
+                for k, v in stage["facts"].items()
+            )
             seconds = f"{stage['seconds']:6.1f} s" if stage["seconds"] is not None else "        "
             out.print(f"  {stage['name']:<12} {stage['state']:<9} {seconds}  {facts}", highlight=False, markup=False)
     took = f"{time.monotonic() - started:.1f} s"
@@ -230,7 +301,12 @@ def _bar(total: int) -> Iterator[Any]:
 
         def show(progress: Any) -> None:
             done = progress.number - 1 + (progress.cell / progress.cells if progress.cells else 0)
-            fields = {"number": progress.number, "notebook": progress.notebook, "cell": progress.cell, "cells": progress.cells}
+            fields = {
+                "number": progress.number,
+                "notebook": progress.notebook,
+                "cell": progress.cell,
+                "cells": progress.cells,
+            }
             bar.update(task, completed=done, doing=progress.doing, **fields)
 
         yield show
@@ -260,7 +336,10 @@ def _plain_errors() -> Iterator[None]:
         err.print(f"[red]Error:[/red] {_safe(error)}", highlight=False)
         raise typer.Exit(1) from None
     except OSError as error:
-        err.print(f"[red]Error:[/red] {_safe(error)}. Check the disk's space and the folder's permissions.", highlight=False)
+        err.print(
+            f"[red]Error:[/red] {_safe(error)}. Check the disk's space and the folder's permissions.",
+            highlight=False,
+        )
         raise typer.Exit(1) from None
 
 

@@ -121,9 +121,7 @@ def save_chart(
     title, subtitle, alt = plain(title), plain(subtitle), plain(alt)
     files: dict[str, Path] = {}
     with style(), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Glyph .* missing from"
-        )  # the reader's browser has the font
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # the reader's browser has the font
         for text in fig.findobj(Text):
             text.set_parse_math(False)
             text.set_text(plain(text.get_text(), keep_lines=True))
@@ -185,9 +183,7 @@ def _svg(fig: Figure, name: str, alt: str) -> str:
     text = re.sub(r"\s*\n\s*", "\n", text)
     # The marks are named as a whole by the label; the text in them would be read number by number.
     label = escape(alt)
-    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).replace(
-        ">", f"><title>{label}</title>", 1
-    )
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).replace(">", f"><title>{label}</title>", 1)
 
 
 def _variable(colour: str) -> str:
@@ -215,9 +211,7 @@ def _save_png(fig: Figure, path: Path, title: str, subtitle: str) -> None:
         fig.savefig(path, format="png", dpi=110, facecolor=PAPER, metadata={"Software": None})
 
 
-def canvas(
-    height: float, *, left: float = 0.1, right: float = 0.1, top: float = 0.1, bottom: float = 0.25
-) -> Axes:
+def canvas(height: float, *, left: float = 0.1, right: float = 0.1, top: float = 0.1, bottom: float = 0.25) -> Axes:
     """Return the axes of a new figure of the common width; all measures in inches."""
     box = (left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, (height - top - bottom) / height)
     with style():

@@ -16,8 +16,8 @@ def load_stage(
 ) -> pd.DataFrame:
     """Load every batch of the lake that the copy lacks, oldest first; return a row a batch loaded.
 
-    Columns: source, entity, batch_id, files, rows, loaded_rows. Loaded rows are fewer than the batch's where a later batch replaces
-    some of its files.
+    Columns: source, entity, batch_id, files, rows, loaded_rows. Loaded rows are fewer than the batch's where a later
+    batch replaces some of its files.
     """
     lake = Lake(settings.lake_url)
     lake.claim(settings.identity)
@@ -34,7 +34,16 @@ def load_stage(
         progress(f"loading batch {number} of {len(pending)}: {batch.source} {batch.entity}, {batch.rows:,} rows")
         item = standardize(settings, lake, batch)
         loaded = warehouse.load(lake, item, live[batch.batch_id, batch.source, batch.entity], run_id)
-        rows.append((batch.source, batch.entity, batch.batch_id, len(batch.files), batch.rows + batch.malformed, loaded))
+        rows.append(
+            (
+                batch.source,
+                batch.entity,
+                batch.batch_id,
+                len(batch.files),
+                batch.rows + batch.malformed,
+                loaded,
+            )
+        )
     warehouse.replace("ops.rejected_files", _rejected(lake))
     return pd.DataFrame(rows, columns=["source", "entity", "batch_id", "files", "rows", "loaded_rows"])
 
@@ -61,7 +70,6 @@ def _rejected(lake: Lake) -> pd.DataFrame:
 def accounting(warehouse: Warehouse) -> pd.DataFrame:
     """Return, by source and entity, what became of every staged row."""
     return warehouse.query("select * from quality.row_accounting order by source, entity")
-
 
 
 def quarantine_reasons(warehouse: Warehouse) -> pd.DataFrame:

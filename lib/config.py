@@ -192,7 +192,9 @@ class Config(_Model):
     def _safe_names(cls, value: dict[str, Source]) -> dict[str, Source]:
         for name in value:
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
-                raise ValueError(f"a source's name is 1 to 40 of a-z, 0-9 and _, starting with a letter; found {name!r}")
+                raise ValueError(
+                    f"a source's name is 1 to 40 of a-z, 0-9 and _, starting with a letter; found {name!r}"
+                )
         return value
 
 
@@ -267,7 +269,9 @@ def load_settings(
     folder = Path(data_dir) if data_dir else None
     config = _validated(values, where, data_dir=str(folder or values.get("data_dir") or "data"))
 
-    configured = Simulation.model_validate(_substitute(_read_yaml(config_file).get("simulation") or {}, config_file.name))
+    configured = Simulation.model_validate(
+        _substitute(_read_yaml(config_file).get("simulation") or {}, config_file.name)
+    )
     seed = config.simulation.seed if seed is None else seed
     shop_id = sources_file.stem if sources_file else "simulated"
     resolved = _resolve(folder or config.data_dir)
@@ -321,7 +325,7 @@ def _existing_file(path: str | Path) -> Path:
 
 def _as_date(value: str | date) -> date | None:
     if isinstance(value, date) or not value:
-        return value or None  # type: ignore[return-value]
+        return value or None
     try:
         return date.fromisoformat(value)
     except ValueError:
@@ -355,7 +359,9 @@ def _substitute(value: Any, where: str, key: str = "", **words: str) -> Any:
         name, default = found["name"], found["default"]
         text = os.environ.get(name) or default
         if text is None:
-            raise ConfigError(f"{where}: {key} needs the environment variable {name}, which is not set. Set it: {name}=...")
+            raise ConfigError(
+                f"{where}: {key} needs the environment variable {name}, which is not set. Set it: {name}=..."
+            )
         if _SECRET_KEY.search(f"{key} {name}") and len(text) >= 4 and not _URL_PASSWORD.search(text):
             _secrets.add(text)
         return text

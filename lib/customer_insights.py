@@ -7,6 +7,7 @@ import pandas as pd
 
 from lib import plots, words
 from lib.findings import (
+    NO_SALES,
     Finding,
     Gap,
     Result,
@@ -27,17 +28,13 @@ def customer_concentration(customers: pd.DataFrame) -> Result:
     spent = floats(customers)["net_amount"].dropna() if len(customers) else pd.Series(dtype=float)
     curve = concentration(spent)
     if curve is None:
-        return Gap(
-            "Fewer than five known customers have bought, so how revenue spreads over them is left out."
-        )
+        return Gap("Fewer than five known customers have bought, so how revenue spreads over them is left out.")
     data, mark, many = curve
     title = f"The best fifth of customers bring {percent(mark[1])} of revenue"
     size = words.count(many, "known customer")
     alt = f"Curve of revenue cumulated over {size}, best first. {title}."
     figure = plots.concentration(data["share_of_all"].tolist(), data["revenue_share"].tolist(), mark)
-    return Finding(
-        "customer_concentration", title, f"Cumulated share of net revenue of {size}", alt, figure, data
-    )
+    return Finding("customer_concentration", title, f"Cumulated share of net revenue of {size}", alt, figure, data)
 
 
 def segments(frame: pd.DataFrame) -> Result:
@@ -45,17 +42,14 @@ def segments(frame: pd.DataFrame) -> Result:
     frame = floats(frame).sort_values("net_amount", ascending=False, ignore_index=True)
     people, total = (frame["customers"].sum(), frame["net_amount"].sum()) if len(frame) else (0.0, 0.0)
     if not (people > 0 and total > 0):
-        return Gap("No order of this shop names its customer, so customer segments are left out.")
-    data = frame.assign(
-        customers_share=frame["customers"] / people, revenue_share=frame["net_amount"] / total
-    )
+        return Gap("No known customer has bought yet, so customer segments are left out.")
+    data = frame.assign(customers_share=frame["customers"] / people, revenue_share=frame["net_amount"] / total)
     top = data.iloc[0]
     people_share, revenue_share = percent(top["customers_share"]), percent(top["revenue_share"])
     title = f"{pretty(top['segment'])}: {people_share} of customers, {revenue_share} of revenue"
     names = [pretty(name) for name in data["segment"]]
     pairs = [
-        f"{percent(a)} and {percent(b)}"
-        for a, b in zip(data["customers_share"], data["revenue_share"], strict=True)
+        f"{percent(a)} and {percent(b)}" for a, b in zip(data["customers_share"], data["revenue_share"], strict=True)
     ]
     alt = f"Share of customers and share of revenue by segment: {enumerated(pd.Series(names), pairs)}."
     columns = data["customers_share"].tolist(), data["revenue_share"].tolist()
@@ -73,13 +67,13 @@ def segments(frame: pd.DataFrame) -> Result:
 def new_and_returning(growth: pd.DataFrame, currency: str | None = None, months: int = 0) -> Result:
     """Return revenue of new, returning and unknown customers by month, or by quarter beyond four years."""
     growth = floats(growth)
+    if growth.empty:
+        return Gap(NO_SALES)
     full = complete_months(growth)
     shown = full if len(full) else growth
     shown = shown.tail(months) if months else shown
-    if not (len(shown) and shown[["new_net_amount", "returning_net_amount"]].sum().sum() > 0):
-        return Gap(
-            "No order of this shop names its customer, so new and returning ones cannot be told apart."
-        )
+    if not shown[["new_net_amount", "returning_net_amount"]].sum().sum() > 0:
+        return Gap("No order of this shop names its customer, so new and returning ones cannot be told apart.")
     year = shown.tail(12)
     returning, new = year["returning_net_amount"].sum(), year["new_net_amount"].sum()
     part, period = percent(share(returning, new + returning)), span(year["month"])

@@ -97,9 +97,7 @@ _ORDERS = _columns(
 _ORDER_ITEMS = _columns(
     "order_id:id! line_number:integer product_id:id! quantity:quantity! unit_price:amount! discount_amount:amount"
 )
-_PAYMENTS = _columns(
-    "payment_id:id order_id:id! method amount:amount! currency status paid_at:timestamp"
-)
+_PAYMENTS = _columns("payment_id:id order_id:id! method amount:amount! currency status paid_at:timestamp")
 
 
 def _order_lines() -> tuple[Column, ...]:
@@ -108,9 +106,7 @@ def _order_lines() -> tuple[Column, ...]:
     The order's own discount is `order_discount_amount`, since `discount_amount` is the line's.
     """
     renamed = {"discount_amount": "order_discount_amount"}
-    order = [
-        replace(c, name=renamed.get(c.name, c.name), required=c.name == "ordered_at") for c in _ORDERS
-    ]
+    order = [replace(c, name=renamed.get(c.name, c.name), required=c.name == "ordered_at") for c in _ORDERS]
     lines = [c for c in _ORDER_ITEMS if c.name != "order_id"]
     customer = [replace(c, name=f"customer_{c.name}") for c in _CUSTOMERS if c.name != "customer_id"]
     product = [replace(c, name=f"product_{c.name}") for c in _PRODUCTS if c.name != "product_id"]

@@ -4,8 +4,8 @@ A message says what was found, what was expected, where, and what to do next. Th
 it without a stack trace; the run's manifest keeps it. Anything else that is raised is a defect of ours.
 """
 
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class PipelineError(Exception):

@@ -42,14 +42,16 @@ Result = Finding | Gap
 def presenter(stage: Any) -> Callable[[Result, str], Chart | Html]:
     """Return `show(result, query)`, which saves a finding's chart with the stage, or says what is missing."""
 
+    said: set[str] = set()
+
     def show(result: Result, query: str) -> Chart | Html:
         if isinstance(result, Gap):
-            return note(result.text)
+            again = result.text in said  # what a shop lacks is said once
+            said.add(result.text)
+            return Html("", "") if again else note(result.text)
         words_of = {"title": result.title, "subtitle": result.subtitle, "alt": result.alt}
         folder = stage.charts_dir
-        chart = save_chart(
-            result.figure, result.name, **words_of, data=result.data, query=query, folder=folder
-        )
+        chart = save_chart(result.figure, result.name, **words_of, data=result.data, query=query, folder=folder)
         shown: Chart = stage.chart(chart)
         return shown
 

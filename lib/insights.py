@@ -30,6 +30,7 @@ from lib.findings import (
 from lib.words import compact, percent
 
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+NO_CATEGORIES = "The products of this shop carry no categories, so what is told by category is left out."
 
 
 def revenue_by_month(monthly: pd.DataFrame, currency: str | None = None, months: int = 0) -> Result:
@@ -61,9 +62,7 @@ def _season(whole: pd.DataFrame, currency: str | None) -> str:
     full = [int(year) for year in years.index[years["size"] == 12]]
     if full:
         inside = whole[whole["month"].dt.year.isin(full)]
-        fourth = share(
-            inside.loc[inside["month"].dt.quarter == 4, "net_amount"].sum(), inside["net_amount"].sum()
-        )
+        fourth = share(inside.loc[inside["month"].dt.quarter == 4, "net_amount"].sum(), inside["net_amount"].sum())
         of = f"of revenue in {full[0]}" if len(full) == 1 else f"of a year's revenue, {full[0]}–{full[-1]}"
         quiet = "" if fourth >= 0.28 else "No Christmas peak: "
         return f"{quiet}Q4 brought {percent(fourth)} {of}"
@@ -71,9 +70,7 @@ def _season(whole: pd.DataFrame, currency: str | None) -> str:
         return f"{whole['month'].iloc[0]:%B %Y} brought {money(whole['net_amount'].iloc[0], currency)}"
     peak = highest(whole, "net_amount")
     many = "two" if len(whole) == 2 else f"{len(whole)}"
-    return (
-        f"{peak['month']:%B %Y} is the best of the {many} full months: {money(peak['net_amount'], currency)}"
-    )
+    return f"{peak['month']:%B %Y} is the best of the {many} full months: {money(peak['net_amount'], currency)}"
 
 
 def gross_to_net(monthly: pd.DataFrame, currency: str | None = None) -> Result:
@@ -84,9 +81,7 @@ def gross_to_net(monthly: pd.DataFrame, currency: str | None = None) -> Result:
     gross, net, margin = total["gross_amount"], total["net_amount"], total["margin_amount"]
     if not gross > 0:
         return Gap(NO_SALES)
-    discounts, returns = (
-        0.0 if pd.isna(v) else v for v in (total["discount_amount"], total["return_amount"])
-    )
+    discounts, returns = (0.0 if pd.isna(v) else v for v in (total["discount_amount"], total["return_amount"]))
     steps = [("Gross", gross, "total"), ("Discounts", -discounts, "change"), ("Returns", -returns, "change")]
     steps = [s for s in steps if s[2] == "total" or s[1]] + [("Net", net, "total")]
     lost = words.listing([w for w, v in (("discounts", discounts), ("returns", returns)) if v])
@@ -101,9 +96,7 @@ def gross_to_net(monthly: pd.DataFrame, currency: str | None = None) -> Result:
         title += f"; {percent(share(margin, net))} of net revenue is margin"
     data = pd.DataFrame([(label, value) for label, value, _ in steps], columns=["step", "amount"])
     alt = (
-        "Columns from gross sales to net revenue: "
-        + ", ".join(f"{s} {money(v, currency)}" for s, v, _ in steps)
-        + "."
+        "Columns from gross sales to net revenue: " + ", ".join(f"{s} {money(v, currency)}" for s, v, _ in steps) + "."
     )
     subtitle = f"Sums over {span(monthly['month'])}{unit(currency)}"
     return Finding("gross_to_net", title, subtitle, alt, plots.waterfall(steps), data)
@@ -137,18 +130,16 @@ def busiest_hours(hourly: pd.DataFrame) -> Result:
     )
     data = grid.set_axis([str(h) for h in range(24)], axis=1).astype(int)
     data.insert(0, "weekday", WEEKDAYS)
-    return Finding(
-        "busiest_hours", title, "Orders by weekday and hour, local time", alt, plots.heatmap(grid), data
-    )
+    return Finding("busiest_hours", title, "Orders by weekday and hour, local time", alt, plots.heatmap(grid), data)
 
 
 def category_revenue(categories: pd.DataFrame, currency: str | None = None) -> Result:
     """Return net revenue by category, with margin where costs are known."""
-    known = named(floats(categories), "category").sort_values(
-        "net_amount", ascending=False, ignore_index=True
-    )
+    if categories.empty:
+        return Gap(NO_SALES)
+    known = named(floats(categories), "category").sort_values("net_amount", ascending=False, ignore_index=True)
     if len(known) < 2:
-        return Gap("The products of this shop carry no categories, so revenue by category is left out.")
+        return Gap(NO_CATEGORIES)
     total = floats(categories)["net_amount"].sum()
     margin = known["margin_rate"] if "margin_rate" in known else pd.Series(np.nan, index=known.index)
     texts = [
@@ -198,15 +189,11 @@ def best_sellers(products: pd.DataFrame, currency: str | None = None, top_n: int
     part = percent(share(top["net_amount"].sum(), total))
     lead = shorten(top["name"].iloc[0], 40)
     if len(products) <= len(top):
-        title = (
-            f"{lead} is the best seller with {percent(share(top['net_amount'].iloc[0], total))} of revenue"
-        )
+        title = f"{lead} is the best seller with {percent(share(top['net_amount'].iloc[0], total))} of revenue"
     elif len(top) == 1:
         title = f"The best seller, {lead}, brings {part} of revenue"
     else:
-        title = (
-            f"{len(top)} of {words.count(len(products), 'product')} bring {part} of revenue, led by {lead}"
-        )
+        title = f"{len(top)} of {words.count(len(products), 'product')} bring {part} of revenue, led by {lead}"
     with_margin = bool(top["margin_rate"].notna().any())
     subtitle = f"Net revenue{unit(currency)}" + (
         " · margin; red: less than half the shop's margin" if thin else " · margin" if with_margin else ""
@@ -227,12 +214,8 @@ def product_concentration(products: pd.DataFrame) -> Result:
     title = f"The best fifth of products bring {percent(mark[1])} of revenue"
     size = words.count(many, "product")
     alt = f"Curve of revenue cumulated over {size}, best first. {title}."
-    figure = plots.concentration(
-        data["share_of_all"].tolist(), data["revenue_share"].tolist(), mark, "products"
-    )
-    return Finding(
-        "product_concentration", title, f"Cumulated share of net revenue of {size} sold", alt, figure, data
-    )
+    figure = plots.concentration(data["share_of_all"].tolist(), data["revenue_share"].tolist(), mark, "products")
+    return Finding("product_concentration", title, f"Cumulated share of net revenue of {size} sold", alt, figure, data)
 
 
 def payment_methods(payments: pd.DataFrame, currency: str | None = None) -> Result:
@@ -240,7 +223,7 @@ def payment_methods(payments: pd.DataFrame, currency: str | None = None) -> Resu
     payments = floats(payments).sort_values("paid_amount", ascending=False, ignore_index=True)
     total = payments["paid_amount"].sum() if len(payments) else 0.0
     if not total > 0:
-        return Gap("This shop delivers no payments, so payment methods are left out.")
+        return Gap("There are no payments in this shop's data, so payment methods are left out.")
     names = [pretty(method) for method in payments["payment_method"]]
     failed = (payments["failed_payments"] / payments["payments"].where(payments["payments"] > 0)).fillna(0)
     texts = [
@@ -254,9 +237,7 @@ def payment_methods(payments: pd.DataFrame, currency: str | None = None) -> Resu
     alt = f"Bars of the amount paid by method: {enumerated(pd.Series(names), texts)}."
     figure = plots.hbars(names, payments["paid_amount"], texts=texts)
     measure = ", with failed attempts" if (failed > 0).any() else ""
-    return Finding(
-        "payment_methods", title, f"Share of the amount paid by method{measure}", alt, figure, payments
-    )
+    return Finding("payment_methods", title, f"Share of the amount paid by method{measure}", alt, figure, payments)
 
 
 def returns_by_month(monthly: pd.DataFrame, months: int = 0) -> Result:
@@ -304,10 +285,12 @@ def returns_by_month(monthly: pd.DataFrame, months: int = 0) -> Result:
 
 def returns_by_category(categories: pd.DataFrame) -> Result:
     """Return the share of gross sales that came back, by category."""
+    if categories.empty:
+        return Gap(NO_SALES)
     known = named(floats(categories), "category")
     known = known[known["gross_amount"] > 0].copy()
     if len(known) < 2:
-        return Gap("The products of this shop carry no categories, so returns by category are left out.")
+        return Gap(NO_CATEGORIES)
     if not known["return_amount"].fillna(0).any():
         return Gap("This shop's data hold no returns or cancellations.")
     known["return_share"] = known["return_amount"] / known["gross_amount"]

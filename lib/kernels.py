@@ -44,7 +44,8 @@ class Kernel:
     def warm_up(self, notebook: Path) -> None:
         """Let the kernel do a notebook's imports, and dbt's where it will run models; returns at once."""
         client = self.manager.client()
-        client.start_channels()
+        # The shell alone: a heartbeat stopped right after its start spins until it runs out of sockets.
+        client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
         client.execute(_imports(notebook), silent=True, store_history=False)
         client.stop_channels()
 
@@ -67,4 +68,6 @@ def _imports(notebook: Path) -> str:
         if line.startswith(("import ", "from ")) and not line.rstrip().endswith(("(", "\\"))
     ]
     tries = [f"try:\n    {line}\nexcept Exception:\n    pass" for line in lines]
-    return "\n".join([*tries, "import sys", "if 'lib.transform' in sys.modules: sys.modules['lib.transform'].preload()"])
+    return "\n".join(
+        [*tries, "import sys", "if 'lib.transform' in sys.modules: sys.modules['lib.transform'].preload()"]
+    )

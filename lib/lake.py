@@ -115,7 +115,9 @@ class Lake:
             yield
             return
         Path(self._root).mkdir(parents=True, exist_ok=True)
-        with file_lock(Path(self._root) / ".lock", wait_seconds, f"The lake {self.url} is being written by another run."):
+        with file_lock(
+            Path(self._root) / ".lock", wait_seconds, f"The lake {self.url} is being written by another run."
+        ):
             yield
 
     def claim(self, identity: dict[str, Any]) -> None:
@@ -295,7 +297,11 @@ def file_lock(path: Path, wait_seconds: float, message: str) -> Iterator[None]:
 
 def _cursor(taken: dict[str, str]) -> dict[str, Any]:
     """Summarize a file cursor for the manifest: how many files, the last name, and a hash over all."""
-    return {"files": len(taken), "last_file": max(taken, default=""), "hash": fingerprint(sorted(taken.items()))}
+    return {
+        "files": len(taken),
+        "last_file": max(taken, default=""),
+        "hash": fingerprint(sorted(taken.items())),
+    }
 
 
 def _describe(identity: dict[str, Any]) -> str:

@@ -48,7 +48,8 @@ class KeyFigures:
 def table_sizes(warehouse: Warehouse, models: Sequence[NodeResult]) -> pd.DataFrame:
     """Return schema, table and rows of every model built, in one query."""
     selects = [
-        f"select '{m.node.schema}' as schema, '{m.node.alias}' as \"table\", count(*) as rows from {m.node.schema}.{m.node.alias}"
+        f"select '{m.node.schema}' as schema, '{m.node.alias}' as \"table\", count(*) as rows"
+        f" from {m.node.schema}.{m.node.alias}"
         for m in models
     ]
     frame = warehouse.query(" union all ".join(selects))
@@ -74,8 +75,13 @@ def key_figures(warehouse: Warehouse) -> KeyFigures:
     )
     row = frame.iloc[0]
     return KeyFigures(
-        **{name: int(row[name]) for name in ("clean_rows", "orders", "cancelled_orders")},
-        **{name: float(row[name]) for name in ("gross_amount", "discount_amount", "return_amount", "net_amount")},
+        clean_rows=int(row["clean_rows"]),
+        orders=int(row["orders"]),
+        cancelled_orders=int(row["cancelled_orders"]),
+        gross_amount=float(row["gross_amount"]),
+        discount_amount=float(row["discount_amount"]),
+        return_amount=float(row["return_amount"]),
+        net_amount=float(row["net_amount"]),
         first_date=row["first_date"].date() if pd.notna(row["first_date"]) else None,
         last_date=row["last_date"].date() if pd.notna(row["last_date"]) else None,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbconvert import HTMLExporter
+from nbconvert import HTMLExporter, TemplateExporter
 from traitlets.config import Config
 
 from lib.report import TEMPLATES
@@ -35,7 +35,8 @@ class Body:
 def read_notebook(path: Path) -> Body:
     """Return the parts of the executed notebook at `path`."""
     notebook = nbformat.read(path, as_version=4)
-    html, _ = _exporter().from_notebook_node(notebook)
+    # Not HTMLExporter's own: it sends the page through an HTML parser, which renames the parts of an SVG.
+    html, _ = TemplateExporter.from_notebook_node(_exporter(), notebook)
     html = re.sub(r"<style data-embed>.*?</style>", "", html, flags=re.S)  # the page brings these styles
     title, intro, html = _heading(html)
     finding, lede, badges, html = _finding(html)

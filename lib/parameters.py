@@ -17,7 +17,15 @@ from lib.errors import ConfigError, did_you_mean
 
 _FOLDER = PROJECT / "notebooks"
 #: Set by the run itself, and by options of their own.
-RESERVED = {"run_id": "", "data_dir": "--data-dir", "output_dir": "--output-dir", "sources": "--sources", "as_of": "--as-of", "size": "--size", "full_refresh": "--full-refresh"}  # fmt: skip
+RESERVED = {
+    "run_id": "",
+    "data_dir": "--data-dir",
+    "output_dir": "--output-dir",
+    "sources": "--sources",
+    "as_of": "--as-of",
+    "size": "--size",
+    "full_refresh": "--full-refresh",
+}
 _TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 
 
@@ -74,7 +82,7 @@ def find_notebook(text: str) -> str:
 
 
 def parse_parameters(given: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the values of `[NOTEBOOK.]NAME=VALUE` texts by notebook; a name alone sets it in every notebook that has it.
+    """Return the values of `[NOTEBOOK.]NAME=VALUE` texts by notebook; a name alone means every notebook that has it.
 
     Raises ConfigError for an unknown notebook or name, a value of the wrong type, or a reserved name.
     """
@@ -116,10 +124,17 @@ def _declared(path: Path) -> dict[str, Parameter]:
     lines = cell.source.splitlines()
     found = {}
     for node in ast.parse(cell.source).body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.annotation, ast.Name):
-            comment = lines[node.end_lineno - 1][node.end_col_offset :] if node.end_lineno else ""  # type: ignore[operator]
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and isinstance(node.annotation, ast.Name)
+        ):
+            comment = lines[node.end_lineno - 1][node.end_col_offset :] if node.end_lineno else ""
             name = node.target.id
             found[name] = Parameter(
-                name, _TYPES[node.annotation.id], ast.literal_eval(node.value), comment.strip().lstrip("# ")  # type: ignore[arg-type]
+                name,
+                _TYPES[node.annotation.id],
+                ast.literal_eval(node.value or "None"),
+                comment.strip().lstrip("# "),
             )
     return found

@@ -106,10 +106,10 @@ def line_by_month(
     axes.fill_between(x, 0, solid, color=ACCENT, alpha=0.09, linewidth=0)
     axes.plot(x, y, color=MUTE, linewidth=1.0, linestyle=(0, (1, 2)))
     axes.plot(x, solid, color=ACCENT, linewidth=1.8)
-    axes.plot(x[~full], y[~full], "o", color=MUTE, markerfacecolor=PAPER, markersize=4)
+    axes.plot(x[~full], y[~full], "o", color=MUTE, markerfacecolor=PAPER, markersize=4, clip_on=False)
     if np.isfinite(solid).any():
         last = int(np.flatnonzero(np.isfinite(solid))[-1])
-        axes.plot(last, y[last], "o", color=ACCENT, markersize=4.5)
+        axes.plot(last, y[last], "o", color=ACCENT, markersize=4.5, clip_on=False)
         end, place = (fmt(y[last]), (len(span) - 1, y[last]))
         axes.annotate(end, place, (8, 0), textcoords="offset points", weight="bold", va="center")
     axes.set_xlim(-0.5 if len(span) < 3 else -0.2, len(span) - (0.5 if len(span) < 3 else 0.8))
@@ -163,9 +163,7 @@ def hbars(
         weight = "bold" if i in highlight or i in warn else "normal"
         colour = MUTE if np.isnan(numbers[i]) else INK
         at = (max(length, 0), i)
-        axes.annotate(
-            end, at, (4, 0), textcoords="offset points", va="center", color=colour, weight=weight, fontsize=9
-        )
+        axes.annotate(end, at, (4, 0), textcoords="offset points", va="center", color=colour, weight=weight, fontsize=9)
     axes.set_yticks(y, names)
     axes.set_ylim(max(shown, 2) - 0.5, -0.5)
     axes.xaxis.set_visible(False)
@@ -174,9 +172,7 @@ def hbars(
         axes.axvline(0, color=MUTE, linewidth=0.8)
     if len(numbers) > shown:
         place = (0.0, 0.06 / figure_of(axes).get_size_inches()[1])
-        figure_of(axes).text(
-            *place, f"The first {shown:,} of {len(numbers):,} are shown.", color=MUTE, fontsize=8.5
-        )
+        figure_of(axes).text(*place, f"The first {shown:,} of {len(numbers):,} are shown.", color=MUTE, fontsize=8.5)
     return figure_of(axes)
 
 
@@ -191,9 +187,7 @@ def waterfall(steps: Sequence[tuple[str, float, str]], *, fmt: Format = compact)
         start = 0.0 if kind == "total" else level
         level = value if kind == "total" else level + value
         colour = ACCENT if kind == "total" else SOFT
-        axes.bar(
-            i, level - start, bottom=start, color=colour, width=0.62, alpha=1 if kind == "total" else 0.75
-        )
+        axes.bar(i, level - start, bottom=start, color=colour, width=0.62, alpha=1 if kind == "total" else 0.75)
         tops.append(max(start, level))
         edges.append(level)
         sign = "+" if kind != "total" and value > 0 else ""
@@ -204,6 +198,7 @@ def waterfall(steps: Sequence[tuple[str, float, str]], *, fmt: Format = compact)
             textcoords="offset points",
             ha="center",
             va="bottom",
+            fontsize=8.5,
             weight="bold",
         )
     for i, edge in enumerate(edges[:-1]):
@@ -256,10 +251,9 @@ def concentration(
     axes.plot([mark[0], mark[0]], [0, mark[1]], color=MUTE, linewidth=0.8)
     axes.plot(*mark, "o", color=ACCENT, markersize=5)
     text = f"{share(mark[0])} of {who}:\n{share(mark[1])} of revenue"
-    below = mark[1] > 0.75
-    axes.annotate(text, mark, (8, -6), textcoords="offset points", va="top", weight="bold")
-    corner = (0.97, 0.08 if not below else 0.06)
-    axes.text(*corner, "dotted: if all were equal", color=MUTE, ha="right", fontsize=8.5)
+    # Both texts stand under the diagonal, where no line crosses them.
+    axes.text(mark[0] + 0.02, 0.04, text, va="bottom", weight="bold")
+    axes.text(0.98, 0.04, "dotted: if all were equal", color=MUTE, ha="right", va="bottom", fontsize=8.5)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1], [share(v) for v in (0, 0.2, 0.4, 0.6, 0.8, 1)])

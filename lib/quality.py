@@ -20,7 +20,12 @@ from lib.transform import NodeResult, run_tests
 from lib.warehouse import Warehouse
 
 DIMENSIONS = ("completeness", "validity", "consistency", "uniqueness")
-_BY_TEST = {"not_null": "completeness", "unique": "uniqueness", "relationships": "consistency", "accepted_values": "validity"}
+_BY_TEST = {
+    "not_null": "completeness",
+    "unique": "uniqueness",
+    "relationships": "consistency",
+    "accepted_values": "validity",
+}
 _GRADES = ((95, "A"), (90, "B"), (80, "C"), (70, "D"), (0, "E"))
 _COLUMNS = [
     *("check_name", "description", "dimension", "severity", "table_name", "column_name"),
@@ -65,7 +70,7 @@ def audit(settings: Settings, warehouse: Warehouse, run_id: str) -> Audit:
     results = run_tests(settings, warehouse)
     tested = _tested_rows(warehouse, results)
     checks = pd.DataFrame([_check(r, tested[r.name]) for r in results], columns=_COLUMNS)
-    scores = {d: float(s.mean()) for d, s in checks.dropna(subset="score").groupby("dimension")["score"]}
+    scores = {str(d): float(s.mean()) for d, s in checks.dropna(subset="score").groupby("dimension")["score"]}
     scores = {d: round(scores[d], 2) for d in DIMENSIONS if d in scores}
     score = round(sum(scores.values()) / len(scores), 2) if scores else 0.0
     _keep(warehouse, run_id, checks, scores, score)
@@ -81,9 +86,13 @@ def judge(gate: Gate, checks: pd.DataFrame, scores: dict[str, float], score: flo
     for dimension, least in gate.min_dimension.items():
         if dimension in scores and scores[dimension] < least:
             reasons.append(f"{dimension} is {scores[dimension]:.1f}, below {least:g}")
-    for check in checks[checks["state"].isin(["failed", "broken"])].itertuples():
-        rows = f"{check.failing_rows:,} of {check.tested_rows:,} rows" if check.state == "failed" else "could not be run"
-        reasons.append(f"{check.check_name}: {check.description} ({rows})")
+    for check in checks[checks["state"].isin(["failed", "broken"])].to_dict("records"):
+        rows = (
+            f"{check['failing_rows']:,} of {check['tested_rows']:,} rows"
+            if check["state"] == "failed"
+            else "could not be run"
+        )
+        reasons.append(f"{check['check_name']}: {check['description']} ({rows})")
     return reasons
 
 
@@ -166,7 +175,9 @@ def _tested_rows(warehouse: Warehouse, results: list[NodeResult]) -> dict[str, i
     """Return how many rows each test looked at, in one query."""
     counts = {}
     for result in results:
-        counts[result.name] = str(result.node.config.meta.get("tested") or f"select count(*) from {_table(result.node)}")
+        counts[result.name] = str(
+            result.node.config.meta.get("tested") or f"select count(*) from {_table(result.node)}"
+        )
     distinct = list(dict.fromkeys(counts.values()))
     sql = " union all ".join(f"select {i} as number, ({q}) as tested" for i, q in enumerate(distinct))
     tested = warehouse.query(sql).set_index("number")["tested"] if distinct else pd.Series(dtype=int)

@@ -14,7 +14,8 @@ def verdict(result: Audit, rows: pd.DataFrame) -> report.Html:
     lost = int(rows["unaccounted_rows"].abs().sum())
     failed = len(result.failed_checks)
     found = f"{words.count(failed, 'check')} of {len(result.checks)} found something"
-    kept = f"{waiting:,} of {staged:,} rows are in quarantine, {'none is lost' if not lost else f'{lost:,} are unaccounted for'}"
+    fate = f"{lost:,} are unaccounted for" if lost else "none is lost"
+    kept = f"{waiting:,} of {staged:,} rows are in quarantine, {fate}"
     if result.passed:
         return report.verdict(f"**Good enough to publish.** {found}: {kept}.", "good")
     return report.verdict(f"**Not to be published:** {'; '.join(result.reasons)}. {kept}.", "bad")
@@ -38,11 +39,12 @@ def failures(result: Audit, sample: Callable[[str], pd.DataFrame]) -> report.Htm
     if failed.empty:
         return report.note("Every check passed.")
     parts = []
-    for check in failed.itertuples():
-        share = words.percent(check.failing_rows / check.tested_rows) if check.tested_rows else ""
-        facts = f"{check.failing_rows:,} of {check.tested_rows:,} rows ({share}) · {check.dimension} · {check.severity}"
-        sentence = check.description[:1].upper() + check.description[1:]
-        rows = sample(check.check_name)
+    for check in failed.to_dict("records"):
+        found, tested = int(check["failing_rows"]), int(check["tested_rows"])
+        share = words.percent(found / tested) if tested else ""
+        facts = f"{found:,} of {tested:,} rows ({share}) · {check['dimension']} · {check['severity']}"
+        sentence = str(check["description"])[:1].upper() + str(check["description"])[1:]
+        rows = sample(str(check["check_name"]))
         shown = rows.loc[:, [c for c in rows.columns if not c.startswith("_") and rows[c].notna().any()]]
         if shown.empty:
             parts.append(report.note(f"{sentence}: not so in {facts}."))
@@ -54,5 +56,14 @@ def failures(result: Audit, sample: Callable[[str], pd.DataFrame]) -> report.Htm
 def checks_table(result: Audit) -> report.Html:
     """Return every check with its score."""
     shown = result.checks.sort_values(["dimension", "table_name", "check_name"])
-    columns = ["dimension", "table_name", "description", "severity", "failing_rows", "tested_rows", "score", "state"]
+    columns = [
+        "dimension",
+        "table_name",
+        "description",
+        "severity",
+        "failing_rows",
+        "tested_rows",
+        "score",
+        "state",
+    ]
     return report.table(shown[columns], f"{len(shown)} checks", limit=200)

@@ -59,7 +59,9 @@ class Action:
 
 
 def kpis(items: Sequence[Kpi]) -> Html:
-    """Return a strip of key figures."""
+    """Return a strip of key figures; nothing where there are none."""
+    if not items:
+        return Html("", "")
     html = _render("kpis.html.j2", items=items)
     return Html(html, "; ".join(f"{k.label} {k.value} {k.change} {k.note}".strip() for k in items))
 
@@ -94,9 +96,7 @@ def table(
         for position, row in enumerate(shown.itertuples(index=False, name=None))
     ]
     total = len(frame) if total is None else total
-    size = (
-        words.count(total, "row") if len(rows) == total else f"{len(rows):,} of {words.count(total, 'row')}"
-    )
+    size = words.count(total, "row") if len(rows) == total else f"{len(rows):,} of {words.count(total, 'row')}"
     heads = [{"text": column.replace("_", " "), "numeric": numeric.get(column, False)} for column in columns]
     html = _render("table.html.j2", heads=heads, rows=rows, caption=caption, size=size, note=note)
     return Html(html, f"{caption or 'Table'} ({size})")
@@ -116,9 +116,7 @@ def headline(title: str, lede: str = "", marks: Sequence[str | tuple[str, Tone]]
     """Return the finding of a whole notebook; on its page it becomes the main heading."""
     below = f'<p class="lede">{rich(lede)}</p>' if lede else ""
     top = f'<p class="finding">{escape(title)}</p>'
-    return Html(
-        f'<div class="headline">{top}{below}{badges(marks).html if marks else ""}</div>', f"{title}\n{lede}"
-    )
+    return Html(f'<div class="headline">{top}{below}{badges(marks).html if marks else ""}</div>', f"{title}\n{lede}")
 
 
 def actions(items: Sequence[Action]) -> Html:
@@ -237,11 +235,7 @@ def run_title(run: Mapping[str, Any]) -> str:
     """Return one sentence on how a run ended."""
     state = str(run.get("state") or "unknown")
     broken: Mapping[str, Any] = next(
-        (
-            s
-            for s in run.get("stages") or []
-            if (s or {}).get("state") in ("failed", "timed_out", "kernel_died")
-        ),
+        (s for s in run.get("stages") or [] if (s or {}).get("state") in ("failed", "timed_out", "kernel_died")),
         {},
     )
     where = f" in {broken.get('title') or broken.get('name')}" if broken else ""
@@ -275,9 +269,7 @@ def _is_numeric(column: pd.Series) -> bool:
     if pd.api.types.is_numeric_dtype(column):
         return True
     known = column.dropna()
-    return len(known) > 0 and all(
-        isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in known
-    )
+    return len(known) > 0 and all(isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in known)
 
 
 def _cell(value: Any, column: str, spec: str | Callable[[Any], str] | None) -> str:
@@ -290,17 +282,13 @@ def _cell(value: Any, column: str, spec: str | Callable[[Any], str] | None) -> s
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, pd.Timestamp):
-        return words.when(
-            value.date() if value == value.normalize() and value.tz is None else value.to_pydatetime()
-        )
+        return words.when(value.date() if value == value.normalize() and value.tz is None else value.to_pydatetime())
     if pd.api.types.is_integer(value):
         is_key = column == "year" or column.endswith("_id")
         return str(value) if is_key else words.number(value)
     if pd.api.types.is_float(value) or isinstance(value, Decimal):
         small = 0 < abs(float(value)) < 1
-        return words.number(
-            value, 3 if small else 0 if float(value).is_integer() and isinstance(value, float) else 2
-        )
+        return words.number(value, 3 if small else 0 if float(value).is_integer() and isinstance(value, float) else 2)
     return words.when(value) if hasattr(value, "isoformat") and not hasattr(value, "hour") else str(value)
 
 
@@ -311,9 +299,7 @@ def spark(values: Sequence[float]) -> Markup:
         return Markup("")
     low, high = min(v for _, v in known), max(v for _, v in known)
     width = max(known[-1][0], 1)
-    points = [
-        (2 + 114 * i / width, 24 - 20 * ((v - low) / (high - low) if high > low else 0.5)) for i, v in known
-    ]
+    points = [(2 + 114 * i / width, 24 - 20 * ((v - low) / (high - low) if high > low else 0.5)) for i, v in known]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     x, y = points[-1]
     return Markup(

@@ -143,9 +143,7 @@ def _run_stage(
         position[0] = cell_index + 1
 
     done = threading.Event()
-    watcher = threading.Thread(
-        target=_watch, args=(done, plan, current, name, number, position, show), daemon=True
-    )
+    watcher = threading.Thread(target=_watch, args=(done, plan, current, name, number, position, show), daemon=True)
     watcher.start()
     error: BaseException | None = None
     try:
@@ -164,7 +162,10 @@ def _run_stage(
         stage["state"] = "ok"
     except PapermillExecutionError as raised:
         error = raised
-        stage.update(state="failed", error={"type": raised.ename, "message": mask(raised.evalue), "cell": raised.exec_count})
+        stage.update(
+            state="failed",
+            error={"type": raised.ename, "message": mask(raised.evalue), "cell": raised.exec_count},
+        )
     except CellTimeoutError as raised:
         error = raised
         limit = plan.settings.config.runner.cell_timeout_seconds
@@ -176,7 +177,10 @@ def _run_stage(
         stage.update(state="kernel_died", error={"type": "DeadKernelError", "message": message, "cell": position[0]})
     except Exception as raised:
         error = raised
-        stage.update(state="failed", error={"type": type(raised).__name__, "message": mask(str(raised)), "cell": position[0]})
+        stage.update(
+            state="failed",
+            error={"type": type(raised).__name__, "message": mask(str(raised)), "cell": position[0]},
+        )
     except BaseException:
         stage.update(state="failed", error={"type": "Stopped", "message": "stopped by a signal", "cell": position[0]})
         raise
@@ -332,7 +336,9 @@ def _agree(path: Path, stage: dict[str, Any], error: BaseException | None) -> No
         if own_index == stopped_at and stage["state"] in ("timed_out", "kernel_died") and cell.cell_type == "code":
             fault = stage["error"]
             cell.outputs.append(
-                nbformat.v4.new_output("error", ename=fault["type"], evalue=fault["message"], traceback=[fault["message"]])
+                nbformat.v4.new_output(
+                    "error", ename=fault["type"], evalue=fault["message"], traceback=[fault["message"]]
+                )
             )
     nbformat.write(notebook, path)
 

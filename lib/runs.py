@@ -22,7 +22,18 @@ from lib import report
 from lib.config import PROJECT, Settings, mask
 from lib.lake import sha256_of, write_atomically
 
-_PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb", "ipykernel", "matplotlib", "nbconvert", "numpy", "pandas", "papermill", "pyarrow")
+_PACKAGES = (
+    "dbt-core",
+    "dbt-duckdb",
+    "duckdb",
+    "ipykernel",
+    "matplotlib",
+    "nbconvert",
+    "numpy",
+    "pandas",
+    "papermill",
+    "pyarrow",
+)
 
 
 @dataclass
@@ -42,7 +53,10 @@ class Run:
 
     def save(self) -> None:
         """Write the manifest, secrets masked."""
-        write_atomically(self.folder / "run.json", mask(json.dumps(self.manifest, indent=1, ensure_ascii=False, default=str)))
+        write_atomically(
+            self.folder / "run.json",
+            mask(json.dumps(self.manifest, indent=1, ensure_ascii=False, default=str)),
+        )
 
     def take_note(self, name: str) -> dict[str, Any]:
         """Merge what a notebook handed over at its end into the manifest and return it."""
@@ -76,7 +90,10 @@ class Run:
 
 
 def start_run(
-    settings: Settings, stages: list[dict[str, Any]], parameters: dict[str, dict[str, Any]], command: list[str]
+    settings: Settings,
+    stages: list[dict[str, Any]],
+    parameters: dict[str, dict[str, Any]],
+    command: list[str],
 ) -> Run:
     """Make the run's folder, named by its UTC start, and its first manifest."""
     now = datetime.now(UTC)
@@ -92,7 +109,7 @@ def start_run(
             suffix += 1
     for name in ("notebooks", "reports", "charts", "logs", "stages"):
         (folder / name).mkdir()
-    manifest = {
+    manifest: dict[str, Any] = {
         "run_id": folder.name,
         "state": "running",
         "reason": None,

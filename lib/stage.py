@@ -86,9 +86,13 @@ class Stage:
 
     def note(self, **values: Any) -> None:
         """Add values to the run's manifest, such as quality or watermarks."""
-        self.extra.update({k: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for k, v in values.items()})
+        self.extra.update(
+            {k: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for k, v in values.items()}
+        )
 
-    def finish(self, *, rows_in: int | None = None, rows_out: int | None = None, facts: dict[str, Any] | None = None) -> Any:
+    def finish(
+        self, *, rows_in: int | None = None, rows_out: int | None = None, facts: dict[str, Any] | None = None
+    ) -> Any:
         """Close the stage: hand counts and facts to the run's manifest, and return the closing summary to display."""
         from lib import report
 
@@ -97,7 +101,8 @@ class Stage:
         facts = facts or {}
         note = {"rows_in": rows_in, "rows_out": rows_out, "facts": facts, "charts": self.charts} | self.extra
         write_atomically(
-            self.folder / "stages" / f"{self.name}.json", json.dumps(note, indent=1, default=str, ensure_ascii=False)
+            self.folder / "stages" / f"{self.name}.json",
+            json.dumps(note, indent=1, default=str, ensure_ascii=False),
         )
         shown = {"Rows in": rows_in, "Rows out": rows_out} | facts
         summary = pd.DataFrame([(k, _text(v)) for k, v in shown.items() if v is not None], columns=["", "Result"])
@@ -156,7 +161,7 @@ def _show_plain_errors() -> None:
         return
     from IPython import get_ipython
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     if shell is None:
         return
 
@@ -179,13 +184,13 @@ def _show_line(text: str) -> None:
     from IPython import get_ipython
     from IPython.display import HTML, display
 
-    if get_ipython() is None:  # type: ignore[no-untyped-call]
+    if get_ipython() is None:
         return
     import html
 
-    shown = HTML(f"<small>{html.escape(text)}</small>" if text else "")  # type: ignore[no-untyped-call]
+    shown = HTML(f"<small>{html.escape(text)}</small>" if text else "")
     if _line is None and text:
-        _line = display(shown, display_id=True)  # type: ignore[no-untyped-call]
+        _line = display(shown, display_id=True)
     elif _line is not None:
         _line.update(shown)
         _line = _line if text else None

@@ -63,7 +63,14 @@ def standardize(settings: Settings, lake: Lake, batch: Batch) -> Standardized:
 def rules_of(entity: str, spec: EntitySource, time_zone: str) -> str:
     """Return the fingerprint of everything that decides what typed rows a raw batch gives."""
     contract = [(c.name, c.kind, c.required) for c in ENTITIES[entity].columns]
-    return fingerprint([RULES_VERSION, contract, time_zone, spec.model_dump(exclude={"files", "encoding", "delimiter", "quote"})])
+    return fingerprint(
+        [
+            RULES_VERSION,
+            contract,
+            time_zone,
+            spec.model_dump(exclude={"files", "encoding", "delimiter", "quote"}),
+        ]
+    )
 
 
 def _write(
@@ -119,7 +126,9 @@ def _rows_sql(
     issues = ", ".join(f"case when {bad} then {fault} end" for bad, fault in faults)
     rule = " ".join(f"when {bad} then {name}" for bad, name, _ in rejects)
     reason = ", ".join(f"case when {bad} then {text} end" for bad, _, text in rejects)
-    content = ", ".join(f"coalesce(cast(d.{c.name} as varchar), chr(30))" for c in entity.columns if c.name != "line_number")
+    content = ", ".join(
+        f"coalesce(cast(d.{c.name} as varchar), chr(30))" for c in entity.columns if c.name != "line_number"
+    )
     derived = _derivations(entity)
     final = ", ".join(f"{derived.get(c.name, 'v.' + c.name)} as {c.name}" for c in entity.columns)
     row_number = "v._row - f.first_row + 1"
@@ -252,7 +261,9 @@ def _derivations(entity: Entity) -> dict[str, str]:
         parts = "coalesce(v.customer_id, ''), cast(v.ordered_at as varchar)"
         return {"order_id": f"coalesce(v.order_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"}
     if entity.name == "payments":
-        parts = "v.order_id, coalesce(v.method, ''), cast(v.amount as varchar), coalesce(cast(v.paid_at as varchar), '')"
+        parts = (
+            "v.order_id, coalesce(v.method, ''), cast(v.amount as varchar), coalesce(cast(v.paid_at as varchar), '')"
+        )
         return {"payment_id": f"coalesce(v.payment_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"}
     return {}
 

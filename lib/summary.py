@@ -64,9 +64,7 @@ def headline(
         if months.year_ago is not None:
             title += _compared(now["net_amount"], months.year_ago["net_amount"], "a year before")
         if months.before is not None:
-            against = _compared(
-                now["net_amount"], months.before["net_amount"], f"{months.before['month']:%B}"
-            )
+            against = _compared(now["net_amount"], months.before["net_amount"], f"{months.before['month']:%B}")
             if months.year_ago is None:
                 title += against
             elif against:
@@ -78,11 +76,7 @@ def headline(
     growth = complete_months(floats(growth)).tail(12) if len(growth) else growth
     if len(growth):
         returning, new = growth["returning_net_amount"].sum(), growth["new_net_amount"].sum()
-        span = (
-            f"In the last {words.count(len(growth), 'full month')}"
-            if len(growth) > 1
-            else "In the last full month"
-        )
+        span = f"In the last {words.count(len(growth), 'full month')}" if len(growth) > 1 else "In the last full month"
         if returning + new > 0:
             part = percent(share(returning, returning + new))
             sentences.append(f"{span} returning customers made **{part}** of known customers' revenue.")
@@ -110,15 +104,11 @@ def key_figures(monthly: pd.DataFrame, growth: pd.DataFrame, currency: str | Non
     if monthly.empty:
         return []
     if len(growth):
-        monthly = monthly.merge(
-            floats(growth).drop(columns="is_complete", errors="ignore"), on="month", how="left"
-        )
+        monthly = monthly.merge(floats(growth).drop(columns="is_complete", errors="ignore"), on="month", how="left")
     frame = _with_rates(monthly)
     months = latest(frame)
     if months is None:
-        total = _with_rates(
-            frame.drop(columns=["month", "is_complete"], errors="ignore").sum(min_count=1).to_frame().T
-        )
+        total = _with_rates(frame.drop(columns=["month", "is_complete"], errors="ignore").sum(min_count=1).to_frame().T)
         months = Months(total.iloc[0], None, None)
     past = complete_months(frame).tail(13)
     unit = f", {currency}" if currency else ""
@@ -152,9 +142,7 @@ def _with_rates(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _kpi(
-    label: str, column: str, fmt: Any, points: bool, good: int, months: Months, past: pd.DataFrame
-) -> Kpi:
+def _kpi(label: str, column: str, fmt: Any, points: bool, good: int, months: Months, past: pd.DataFrame) -> Kpi:
     def change(then: pd.Series | None) -> float:
         if then is None or pd.isna(then[column]):
             return np.nan
@@ -203,17 +191,13 @@ def _quiet_customers(customers: pd.DataFrame, currency: str | None) -> list[tupl
     if customers.empty:
         return []
     days = customers["days_since_last_order"]
-    quiet = customers[
-        (customers["recency_score"] <= 2) & (customers["monetary_score"] >= 4) & (days >= QUIET_DAYS)
-    ]
+    quiet = customers[(customers["recency_score"] <= 2) & (customers["monetary_score"] >= 4) & (days >= QUIET_DAYS)]
     if quiet.empty:
         return []
     spent, total = quiet["net_amount"].sum(), customers["net_amount"].sum()
     who = words.count(len(quiet), "high-value customer")
     one = len(quiet) == 1
-    since = f"ordered last {number(quiet['days_since_last_order'].median())} days ago" + (
-        "" if one else " (median)"
-    )
+    since = f"ordered last {number(quiet['days_since_last_order'].median())} days ago" + ("" if one else " (median)")
     why = (
         f"{'This customer has' if one else 'They have'} spent **{money(spent, currency)}**, "
         f"{percent(share(spent, total))} of what all known customers spent, and {since}."
@@ -243,11 +227,7 @@ def _returned_products(products: pd.DataFrame, currency: str | None) -> list[tup
 
 
 def _thin_best_seller(products: pd.DataFrame, currency: str | None) -> list[tuple[float, Action]]:
-    known = (
-        products[products["margin_rate"].notna() & (products["net_amount"] > 0)]
-        if len(products)
-        else products
-    )
+    known = products[products["margin_rate"].notna() & (products["net_amount"] > 0)] if len(products) else products
     if known.empty:
         return []
     usual = share(known["margin_amount"].sum(), known["net_amount"].sum())

@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lib.config import PROJECT, Settings, mask
@@ -70,7 +69,12 @@ def _invoke(settings: Settings, warehouse: Warehouse, arguments: list[str]) -> l
             *("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check"),
             *arguments,
             *("--project-dir", str(_SQL), "--profiles-dir", str(_SQL), "--target-path", str(target)),
-            *("--log-path", str(target), "--vars", json.dumps({"time_zone": settings.shop.time_zone, "currency": settings.shop.currency})),
+            *(
+                "--log-path",
+                str(target),
+                "--vars",
+                json.dumps({"time_zone": settings.shop.time_zone, "currency": settings.shop.currency}),
+            ),
         ]
         try:
             answer = dbtRunner().invoke(command)
@@ -120,4 +124,3 @@ def _close_connections() -> None:
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
     DuckDBConnectionManager.close_all_connections()
-

@@ -140,7 +140,8 @@ class Warehouse:
                 )
                 whole = "" if len(live) == len(batch.files) else " where _source_file in (from _live)"
                 inserted = connection.execute(
-                    f"insert into {table} ({columns}) select {columns} from read_parquet(?){whole}", [item.path]
+                    f"insert into {table} ({columns}) select {columns} from read_parquet(?){whole}",
+                    [item.path],
                 ).fetchone()
                 rows = int(inserted[0]) if inserted else 0
                 connection.execute(
@@ -171,7 +172,9 @@ class Warehouse:
                 connection.execute(f"insert into {table} by name select * from _frame")
             connection.commit()
 
-    def note_run(self, run_id: str, as_of: date | None, new_rows: int, score: float | None, gate: dict[str, Any] | None) -> None:
+    def note_run(
+        self, run_id: str, as_of: date | None, new_rows: int, score: float | None, gate: dict[str, Any] | None
+    ) -> None:
         """Write the run that is about to be published into `ops.runs`."""
         verdict = "not run" if gate is None else "passed" if gate["passed"] else "overridden"
         row = {

@@ -27,9 +27,7 @@ MONTHS = pd.date_range("2024-01-01", periods=18, freq="MS")
 
 def saved(figure: Figure, folder: Path | None = None, **words: str) -> Chart:
     given = {"title": "Finding", "subtitle": "Measure, EUR", "alt": "A chart of something"} | words
-    return save_chart(
-        figure, "a chart", data=pd.DataFrame({"x": [1]}), query="select 1", folder=folder, **given
-    )
+    return save_chart(figure, "a chart", data=pd.DataFrame({"x": [1]}), query="select 1", folder=folder, **given)
 
 
 def every_plot(labels: list[str], values: list[float]) -> list[Figure]:
@@ -86,10 +84,7 @@ def test_bars_beyond_the_limit_are_counted() -> None:
 def test_a_month_that_is_not_complete_is_not_the_labelled_last_value() -> None:
     figure = plots.line_by_month(MONTHS, [*range(100, 117), 3], complete=[True] * 17 + [False])
     assert ">116<" in saved(figure).svg
-    assert (
-        ">3<"
-        not in saved(plots.line_by_month(MONTHS, [*range(100, 117), 3], complete=[True] * 17 + [False])).svg
-    )
+    assert ">3<" not in saved(plots.line_by_month(MONTHS, [*range(100, 117), 3], complete=[True] * 17 + [False])).svg
 
 
 def test_fourth_quarters_are_shaded() -> None:

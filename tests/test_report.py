@@ -46,9 +46,7 @@ RUN = {
             "log": "logs/02_ingest.log",
         },
     ],
-    "charts": [
-        {"name": "x", "title": "Found", "alt": "Bars of x", "svg": "charts/x.svg", "png": "charts/x.png"}
-    ],
+    "charts": [{"name": "x", "title": "Found", "alt": "Bars of x", "svg": "charts/x.svg", "png": "charts/x.png"}],
     "git": {"revision": "abcdef1234567", "dirty": False},
     "packages": {"duckdb": "2.0.0"},
     "parameters": {"06_insights": {"top_n": 10}},
@@ -119,9 +117,7 @@ def code(*outputs, tags=(), source="x = secret_code()"):
 
 
 def shown(piece):
-    return nbformat.v4.new_output(
-        "execute_result", {"text/html": piece._repr_html_(), "text/plain": repr(piece)}
-    )
+    return nbformat.v4.new_output("execute_result", {"text/html": piece._repr_html_(), "text/plain": repr(piece)})
 
 
 def text(source):
@@ -236,9 +232,7 @@ def test_words_agree_with_their_numbers() -> None:
 
 
 def test_a_notebook_page_shows_prose_and_outputs_and_no_code_or_logs(tmp_path: Path) -> None:
-    chart = save_chart(
-        plots.hbars(["a", "b"], [2, 1]), "bars", title="Found", subtitle="s", alt="Bars of a and b"
-    )
+    chart = save_chart(plots.hbars(["a", "b"], [2, 1]), "bars", title="Found", subtitle="s", alt="Bars of a and b")
     path = notebook(
         tmp_path,
         text("# What came in?\n\n**In:** files. **Out:** batches."),
@@ -283,9 +277,7 @@ def test_a_failed_cell_is_a_short_box_without_trace(tmp_path: Path) -> None:
         evalue="part <0> is \x1b[31mdamaged\x1b[0m",
         traceback=["File /secret/path.py"],
     )
-    html = report.notebook_page(
-        notebook(tmp_path, text("# Title"), code(error)), run=RUN, stage_name="02_ingest"
-    )
+    html = report.notebook_page(notebook(tmp_path, text("# Title"), code(error)), run=RUN, stage_name="02_ingest")
     check(html)
     assert "LakeError" in html
     assert "part &lt;0&gt; is damaged" in html
@@ -297,13 +289,9 @@ def test_pictures_keep_alternative_text_and_scripts_and_objects_stay_out(tmp_pat
     picture = nbformat.v4.new_output(
         "display_data", {"image/png": "iVBORw0KGgo="}, metadata={"image/png": {"alt": "A map"}}
     )
-    widget = nbformat.v4.new_output(
-        "display_data", {"text/html": "<script>x</script>", "text/plain": "a widget"}
-    )
+    widget = nbformat.v4.new_output("display_data", {"text/html": "<script>x</script>", "text/plain": "a widget"})
     thing = nbformat.v4.new_output("execute_result", {"text/plain": "<lib.Thing object at 0x7f00>"})
-    html = report.notebook_page(
-        notebook(tmp_path, text("# T"), code(picture, widget, thing)), run=RUN, stage_name="s"
-    )
+    html = report.notebook_page(notebook(tmp_path, text("# T"), code(picture, widget, thing)), run=RUN, stage_name="s")
     assert check(html).all("img")[0]["alt"] == "A map"
     assert "0x7f00" not in html
 
@@ -370,9 +358,7 @@ def test_pages_render_with_every_field_of_a_stage_null() -> None:
     check(report.run_page(RUN | {"stages": [stage], "charts": [{}]}))
 
 
-@pytest.mark.parametrize(
-    "state", ["running", "published", "not_published", "refused", "failed", "killed", "odd"]
-)
+@pytest.mark.parametrize("state", ["running", "published", "not_published", "refused", "failed", "killed", "odd"])
 def test_every_state_has_a_sentence(state: str) -> None:
     assert len(report.run_title({"state": state})) > 3
     check(report.run_page({"state": state}))

@@ -88,9 +88,7 @@ def combinations(kind: Category) -> list[tuple[str, str, str]]:
     ]
 
 
-def companions(
-    rng: np.random.Generator, category: NDArray[np.int64], appeal: NDArray[np.float64]
-) -> NDArray[np.int64]:
+def companions(rng: np.random.Generator, category: NDArray[np.int64], appeal: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return for each product a few well-selling ones of its own category."""
     found = np.empty((len(category), COMPANIONS), dtype=np.int64)
     for position in np.unique(category):

@@ -16,9 +16,7 @@ def stream(seed: int, stretch: int, name: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=key))
 
 
-def pick(
-    rng: np.random.Generator, weights: Sequence[float] | NDArray[np.float64], n: int
-) -> NDArray[np.int64]:
+def pick(rng: np.random.Generator, weights: Sequence[float] | NDArray[np.float64], n: int) -> NDArray[np.int64]:
     """Return `n` positions into `weights`, each drawn in proportion to its weight."""
     share = np.asarray(weights, dtype=np.float64)
     return rng.choice(len(share), size=n, p=share / share.sum()).astype(np.int64)

@@ -15,10 +15,8 @@ from lib.shop.trade import Books
 
 CHANNEL = "marketplace"
 COLUMNS = {
-    "customers": "customer_id first_name last_name email phone "
-    "country region city postal_code signup_at updated_at",
-    "products": "product_id name category subcategory brand "
-    "unit_price unit_cost currency is_active updated_at",
+    "customers": "customer_id first_name last_name email phone country region city postal_code signup_at updated_at",
+    "products": "product_id name category subcategory brand unit_price unit_cost currency is_active updated_at",
     "orders": "order_id ordered_at customer_id status channel campaign currency "
     "discount_amount shipping_amount tax_amount total_amount updated_at",
     "order_items": "order_id line_number product_id quantity unit_price discount_amount",
@@ -37,10 +35,7 @@ def marketplace(books: Books, currency: str) -> list[Export]:
         "order_items": (books.lines.day, partial(order_items, books)),
         "payments": (books.payments.day, partial(payments, books, currency)),
     }
-    return [
-        Export(entity, tuple(COLUMNS[entity].split()), day, render)
-        for entity, (day, render) in sources.items()
-    ]
+    return [Export(entity, tuple(COLUMNS[entity].split()), day, render) for entity, (day, render) in sources.items()]
 
 
 def customers(books: Books, rows: Ints) -> list[pa.Array]:

@@ -77,9 +77,7 @@ def open_shop(
     reached = date.fromisoformat(found.complete) if found and found.complete and intact else None
     after = (reached - first_day).days if reached else -1
 
-    before = asdict(wanted) | (
-        {"complete": found.complete, "entities": found.entities} if found and intact else {}
-    )
+    before = asdict(wanted) | ({"complete": found.complete, "entities": found.entities} if found and intact else {})
     try:
         save_marker(folder, Marker(**before))
         for export in exports:
@@ -179,9 +177,7 @@ def stock_taking(folder: Path, export: Export, first_day: date, through: int) ->
     days = pd.date_range(first_day, periods=through + 1)
     written = export.day[export.day <= through]
     there = tally(folder / "marketplace" / export.entity, export.entity, days[-1].date())
-    first, last = (
-        (days[[written.min(), written.max()]].strftime("%Y-%m-%d")) if len(written) else (None, None)
-    )
+    first, last = (days[[written.min(), written.max()]].strftime("%Y-%m-%d")) if len(written) else (None, None)
     return {**asdict(there), "rows": len(written), "first_date": first, "last_date": last}
 
 

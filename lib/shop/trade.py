@@ -77,9 +77,7 @@ def live(size: Size, seed: int, timepiece: Clock, stretches: list[Stretch]) -> t
     for stretch in stretches:
         first, last = (mark(timepiece, timepiece.arrivals, day) for day in (stretch.first, stretch.last))
         n = round(size.customers * (last - first) / founding_arrivals)
-        cohort = sign_up(
-            stream(seed, stretch.stream, "people"), timepiece, first, last, n, numbered_from=numbered + 1
-        )
+        cohort = sign_up(stream(seed, stretch.stream, "people"), timepiece, first, last, n, numbered_from=numbered + 1)
         signed_up = to_scale(timepiece, timepiece.demand, cohort.signed_up)
         wanted = wishes(stream(seed, stretch.stream, "habits"), n, orders_factor)
         if stretch.stream == FOUNDING:
@@ -102,9 +100,7 @@ def place(timepiece: Clock, customer: Ints, at: Seconds) -> Placed:
     in_order = np.lexsort((customer, at))
     at = at[in_order]
     day = local_day(timepiece, at)
-    months = (
-        (np.datetime64(timepiece.first_day) + day.astype(np.int64)).astype("datetime64[M]").astype(np.int64)
-    )
+    months = (np.datetime64(timepiece.first_day) + day.astype(np.int64)).astype("datetime64[M]").astype(np.int64)
     return Placed(np.arange(1, len(at) + 1), customer[in_order], at, day, months // 12 + 1970, months % 12)
 
 

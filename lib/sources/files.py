@@ -102,7 +102,9 @@ def _listing(source: Source, spec: EntitySource) -> list[tuple[str, Callable[[Pa
     try:
         fs, root = fsspec.core.url_to_fs(url)
         if not fs.exists(root):
-            raise SourceError(f"No folder or file {mask(url)}. Check 'path' of this source, or that the place is mounted.")
+            raise SourceError(
+                f"No folder or file {mask(url)}. Check 'path' of this source, or that the place is mounted."
+            )
         if fs.isfile(root):
             paths, base = [root], root.rsplit("/", 1)[0]
         else:
@@ -116,7 +118,9 @@ def _listing(source: Source, spec: EntitySource) -> list[tuple[str, Callable[[Pa
     known = (*_TEXT, *_PARQUET)
     usable = [p for p in sorted(paths) if _suffix(p) in known and not Path(p).name.startswith((".", "_"))]
     if not usable:
-        raise SourceError(f"No CSV or Parquet files match {spec.files!r} in {mask(url)}; found {len(paths)} other files.")
+        raise SourceError(
+            f"No CSV or Parquet files match {spec.files!r} in {mask(url)}; found {len(paths)} other files."
+        )
 
     def bring(path: str) -> Callable[[Path], Path]:
         def fetch(scratch: Path) -> Path:
@@ -146,9 +150,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _examined(
-    file: TakenFile, local: Path, entity: str, spec: EntitySource, scratch: Path, number: int
-) -> _Found:
+def _examined(file: TakenFile, local: Path, entity: str, spec: EntitySource, scratch: Path, number: int) -> _Found:
     """Check one file as far as possible without reading its rows; raise _Unusable with the reason."""
     if file.bytes == 0:
         raise _Unusable("the file is empty; expected a header line and rows")
@@ -240,13 +242,22 @@ def _header(text: str, entity: str, spec: EntitySource) -> tuple[str, tuple[str,
     def parsed(delimiter: str) -> list[str]:
         quoting = csv.QUOTE_MINIMAL if spec.quote else csv.QUOTE_NONE
         try:
-            return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quotechar=spec.quote or None, quoting=quoting), [])
+            return next(
+                csv.reader(
+                    io.StringIO(text, newline=""),
+                    delimiter=delimiter,
+                    quotechar=spec.quote or None,
+                    quoting=quoting,
+                ),
+                [],
+            )
         except csv.Error as error:
             raise _Unusable(f"the header cannot be read: {error}") from None
 
     candidates = _DELIMITERS if spec.delimiter == "auto" else (spec.delimiter.replace("\\t", "\t"),)
     delimiter, names = max(
-        ((d, parsed(d)) for d in candidates), key=lambda found: (len(expected.intersection(found[1])), len(found[1]))
+        ((d, parsed(d)) for d in candidates),
+        key=lambda found: (len(expected.intersection(found[1])), len(found[1])),
     )
     unique: list[str] = []
     for position, name in enumerate(names, 1):
@@ -304,12 +315,16 @@ def _read(
                 continue
             file = group[0]
             reason = f"cannot be parsed: {' '.join(str(error).split())[:300]}"
-            rejected.append(RejectedFile(file.taken.name, file.taken.sha256, file.taken.bytes, reason, str(file.readable)))
+            rejected.append(
+                RejectedFile(file.taken.name, file.taken.sha256, file.taken.bytes, reason, str(file.readable))
+            )
             continue
         first += rows
         parts += [p for p in (part, malformed) if p.exists()]
     files = tuple(
-        replace(f.taken, **counts.get(f.taken.name, {})) for f in found if f.taken.name not in {r.name for r in rejected}
+        replace(f.taken, **counts.get(f.taken.name, {}))
+        for f in found
+        if f.taken.name not in {r.name for r in rejected}
     )
     columns = tuple(dict.fromkeys(c for f in found for c in f.header))
     return Delivery(files=files, rejected=tuple(rejected), parts=tuple(parts), columns=columns)
@@ -327,11 +342,19 @@ def _write_part(
     """Write the rows of files with one header to one Parquet file; return how many and note each file's."""
     paths = [str(f.readable) for f in group]
     connection.execute("create or replace temp table _names (path varchar, name varchar)")
-    connection.executemany("insert into _names values (?, ?)", [[p, f.taken.name] for p, f in zip(paths, group, strict=True)])
+    connection.executemany(
+        "insert into _names values (?, ?)", [[p, f.taken.name] for p, f in zip(paths, group, strict=True)]
+    )
     columns = ", ".join(f"r.{quoted(c)}" for c in group[0].header)
     if group[0].delimiter:
         reader = "read_csv(?, columns = ?, header = true, auto_detect = false, delim = ?, quote = ?, escape = ?, store_rejects = true, rejects_limit = 0, filename = '_path')"
-        arguments: list[Any] = [paths, dict.fromkeys(group[0].header, "VARCHAR"), group[0].delimiter, spec.quote, spec.quote]
+        arguments: list[Any] = [
+            paths,
+            dict.fromkeys(group[0].header, "VARCHAR"),
+            group[0].delimiter,
+            spec.quote,
+            spec.quote,
+        ]
         # Bound parameters cannot stand for a struct of column types, so the names are written out, quoted.
         types = ", ".join(f"{text_literal(c)}: 'VARCHAR'" for c in group[0].header)
         reader = reader.replace("columns = ?", f"columns = {{{types}}}")
@@ -363,7 +386,9 @@ def _write_part(
                 group by all
             ) to {text_literal(str(malformed))} (format parquet)"""
         )
-        for name, lines in connection.execute("select _file, count(*) from read_parquet(?) group by _file", [str(malformed)]).fetchall():
+        for name, lines in connection.execute(
+            "select _file, count(*) from read_parquet(?) group by _file", [str(malformed)]
+        ).fetchall():
             counts.setdefault(name, {})["malformed"] = lines
     return sum(rows for _, rows, _ in per_file)
 
