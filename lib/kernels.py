@@ -3,6 +3,7 @@
 A cold kernel with pandas and matplotlib costs seconds, a warmed one tenths.
 """
 
+import ast
 import contextlib
 import shutil
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 
@@ -33,6 +35,7 @@ class Kernel:
         # Socket paths have a length limit of about 100 bytes, so they live in a short folder of their own.
         self._folder = Path(tempfile.mkdtemp(prefix="shop-"))
         self._log = log.open("ab")
+        self._client: Any = None
         self.manager = KernelManager(
             kernel_name="python3",
             transport="ipc",
@@ -43,16 +46,20 @@ class Kernel:
 
     def warm_up(self, notebook: Path) -> None:
         """Let the kernel do a notebook's imports, and dbt's where it will run models; returns at once."""
-        client = self.manager.client()
+        # A client of its own session: two with one identity, as `manager.client()` makes them, would take
+        # each other's replies, and papermill's then waits for an answer that never comes.
+        client = self._client = BlockingKernelClient(connection_file=self.manager.connection_file)
+        client.load_connection_file()
         # The shell alone: a heartbeat stopped right after its start spins until it runs out of sockets.
         client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
         client.execute(_imports(notebook), silent=True, store_history=False)
-        client.stop_channels()
 
     def stop(self) -> None:
         """End the kernel and remove its sockets."""
         with contextlib.suppress(Exception):
             self.manager.shutdown_kernel(now=True)
+        if self._client:
+            self._client.stop_channels()
         self._log.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -60,14 +67,12 @@ class Kernel:
 def _imports(notebook: Path) -> str:
     """Return code that does the notebook's imports, each on its own so that one that fails stops no other."""
     cells = nbformat.read(notebook, as_version=4).cells
-    lines: list[Any] = [
-        line.strip()
+    imports = [
+        ast.unparse(node)
         for cell in cells
         if cell.cell_type == "code"
-        for line in cell.source.splitlines()
-        if line.startswith(("import ", "from ")) and not line.rstrip().endswith(("(", "\\"))
+        for node in ast.parse(cell.source).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
     ]
-    tries = [f"try:\n    {line}\nexcept Exception:\n    pass" for line in lines]
-    return "\n".join(
-        [*tries, "import sys", "if 'lib.transform' in sys.modules: sys.modules['lib.transform'].preload()"]
-    )
+    tries = [f"try:\n    {line}\nexcept Exception:\n    pass" for line in imports]
+    return "\n".join([*tries, "import sys", "if 'lib.transform' in sys.modules: sys.modules['lib.transform'].preload()"])

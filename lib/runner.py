@@ -33,6 +33,9 @@ from lib.warehouse import Warehouse
 
 PUBLISHED, FAILED, REFUSED = 0, 1, 3
 
+#: How many kernels are started ahead of the one at work: dbt's import takes longer than the shortest stages.
+_AHEAD = 2
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -96,14 +99,15 @@ def _run_stages(plan: Plan, current: Run, show: Callable[[Progress], None]) -> O
     """Run stage after stage; the first that does not end well ends the run."""
     settings = plan.settings
     rendering: list[Future[None]] = []
-    following: Kernel | None = None
+    ready: dict[str, Kernel] = {}
     with ThreadPoolExecutor(max_workers=1) as renderer:
         try:
             for number, name in enumerate(plan.notebooks, 1):
-                kernel = following or _started(current, name)
                 rest = plan.notebooks[number:]
-                following = _started(current, rest[0]) if rest else None
-                _run_stage(plan, current, name, number, kernel, show)
+                for coming in (name, *rest[:_AHEAD]):
+                    if coming not in ready:
+                        ready[coming] = _started(current, coming)
+                _run_stage(plan, current, name, number, ready.pop(name), show)
                 stage = current.stage(name)
                 note = current.take_note(name) if stage["state"] == "ok" else {}
                 rendering.append(renderer.submit(_render, current.folder, dict(current.manifest), name))
@@ -122,8 +126,8 @@ def _run_stages(plan: Plan, current: Run, show: Callable[[Progress], None]) -> O
                     return _closed(current, settings, "refused", f"the quality gate refused: {reasons}", REFUSED)
             _settle(rendering)
         finally:
-            if following:
-                following.stop()
+            for kernel in ready.values():
+                kernel.stop()
     return _publish(plan, current)
 
 

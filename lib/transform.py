@@ -66,7 +66,7 @@ def _invoke(settings: Settings, warehouse: Warehouse, arguments: list[str]) -> l
 
         target = settings.work_dir / f"sql-{warehouse.copy}"
         command = [
-            *("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check"),
+            *("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check", "--no-write-json"),
             *arguments,
             *("--project-dir", str(_SQL), "--profiles-dir", str(_SQL), "--target-path", str(target)),
             *(
