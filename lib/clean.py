@@ -29,6 +29,7 @@ def load_stage(
     }
     live = _live_files(batches)
     rows = []
+    warehouse.forget(batches)
     pending = warehouse.missing(batches, rules)
     for number, batch in enumerate(pending, 1):
         progress(f"loading batch {number} of {len(pending)}: {batch.source} {batch.entity}, {batch.rows:,} rows")

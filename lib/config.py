@@ -267,7 +267,7 @@ def load_settings(
     if size:
         values["simulation"] = {**(values.get("simulation") or {}), "size": size}
     folder = Path(data_dir) if data_dir else None
-    config = _validated(values, where, data_dir=str(folder or values.get("data_dir") or "data"))
+    config = _validated(values, where, data_dir=str(folder or "data"))
 
     configured = Simulation.model_validate(
         _substitute(_read_yaml(config_file).get("simulation") or {}, config_file.name)

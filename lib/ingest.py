@@ -56,6 +56,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
                     with lake.connect(settings) as connection:
                         taken = lake.taken(name, entity, reader)
                         delivery = KINDS[source.kind](source, entity, spec, taken, scratch, connection, progress)
+                    lake.accept(name, entity, delivery.unchanged)
                     for file in delivery.rejected:
                         lake.reject(name, entity, file, run_id)
                     batch = lake.commit(name, entity, reader, delivery, run_id)

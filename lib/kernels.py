@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 
@@ -29,13 +28,16 @@ class _ThisPython(KernelSpecManager):
 
 
 class Kernel:
-    """A running kernel and the folder of its sockets."""
+    """A running kernel, the one client that talks to it, and the folder of their sockets.
+
+    There is one client because two with one identity, as `manager.client()` makes them, take each other's replies.
+    It has no heartbeat: whether the kernel lives is asked of its process.
+    """
 
     def __init__(self, log: Path) -> None:
         # Socket paths have a length limit of about 100 bytes, so they live in a short folder of their own.
         self._folder = Path(tempfile.mkdtemp(prefix="shop-"))
         self._log = log.open("ab")
-        self._client: Any = None
         self.manager = KernelManager(
             kernel_name="python3",
             transport="ipc",
@@ -43,23 +45,23 @@ class Kernel:
             connection_file=str(self._folder / f"{uuid.uuid4().hex[:8]}.json"),
         )
         self.manager.start_kernel(cwd=str(PROJECT), stdout=self._log, stderr=self._log)
+        self.client = self.manager.client()
+        self.client.allow_stdin = False
+        self.client.start_channels(hb=False)
 
     def warm_up(self, notebook: Path) -> None:
         """Let the kernel do a notebook's imports, and dbt's where it will run models; returns at once."""
-        # A client of its own session: two with one identity, as `manager.client()` makes them, would take
-        # each other's replies, and papermill's then waits for an answer that never comes.
-        client = self._client = BlockingKernelClient(connection_file=self.manager.connection_file)
-        client.load_connection_file()
-        # The shell alone: a heartbeat stopped right after its start spins until it runs out of sockets.
-        client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
-        client.execute(_imports(notebook), silent=True, store_history=False)
+        self.client.execute(_imports(notebook), silent=True, store_history=False)
+
+    def wait_until_ready(self) -> None:
+        """Return when the kernel has done what it was given and answers; raise RuntimeError where it does not."""
+        self.client.wait_for_ready(timeout=120)
 
     def stop(self) -> None:
         """End the kernel and remove its sockets."""
         with contextlib.suppress(Exception):
             self.manager.shutdown_kernel(now=True)
-        if self._client:
-            self._client.stop_channels()
+        self.client.stop_channels()
         self._log.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -75,4 +77,6 @@ def _imports(notebook: Path) -> str:
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
     tries = [f"try:\n    {line}\nexcept Exception:\n    pass" for line in imports]
-    return "\n".join([*tries, "import sys", "if 'lib.transform' in sys.modules: sys.modules['lib.transform'].preload()"])
+    return "\n".join(
+        [*tries, "import sys", "if 'lib.transform' in sys.modules: sys.modules['lib.transform'].preload()"]
+    )

@@ -8,12 +8,13 @@ not be used are kept whole under `rejected/`, each beside a note of the reason.
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,12 +53,16 @@ class RejectedFile:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a source handed over for one entity: local Parquet parts and the files they came from."""
+    """What a source handed over for one entity: local Parquet parts and the files they came from.
+
+    `unchanged` names the files that still are as they were taken.
+    """
 
     files: tuple[TakenFile, ...] = ()
     rejected: tuple[RejectedFile, ...] = ()
     parts: tuple[Path, ...] = ()
     columns: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,14 +132,15 @@ class Lake:
             self.write_json("shop.json", identity)
         elif found != identity:
             raise LakeError(
-                f"The lake {mask(self.url)} holds the shop {_describe(found)}, and this run is for {_describe(identity)}."
-                " Two shops are never mixed: name another folder with --data-dir, or remove this one."
+                f"The lake {mask(self.url)} holds the shop {_describe(found)}, and this run is for"
+                f" {_describe(identity)}. Two shops are never mixed: name another folder with --data-dir, or remove"
+                " this one."
             )
 
     def batches(self, source: str = "", entity: str = "") -> list[Batch]:
         """Return the manifests, oldest first, of all batches or of one source's or entity's."""
         found = []
-        for path in self.fs.glob(f"{self._root}/raw/{source or '*'}/{entity or '*'}/*/manifest.json"):
+        for path in self.fs.glob(f"{glob.escape(self._root)}/raw/{source or '*'}/{entity or '*'}/*/manifest.json"):
             try:
                 values = json.loads(self.fs.cat_file(path))
                 values["files"] = tuple(TakenFile(**f) for f in values["files"])
@@ -142,13 +148,15 @@ class Lake:
                 found.append(Batch(**values))
             except (ValueError, TypeError, KeyError) as error:
                 raise LakeError(
-                    f"The batch manifest {path} is damaged ({error}). Remove its folder; its files are then taken again."
+                    f"The batch manifest {path} is damaged ({error}). Remove its folder; its files are then taken"
+                    " again."
                 ) from None
         return sorted(found, key=lambda b: (b.sequence, b.batch_id))
 
     def taken(self, source: str, entity: str, reader: str) -> dict[str, str]:
-        """Return the cursor of a file source: name -> content hash of the newest version taken."""
-        return {f.name: f.sha256 for b in self.batches(source, entity) if b.reader == reader for f in b.files}
+        """Return the cursor of a file source: name -> content hash of the newest version, where `reader` took it."""
+        newest = {f.name: (b.reader, f.sha256) for b in self.batches(source, entity) for f in b.files}
+        return {name: sha256 for name, (by, sha256) in newest.items() if by == reader}
 
     def commit(self, source: str, entity: str, reader: str, delivery: Delivery, run_id: str) -> Batch | None:
         """Make a delivery a batch and return it, or None where it holds no files.
@@ -199,19 +207,34 @@ class Lake:
         if file.path and file.bytes and self._read_json(f"{folder}/reason.json") is None:
             self._put(Path(file.path), f"{folder}/{Path(file.name).name}")
         note = asdict(file) | {"source": source, "entity": entity, "run_id": run_id}
-        note["rejected_at"] = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
+        note["rejected_at"] = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        note["after_sequence"] = max((b.sequence for b in self.batches()), default=0)
         note.pop("path")
         self.write_json(f"{folder}/reason.json", note)
 
+    def accept(self, source: str, entity: str, names: Collection[str]) -> None:
+        """Note that files which were rejected are again as they were taken before."""
+        for path, note in self._notes(source, entity):
+            if note["name"] in names:
+                relative = path.removeprefix(f"{self._root}/")
+                self.write_json(relative, note | {"after_sequence": -1})
+
     def rejected(self) -> list[dict[str, Any]]:
-        """Return the notes of the files that could not be used and have not been replaced by a usable one since."""
-        newest: dict[tuple[str, str, str], str] = {}
+        """Return the note of each file that cannot be used as it is now; one that was usable since is not listed."""
+        newest: dict[tuple[str, str, str], int] = {}
         for batch in self.batches():
             for f in batch.files:
-                newest[batch.source, batch.entity, f.name] = batch.ingested_at
-        notes = [json.loads(self.fs.cat_file(p)) for p in self.fs.glob(f"{self._root}/rejected/*/*/*/reason.json")]
-        open_notes = [n for n in notes if newest.get((n["source"], n["entity"], n["name"]), "") < n["rejected_at"]]
-        return sorted(open_notes, key=lambda n: (n["source"], n["entity"], n["name"]))
+                newest[batch.source, batch.entity, f.name] = batch.sequence
+        waiting: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for _, note in sorted(self._notes(), key=lambda found: found[1]["rejected_at"]):
+            key = note["source"], note["entity"], note["name"]
+            if newest.get(key, 0) <= note["after_sequence"]:
+                waiting[key] = note
+        return [waiting[key] for key in sorted(waiting)]
+
+    def _notes(self, source: str = "*", entity: str = "*") -> list[tuple[str, dict[str, Any]]]:
+        paths = self.fs.glob(f"{glob.escape(self._root)}/rejected/{source}/{entity}/*/reason.json")
+        return [(path, json.loads(self.fs.cat_file(path))) for path in paths]
 
     def exists(self, relative: str) -> bool:
         return bool(self.fs.exists(f"{self._root}/{relative}"))

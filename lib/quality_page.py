@@ -66,4 +66,4 @@ def checks_table(result: Audit) -> report.Html:
         "score",
         "state",
     ]
-    return report.table(shown[columns], f"{len(shown)} checks", limit=200)
+    return report.table(shown[columns], f"{len(shown)} checks", limit=200, count=False)

@@ -74,11 +74,13 @@ def table(
     mark: Sequence[tuple[int, str]] | set[tuple[int, str]] = (),
     limit: int = 50,
     total: int | None = None,
+    count: bool = True,
 ) -> Html:
     """Return a table of the first `limit` rows.
 
     `formats` gives a format specification (`",.1f"`) or a function for a column; `mark` holds (row position,
-    column) of cells that fail; `total` is the number of rows the frame was taken from, if it has fewer.
+    column) of cells that fail; `total` is the number of rows the frame was taken from, if it has fewer. Without
+    `count` the caption states the number of rows only where some are left out.
     """
     columns = [str(column) for column in frame.columns]
     shown = frame.head(limit)
@@ -97,9 +99,11 @@ def table(
     ]
     total = len(frame) if total is None else total
     size = words.count(total, "row") if len(rows) == total else f"{len(rows):,} of {words.count(total, 'row')}"
+    if not count and len(rows) == total:
+        size = ""
     heads = [{"text": column.replace("_", " "), "numeric": numeric.get(column, False)} for column in columns]
     html = _render("table.html.j2", heads=heads, rows=rows, caption=caption, size=size, note=note)
-    return Html(html, f"{caption or 'Table'} ({size})")
+    return Html(html, f"{caption or 'Table'} ({size})" if size else caption or "Table")
 
 
 def note(text: str) -> Html:
@@ -218,7 +222,7 @@ def runs_page(runs: Sequence[Mapping[str, Any]]) -> str:
 
 STATES: dict[str, tuple[str, Tone]] = {
     "published": ("Published", "good"),
-    "not_published": ("Not published", "bad"),
+    "not_published": ("Not published", "neutral"),
     "refused": ("Refused", "bad"),
     "failed": ("Failed", "bad"),
     "killed": ("Killed", "bad"),
@@ -243,8 +247,8 @@ def run_title(run: Mapping[str, Any]) -> str:
     quality = f" with a quality score of {score:.1f}" if math.isfinite(score) else ""
     return {
         "published": f"Published{quality}",
-        "not_published": "Not published: the quality gate did not pass" if quality else "Not published",
-        "refused": "Refused before it started",
+        "not_published": "Done, not published",
+        "refused": f"Refused by the quality gate{quality.replace(' with', ',', 1)}",
         "failed": f"Failed{where}",
         "killed": f"Killed{where or ' before its end'}",
         "running": "Running",

@@ -153,12 +153,14 @@ def _run_stage(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            kernel.wait_until_ready()
             papermill.execute_notebook(
                 notebook_path(name),
                 target,
                 parameters=parameters,
                 progress_bar=False,
                 km=kernel.manager,
+                kc=kernel.client,
                 on_cell_start=at_cell,
                 execution_timeout=plan.settings.config.runner.cell_timeout_seconds,
                 cwd=str(PROJECT),

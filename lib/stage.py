@@ -106,7 +106,7 @@ class Stage:
         )
         shown = {"Rows in": rows_in, "Rows out": rows_out} | facts
         summary = pd.DataFrame([(k, _text(v)) for k, v in shown.items() if v is not None], columns=["", "Result"])
-        return report.table(summary, f"{self.name} is done")
+        return report.table(summary, f"{self.name} is done", count=False)
 
 
 def open_stage(

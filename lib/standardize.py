@@ -4,6 +4,8 @@ The result is one Parquet file a batch in the lake (`standardized/...`), named a
 that changed rules make a new one. Rules over several rows (duplicates, orphans) are dbt models in `sql/`.
 """
 
+import glob
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -13,14 +15,19 @@ import duckdb
 
 from lib.config import Derived, EntitySource, Settings, fingerprint
 from lib.entities import ENTITIES, LINEAGE, Column, Entity
-from lib.errors import LakeError
+from lib.errors import ConfigError, LakeError
 from lib.lake import Batch, Lake
 from lib.sources.files import quoted, quoted_list, text_literal
 
 #: Raised by one whenever the rules below change what they make of the same raw rows.
-RULES_VERSION = 1
+RULES_VERSION = 2
 
-_OFFSET = r"\d:\d\d(:\d\d(\.\d+)?)?\s*(Z|[+-]\d\d(:?\d\d)?)$"
+_OFFSET = r"\d:\d\d(:\d\d(\.\d+)?)?\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
+#: What lies outside is a placeholder or a slip (1900-01-00, 0001-01-01, 9999-12-31), and would give every day between
+#: a row in dim_date.
+_FIRST_TIME, _LAST_TIME = "1900-01-02", "2150-01-01"
+#: What is larger is a slip, such as a bar code in the quantity; amounts and sums of it would not fit their type.
+_LARGEST_QUANTITY, _LARGEST_AMOUNT = 10**9, 10**11
 _BLANK = " \\t\\r\\n\\v\\f\u00a0\u200b\ufeff"
 
 
@@ -53,8 +60,14 @@ def standardize(settings: Settings, lake: Lake, batch: Batch) -> Standardized:
         scratch = Path(tempfile.mkdtemp(prefix="standardize-", dir=settings.work_dir))
         try:
             with lake.connect(settings) as connection:
+                _check_mapping(connection, batch, spec)
                 _write(connection, lake, batch, entity, spec, source.time_zone, scratch / "rows.parquet")
             lake.place(scratch / "rows.parquet", relative)
+        except (duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
+            raise LakeError(
+                f"The batch {lake.path(batch.folder)} cannot be read ({' '.join(str(error).split())[:200]})."
+                " Remove its folder; its files are then taken again."
+            ) from None
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return Standardized(batch, rules, lake.path(relative))
@@ -73,6 +86,19 @@ def rules_of(entity: str, spec: EntitySource, time_zone: str) -> str:
     )
 
 
+def _check_mapping(connection: duckdb.DuckDBPyConnection, batch: Batch, spec: EntitySource) -> None:
+    """Raise ConfigError where DuckDB cannot use a pattern or a timestamp format of the mapping."""
+    where = f"sources.{batch.source}.entities.{batch.entity}"
+    patterns = [m.pattern for c in spec.columns.values() if isinstance(c, Derived) for m in c.match]
+    tries = [(f"select regexp_matches('', {text_literal(p)})", "columns: pattern", p) for p in patterns]
+    tries += [(f"select try_strptime('', {text_literal(f)})", "timestamp_formats:", f) for f in spec.timestamp_formats]
+    for sql, key, value in tries:
+        try:
+            connection.execute(sql)
+        except duckdb.Error as error:
+            raise ConfigError(f"{where}.{key} {value!r} cannot be used: {' '.join(str(error).split())}") from None
+
+
 def _write(
     connection: duckdb.DuckDBPyConnection,
     lake: Lake,
@@ -82,10 +108,13 @@ def _write(
     time_zone: str,
     target: Path,
 ) -> None:
-    parts = [lake.path(f"{batch.folder}/{p}") for p in batch.parts if p.startswith("part-")]
-    malformed = [lake.path(f"{batch.folder}/{p}") for p in batch.parts if p.startswith("malformed-")]
+    parts = [glob.escape(lake.path(f"{batch.folder}/{p}")) for p in batch.parts if p.startswith("part-")]
+    malformed = [glob.escape(lake.path(f"{batch.folder}/{p}")) for p in batch.parts if p.startswith("malformed-")]
     connection.execute("create temp table _files (name varchar, first_row bigint)")
-    connection.executemany("insert into _files values (?, ?)", [[f.name, f.first_row] for f in batch.files])
+    connection.execute(
+        "insert into _files select unnest(?), unnest(?)",
+        [[f.name for f in batch.files], [f.first_row for f in batch.files]],
+    )
     selects = []
     if parts:
         selects.append(_rows_sql(batch, entity, spec, time_zone, parts, malformed))
@@ -122,6 +151,12 @@ def _rows_sql(
             bad = f"t.{column.name} is null"
             faults.append((bad, f"{{'column': {named}, 'rule': 'missing', 'value': cast(null as varchar)}}"))
             rejects.append((bad, "'missing_" + column.name + "'", text_literal(f"{column.name} is missing")))
+    if {"quantity", "unit_price"} <= set(entity.names):
+        product = "cast(v.quantity as double) * cast(v.unit_price as double)"
+        bad = f"(abs(v.quantity) >= {_LARGEST_QUANTITY} or abs({product}) >= {_LARGEST_AMOUNT})"
+        faults.append((bad, "{'column': 'quantity', 'rule': 'amount_too_large', 'value': t.quantity}"))
+        text = "'quantity ' || t.quantity || ' times unit_price ' || t.unit_price || ' is too large'"
+        rejects.append((bad, "'amount_too_large'", text))
     any_fault = " or ".join(f"({bad})" for bad, _ in faults)
     issues = ", ".join(f"case when {bad} then {fault} end" for bad, fault in faults)
     rule = " ".join(f"when {bad} then {name}" for bad, name, _ in rejects)
@@ -137,29 +172,34 @@ def _rows_sql(
         # Lines set aside as malformed have taken a place in the file: shift the rows behind them.
         files = ", ".join(text_literal(p) for p in malformed)
         shift = (
-            f" asof left join (select _file, _line - row_number() over (partition by _file order by _line) as before,"
-            f" row_number() over (partition by _file order by _line) as shift from read_parquet([{files}])) m"
+            " asof left join (select _file, before, max(shift) as shift from ("
+            "select _file, _line - row_number() over (partition by _file order by _line) as before,"
+            f" row_number() over (partition by _file order by _line) as shift from read_parquet([{files}])"
+            ") group by _file, before) m"
             " on m._file = v._file and m.before < v._row - f.first_row + 1"
         )
         row_number += " + coalesce(m.shift, 0)"
     listed = ", ".join(text_literal(p) for p in parts)
+    typed = ", ".join(f"{c.name} := {v.rsplit(' as ', 1)[0]}" for c, v in zip(entity.columns, values, strict=True))
+    noted = f"to_json(list_filter([{issues}], lambda x: x is not null))"
+    ingested_at = f"cast({text_literal(batch.ingested_at)} as timestamp)"
     return f"""
     select {", ".join("d." + c for c in entity.names)},
         {_key(entity, content)} as _key,
         md5(concat_ws(chr(31), {content})) as _row_hash,
         d._issues, d._raw, d._reject_rule, d._reject_reason,
         {text_literal(batch.source)} as _source, d._file as _source_file, cast(d._source_row as bigint) as _source_row,
-        {text_literal(batch.batch_id)} as _batch_id, cast({text_literal(batch.ingested_at)} as timestamp) as _ingested_at
+        {text_literal(batch.batch_id)} as _batch_id, {ingested_at} as _ingested_at
     from (
         select {final}, v._file, {row_number} as _source_row, v._issues, v._raw, v._reject_rule, v._reject_reason
         from (
             select v.*,
-                case when {any_fault} then cast(to_json(list_filter([{issues}], lambda x: x is not null)) as varchar) end as _issues,
+                case when {any_fault} then cast({noted} as varchar) end as _issues,
                 case when {any_fault} then cast(to_json(t._row_values) as varchar) end as _raw,
                 {f"case {rule} end" if rejects else "cast(null as varchar)"} as _reject_rule,
                 {f"nullif(concat_ws('; ', {reason}), '')" if rejects else "cast(null as varchar)"} as _reject_reason
             from (
-                select t, struct_pack({", ".join(f"{c.name} := {v.rsplit(' as ', 1)[0]}" for c, v in zip(entity.columns, values, strict=True))}, _file := t._file, _row := t._row) as v
+                select t, struct_pack({typed}, _file := t._file, _row := t._row) as v
                 from (
                     select {", ".join(texts)}, r._file, r._row, r as _row_values
                     from read_parquet([{listed}], union_by_name = true) r
@@ -175,14 +215,16 @@ def _malformed_sql(batch: Batch, entity: Entity, malformed: list[str]) -> str:
     """Return the query that keeps lines which do not fit their header: no values, the text as the raw row."""
     listed = ", ".join(text_literal(p) for p in malformed)
     nulls = ", ".join(f"cast(null as {c.sql_type}) as {c.name}" for c in entity.columns)
+    issue = "{'column': cast(null as varchar), 'rule': 'malformed_line', 'value': _text}"
     return f"""
     select {nulls},
         cast(null as varchar) as _key, md5(_text) as _row_hash,
-        cast(to_json([{{'column': cast(null as varchar), 'rule': 'malformed_line', 'value': _text}}]) as varchar) as _issues,
+        cast(to_json([{issue}]) as varchar) as _issues,
         cast(to_json({{'line': _text}}) as varchar) as _raw,
         'malformed_line' as _reject_rule, _error as _reject_reason,
         {text_literal(batch.source)} as _source, _file as _source_file, cast(_line as bigint) as _source_row,
-        {text_literal(batch.batch_id)} as _batch_id, cast({text_literal(batch.ingested_at)} as timestamp) as _ingested_at
+        {text_literal(batch.batch_id)} as _batch_id,
+        cast({text_literal(batch.ingested_at)} as timestamp) as _ingested_at
     from read_parquet([{listed}])
     """
 
@@ -234,25 +276,55 @@ def _typed(column: Column, spec: EntitySource, time_zone: str) -> str:
         case "text" | "id":
             return text
         case "timestamp":
-            naive = f"try_cast({text} as timestamp)"
-            if spec.timestamp_formats:
-                formats = ", ".join(text_literal(f) for f in spec.timestamp_formats)
-                naive = f"coalesce(try_strptime({text}, [{formats}]), {naive})"
-            local = naive if time_zone == "UTC" else f"timezone('UTC', timezone({text_literal(time_zone)}, {naive}))"
-            with_offset = f"timezone('UTC', try_cast({text} as timestamptz))"
-            return f"case when regexp_matches({text}, {text_literal(_OFFSET)}) then {with_offset} else {local} end"
+            return _timestamp(text, spec, time_zone)
         case "boolean":
             return (
                 f"case when lower({text}) in ('true', 't', 'yes', 'y', '1') then true"
                 f" when lower({text}) in ('false', 'f', 'no', 'n', '0') then false end"
             )
+        case "integer":
+            # A cast alone would round 1.5 to 2.
+            number = f"try_cast({_plain_number(text, spec)} as decimal(18,3))"
+            return f"case when {number} = trunc({number}) then try_cast({number} as integer) end"
         case _:
-            number = text
-            if spec.thousands:
-                number = f"replace({number}, {text_literal(spec.thousands)}, '')"
-            if spec.decimal != ".":
-                number = f"replace({number}, {text_literal(spec.decimal)}, '.')"
-            return f"try_cast({number} as {column.sql_type})"
+            return f"try_cast({_plain_number(text, spec)} as {column.sql_type})"
+
+
+def _timestamp(text: str, spec: EntitySource, time_zone: str) -> str:
+    """Return the expression that reads a text as a UTC timestamp: as the formats say, else as ISO 8601 writes it."""
+    # What ends in a letter is an offset (Z, UTC) or a word that DuckDB takes for a time, such as `infinity`.
+    local = f"case when not regexp_matches({text}, '[A-Za-z)]$') then try_cast({text} as timestamp) end"
+    zoned_formats = [f for f in spec.timestamp_formats if "%z" in f or "%Z" in f]
+    local_formats = [f for f in spec.timestamp_formats if f not in zoned_formats]
+    if local_formats:
+        local = f"coalesce(try_strptime({text}, [{', '.join(map(text_literal, local_formats))}]), {local})"
+    if time_zone != "UTC":
+        local = f"timezone('UTC', timezone({text_literal(time_zone)}, {local}))"
+    offset = f"regexp_replace({text}, '\\s*([Zz]|UTC|GMT)$', '+00')"
+    offset = f"regexp_replace({offset}, '\\s+([+-]\\d\\d(:?\\d\\d)?)$', '\\1')"
+    zoned = f"timezone('UTC', coalesce(try_cast({text} as timestamptz), try_cast({offset} as timestamptz)))"
+    read = f"case when regexp_matches({text}, {text_literal(_OFFSET)}) then {zoned} else {local} end"
+    if zoned_formats:
+        formats = ", ".join(map(text_literal, zoned_formats))
+        read = f"coalesce(timezone('UTC', try_strptime({text}, [{formats}])), {read})"
+    bounds = f"between timestamp '{_FIRST_TIME}' and timestamp '{_LAST_TIME}'"
+    return f"case when ({read}) {bounds} then ({read}) end"
+
+
+def _plain_number(text: str, spec: EntitySource) -> str:
+    """Return the expression of a number's text with a decimal point and without separators of thousands.
+
+    A text that does not keep to the separators is none: with decimal comma, 12.50 is not 1250.
+    """
+    if not spec.thousands and spec.decimal == ".":
+        return text
+    decimal = re.escape(spec.decimal)
+    # French exports put a no-break space between thousands, Swiss ones a curly apostrophe.
+    marks = {" ": " \u00a0\u202f", "'": "'\u2019"}.get(spec.thousands, spec.thousands)
+    whole = rf"\d{{1,3}}([{marks}]\d{{3}})+|\d*" if marks else r"\d*"
+    form = rf"^[+-]?({whole})({decimal}\d*)?([eE][+-]?\d+)?$"
+    plain = f"translate({text}, {text_literal(marks)}, '')" if marks else text
+    return f"case when regexp_matches({text}, {text_literal(form)}) then replace({plain}, '{spec.decimal}', '.') end"
 
 
 def _derivations(entity: Entity) -> dict[str, str]:

@@ -6,6 +6,7 @@ Models are SQL in `sql/`, run by `lib.transform`.
 """
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -33,8 +34,10 @@ _OPS_TABLES = {
     "ops.batches": "batch_id varchar, source varchar, entity varchar, sequence bigint, rules varchar, files bigint,"
     " rows bigint, malformed bigint, bytes bigint, cursor_before varchar, cursor_after varchar,"
     " ingested_by varchar, ingested_at timestamp, loaded_by varchar, loaded_at timestamp",
-    "ops.runs": "run_id varchar, published_at timestamp, as_of date, new_rows bigint, quality_score double, gate varchar",
-    "ops.rejected_files": "source varchar, entity varchar, name varchar, bytes bigint, reason varchar, rejected_at timestamp",
+    "ops.runs": "run_id varchar, published_at timestamp, as_of date, new_rows bigint,"
+    " quality_score double, gate varchar",
+    "ops.rejected_files": "source varchar, entity varchar, name varchar, bytes bigint, reason varchar,"
+    " rejected_at timestamp",
     "quality.checks": "run_id varchar, check_name varchar, description varchar, dimension varchar, severity varchar,"
     " table_name varchar, column_name varchar, failing_rows bigint, tested_rows bigint, score double, state varchar",
     "quality.scores": "run_id varchar, dimension varchar, checks bigint, failed_checks bigint, score double",
@@ -64,7 +67,8 @@ class Warehouse:
         except duckdb.IOException as error:
             if "lock" in str(error):
                 raise WarehouseError(
-                    f"{self.path} is open for writing in another process. Close that notebook's or tool's connection: {error}"
+                    f"{self.path} is open for writing in another process. Close that notebook's or tool's"
+                    f" connection: {error}"
                 ) from None
             raise WarehouseError(f"{self.path} cannot be opened: {error}") from None
         try:
@@ -115,7 +119,22 @@ class Warehouse:
         with self.connect() as connection:
             rows = connection.execute("select batch_id, source, entity, rules from ops.batches").fetchall()
         loaded = {(b, s, e): r for b, s, e, r in rows}
-        return [b for b in batches if loaded.get((b.batch_id, b.source, b.entity)) != rules.get((b.source, b.entity))]
+        return [
+            b
+            for b in batches
+            if (key := (b.batch_id, b.source, b.entity)) not in loaded or loaded[key] != rules.get((b.source, b.entity))
+        ]
+
+    def forget(self, batches: Sequence[Batch]) -> None:
+        """Drop all rows of a source's entity where the lake lost one of its batches; the others are missing then."""
+        held = {(b.batch_id, b.source, b.entity) for b in batches}
+        with self.connect(read_only=False) as connection:
+            loaded = connection.execute("select batch_id, source, entity from ops.batches").fetchall()
+            connection.begin()
+            for source, entity in {(s, e) for b, s, e in loaded if (b, s, e) not in held}:
+                connection.execute(f"delete from stage.{entity} where _source = ?", [source])
+                connection.execute("delete from ops.batches where source = ? and entity = ?", [source, entity])
+            connection.commit()
 
     def load(self, lake: Lake, item: Standardized, live: set[str], run_id: str) -> int:
         """Put a batch's rows into its stage table, with its note, in one transaction; return how many rows.
@@ -141,7 +160,7 @@ class Warehouse:
                 whole = "" if len(live) == len(batch.files) else " where _source_file in (from _live)"
                 inserted = connection.execute(
                     f"insert into {table} ({columns}) select {columns} from read_parquet(?){whole}",
-                    [item.path],
+                    [glob.escape(item.path)],
                 ).fetchone()
                 rows = int(inserted[0]) if inserted else 0
                 connection.execute(
@@ -149,7 +168,7 @@ class Warehouse:
                     [batch.batch_id, batch.source, batch.entity],
                 )
                 connection.execute(
-                    "insert into ops.batches values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, now() at time zone 'UTC')",
+                    f"insert into ops.batches values ({'?, ' * 14}now() at time zone 'UTC')",
                     [
                         batch.batch_id, batch.source, batch.entity, batch.sequence, item.rules, len(batch.files), rows,
                         batch.malformed, batch.bytes, json.dumps(batch.cursor_before), json.dumps(batch.cursor_after),

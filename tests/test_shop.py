@@ -116,8 +116,7 @@ def test_files_have_the_columns_of_the_contract(small):
     assert headers == {
         "customers": "customer_id,first_name,last_name,email,phone,country,region,city,postal_code,"
         "signup_at,updated_at",
-        "products": "product_id,name,category,subcategory,brand,unit_price,unit_cost,currency,"
-        "is_active,updated_at",
+        "products": "product_id,name,category,subcategory,brand,unit_price,unit_cost,currency,is_active,updated_at",
         "orders": "order_id,ordered_at,customer_id,status,channel,campaign,currency,discount_amount,"
         "shipping_amount,tax_amount,total_amount,updated_at",
         "order_items": "order_id,line_number,product_id,quantity,unit_price,discount_amount",
@@ -158,9 +157,7 @@ def test_fields_are_quoted_only_where_needed():
 def test_the_same_arguments_give_the_same_bytes_in_another_process(small, tmp_path):
     program = "import pathlib, sys, lib.shop; lib.shop.open_shop(pathlib.Path(sys.argv[1]), size='small')"
     root = Path(__file__).parent.parent
-    subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], check=True, cwd=root, env={"PYTHONHASHSEED": "7"}
-    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, cwd=root, env={"PYTHONHASHSEED": "7"})
     assert contents(tmp_path) == contents(small)
 
 
@@ -246,9 +243,7 @@ def test_a_lost_or_damaged_file_is_written_again(small, tmp_path):
 
 
 @pytest.mark.parametrize("fatal", [3, 400])
-def test_a_kill_while_writing_leaves_whole_files_and_the_next_run_finishes(
-    small, tmp_path, monkeypatch, fatal
-):
+def test_a_kill_while_writing_leaves_whole_files_and_the_next_run_finishes(small, tmp_path, monkeypatch, fatal):
     written = []
 
     def dying(path, content):
@@ -335,9 +330,7 @@ def test_currency_and_time_zone_are_the_ones_asked_for(tmp_path):
     open_shop(tmp_path, size="small", currency="CHF", time_zone="America/New_York")
     orders = read(tmp_path, "orders")
     assert set(orders["currency"]) == {"CHF"}
-    assert (
-        orders["ordered_at"].dt.tz_convert("America/New_York").dt.strftime("%Y-%m-%d") == orders["file_day"]
-    ).all()
+    assert (orders["ordered_at"].dt.tz_convert("America/New_York").dt.strftime("%Y-%m-%d") == orders["file_day"]).all()
 
 
 # --- references and sums
@@ -393,17 +386,13 @@ def test_cancelled_orders_are_unpaid_or_refunded_in_full_on_the_same_day(default
     cancelled = default["orders"].query("status == 'cancelled'").set_index("order_id")
     assert 0.03 < len(cancelled) / 50_000 < 0.04
     payments = default["payments"][default["payments"]["order_id"].isin(cancelled.index)]
-    amounts = payments.pivot_table(
-        index="order_id", columns="status", values="amount", aggfunc="sum", fill_value=0
-    )
+    amounts = payments.pivot_table(index="order_id", columns="status", values="amount", aggfunc="sum", fill_value=0)
     assert (amounts["paid"] == amounts["refunded"]).all()
     settled = amounts["paid"] == cancelled["total_amount"]
     assert (settled ^ (amounts["failed"] > 0)).all()
     assert 0.5 < settled.mean() < 0.7
     assert (cancelled["updated_at"] > cancelled["ordered_at"]).mean() > 0.99
-    assert (
-        payments["file_day"].to_numpy() == cancelled.loc[payments["order_id"], "file_day"].to_numpy()
-    ).all()
+    assert (payments["file_day"].to_numpy() == cancelled.loc[payments["order_id"], "file_day"].to_numpy()).all()
     completed = default["orders"].query("status == 'completed'")
     assert (completed["updated_at"] == completed["ordered_at"]).all()
 

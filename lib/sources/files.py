@@ -1,25 +1,29 @@
 """Source kind `files`: CSV (also compressed) and Parquet, from a folder, a file, a glob or an fsspec URL.
 
-Files are hashed, checked and grouped by their header here; their rows go through DuckDB, never through
-Python. A file that cannot be used is handed over as rejected with the reason, and costs only itself; a
-line that does not fit the header is handed over as malformed, with its text.
+Files are hashed, checked and grouped by their header here; their rows go through DuckDB. A file that cannot
+be used is handed over as rejected with the reason, and costs only itself; a line that does not fit the header
+is handed over as malformed, with its text. Only a file with such lines is gone through in Python, to part them
+from the others: DuckDB skips what follows a quote that is never closed, and keeps 10,000 characters of it.
 """
 
 import bz2
 import codecs
 import csv
+import glob
 import gzip
 import hashlib
 import io
 import lzma
 import shutil
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import duckdb
 import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.config import PROJECT, Derived, EntitySource, Source, mask
@@ -33,19 +37,32 @@ _PARQUET = (".parquet", ".pq")
 _DELIMITERS = (",", ";", "\t", "|")
 _CHUNK = 1 << 20
 _HEADER = 1 << 16
+_UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
+#: DuckDB's limit for a line; and how many lines one quoted value may go over in a file with malformed lines.
+_LONGEST_LINE = 2_000_000
+_LONGEST_VALUE = 1_000
+_MALFORMED = pa.schema([("_file", pa.string()), ("_line", pa.int64()), ("_text", pa.string()), ("_error", pa.string())])
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A usable file: where DuckDB reads it, and what its header says."""
+    """A usable file: where it lies, where DuckDB reads it, what its header says, and lines parted from it."""
 
     taken: TakenFile
+    original: Path
     readable: Path
     header: tuple[str, ...]
-    delimiter: str
+    delimiter: str = ""
+    types: str = ""
+    malformed: tuple[tuple[int, str, str], ...] | None = None
+
+    @property
+    def form(self) -> tuple[tuple[str, ...], str, str]:
+        """Files of one form can be read together."""
+        return self.header, self.delimiter, self.types
 
 
-class _Unusable(Exception):
+class _Unusable(Exception):  # noqa: N818
     """Why one file cannot be used."""
 
 
@@ -61,12 +78,14 @@ def take(
     """Hand over the rows of every file that is new or changed since `taken`, all columns as text for CSV.
 
     Part columns: the file's own, `_file` and `_row` (running number in the batch, from 0); lines that do not fit
-    are in `malformed-*.parquet` as `_file`, `_line` (1 for the first record), `_text`, `_error`.
+    are in `malformed-*.parquet` as `_file`, `_line` (1 for the first record; blank lines do not count), `_text`,
+    `_error`.
 
     Raises SourceError where the place does not exist, holds no such files, or none was ever usable.
     """
     found: list[_Found] = []
     rejected: list[RejectedFile] = []
+    unchanged: list[str] = []
     names = _listing(source, spec)
     for number, (name, fetch) in enumerate(names):
         if number % 50 == 0:
@@ -78,6 +97,7 @@ def take(
             rejected.append(RejectedFile(name, "", 0, f"cannot be read: {error.strerror or error}"))
             continue
         if taken.get(name) == digest:
+            unchanged.append(name)
             continue
         file = TakenFile(name=name, sha256=digest, bytes=local.stat().st_size)
         try:
@@ -85,14 +105,15 @@ def take(
         except _Unusable as why:
             rejected.append(RejectedFile(name, digest, file.bytes, str(why), str(local)))
     progress(f"{entity}: reading {len(found):,} new files")
-    if rejected and not found and not taken:
+    delivery = _read(found, rejected, spec, scratch, connection)
+    if rejected and not delivery.files and not taken:
         reasons = "\n".join(f"  {r.name}: {r.reason}" for r in rejected[:3])
         more = f"\n  ... and {len(rejected) - 3} more" if len(rejected) > 3 else ""
         raise SourceError(
             f"None of the {len(rejected)} files for {entity} in {mask(source.path)} can be used:\n{reasons}{more}\n"
             "Correct the files, or the mapping of this source."
         )
-    return _read(found, rejected, spec, scratch, connection)
+    return replace(delivery, unchanged=tuple(unchanged))
 
 
 def _listing(source: Source, spec: EntitySource) -> list[tuple[str, Callable[[Path], Path]]]:
@@ -110,7 +131,7 @@ def _listing(source: Source, spec: EntitySource) -> list[tuple[str, Callable[[Pa
         else:
             base = root.rstrip("/")
             wanted = f"{base}/{spec.files}"
-            paths = fs.find(wanted) if fs.isdir(wanted) else [p for p in fs.glob(wanted) if fs.isfile(p)]
+            paths = fs.find(wanted) if fs.isdir(wanted) else fs.glob(f"{glob.escape(base)}/{spec.files}")
     except SourceError:
         raise
     except (OSError, ValueError, ImportError) as error:
@@ -146,6 +167,8 @@ def _suffix(path: str) -> str:
 
 
 def _sha256(path: Path) -> str:
+    if path.is_dir():
+        raise IsADirectoryError(0, f"is a folder; name the files in it, such as {path.name}/*")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -156,19 +179,19 @@ def _examined(file: TakenFile, local: Path, entity: str, spec: EntitySource, scr
         raise _Unusable("the file is empty; expected a header line and rows")
     if _suffix(file.name) in _PARQUET:
         try:
-            header = tuple(pq.read_schema(local).names)
+            schema = pq.read_schema(local)
         except (OSError, ValueError) as error:
             raise _Unusable(f"is no readable Parquet file: {error}") from None
-        _require_columns(header, entity, spec)
-        return _Found(file, local, header, "")
+        _require_columns(tuple(schema.names), entity, spec)
+        return _Found(file, local, local, tuple(schema.names), types=str(schema.types))
     text, encoding, clean = _text_of(local, spec.encoding)
     delimiter, header = _header(text, entity, spec)
     _require_columns(header, entity, spec)
-    if not clean or any(c in str(local) for c in "*?["):
-        copy = scratch / f"utf8-{number}.csv"
-        _write_utf8(local, copy, encoding)
-        local = copy
-    return _Found(replace(file, encoding=encoding), local, header, delimiter)
+    readable = local
+    if not clean:
+        readable = scratch / f"utf8-{number}.csv"
+        _write_utf8(local, readable, encoding)
+    return _Found(replace(file, encoding=encoding), local, readable, header, delimiter)
 
 
 def _open_bytes(path: Path) -> BinaryIO:
@@ -181,10 +204,10 @@ def _text_of(path: Path, wanted: str) -> tuple[str, str, bool]:
     try:
         with _open_bytes(path) as file:
             start = file.read(_HEADER)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except _UNREADABLE as error:
         raise _Unusable(f"cannot be read: {error}") from None
     if wanted != "auto":
-        candidates = [wanted]
+        candidates = ["utf-8-sig" if codecs.lookup(wanted).name == "utf-8" else wanted]
     elif start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         candidates = ["utf-16"]
     else:
@@ -192,7 +215,7 @@ def _text_of(path: Path, wanted: str) -> tuple[str, str, bool]:
     problems = []
     for encoding in candidates:
         try:
-            head, newlines_agree = _decodes(path, encoding)
+            head, is_plain = _decodes(path, encoding)
         except UnicodeDecodeError as error:
             byte = error.object[error.start : error.start + 1].hex()
             problems.append(f"byte 0x{byte} is no {encoding.removesuffix('-sig')}")
@@ -200,20 +223,20 @@ def _text_of(path: Path, wanted: str) -> tuple[str, str, bool]:
         except UnicodeError as error:
             problems.append(str(error))
             continue
-        except (OSError, EOFError, lzma.LZMAError) as error:
+        except _UNREADABLE as error:
             raise _Unusable(f"cannot be read to its end: {error}") from None
-        in_place = encoding in ("utf-8-sig", "utf-8") and path.suffix.lower() not in _COMPRESSED and newlines_agree
+        in_place = encoding == "utf-8-sig" and path.suffix.lower() not in _COMPRESSED and is_plain
         if not head.strip():
             raise _Unusable("the file is empty; expected a header line and rows")
-        return head, encoding.removesuffix("-sig"), in_place
+        return head.lstrip("\r\n"), encoding.removesuffix("-sig"), in_place
     hint = " Set 'encoding' of this source, for example to cp1252." if wanted != "auto" else ""
     raise _Unusable(f"wrong encoding: {'; '.join(problems)}.{hint}")
 
 
 def _decodes(path: Path, encoding: str) -> tuple[str, bool]:
-    """Decode the whole file in pieces; return its start and whether all its line ends are of one kind."""
+    """Decode the whole file in pieces; return its start, and whether it begins at once and has one kind of line end."""
     decoder = codecs.getincrementaldecoder(encoding)()
-    head, crlf, lf = "", 0, 0
+    head, crlf, lf, cr = "", 0, 0, 0
     last = ""
     with _open_bytes(path) as file:
         while True:
@@ -223,24 +246,27 @@ def _decodes(path: Path, encoding: str) -> tuple[str, bool]:
                 head += text[: _HEADER - len(head)]
             crlf += text.count("\r\n") + (last == "\r" and text[:1] == "\n")
             lf += text.count("\n")
+            cr += text.count("\r")
             last = text[-1:] or last
             if not chunk:
-                return head, crlf in (0, lf)
+                return head, head[:1] not in ("\r", "\n") and (lf == crlf == cr or 0 in (lf, cr))
 
 
 def _write_utf8(path: Path, target: Path, encoding: str) -> None:
-    """Write the file's text as UTF-8 with `\\n` line ends."""
+    """Write the file's text as UTF-8 with `\\n` line ends, from its first line that is not blank."""
     encoding = "utf-8-sig" if encoding == "utf-8" else encoding
     with _open_bytes(path) as file, target.open("w", encoding="utf-8", newline="\n") as out:
-        shutil.copyfileobj(io.TextIOWrapper(file, encoding=encoding, newline=None), out, _CHUNK)
+        text = io.TextIOWrapper(file, encoding=encoding, newline=None)
+        out.write(next((line for line in text if line != "\n"), ""))
+        shutil.copyfileobj(text, out, _CHUNK)
 
 
 def _header(text: str, entity: str, spec: EntitySource) -> tuple[str, tuple[str, ...]]:
     """Return the delimiter and the column names, each of them unique whatever its case."""
-    expected = {c for c in _mapped(spec)} or set(ENTITIES[entity].names)
+    expected = set(_mapped(spec)) or set(ENTITIES[entity].names)
 
     def parsed(delimiter: str) -> list[str]:
-        quoting = csv.QUOTE_MINIMAL if spec.quote else csv.QUOTE_NONE
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if spec.quote else csv.QUOTE_NONE
         try:
             return next(
                 csv.reader(
@@ -251,8 +277,8 @@ def _header(text: str, entity: str, spec: EntitySource) -> tuple[str, tuple[str,
                 ),
                 [],
             )
-        except csv.Error as error:
-            raise _Unusable(f"the header cannot be read: {error}") from None
+        except (csv.Error, TypeError, ValueError) as error:
+            raise _Unusable(f"the header cannot be read with delimiter {delimiter!r}: {error}") from None
 
     candidates = _DELIMITERS if spec.delimiter == "auto" else (spec.delimiter.replace("\\t", "\t"),)
     delimiter, names = max(
@@ -277,7 +303,7 @@ def _mapped(spec: EntitySource) -> list[str]:
 
 
 def _require_columns(header: tuple[str, ...], entity: str, spec: EntitySource) -> None:
-    reserved = [h for h in header if h.lower() in ("_file", "_row")]
+    reserved = [h for h in header if h.lower() in ("_file", "_row", "_path")]
     if reserved:
         raise _Unusable(f"has a column {reserved[0]!r}, a name the lake uses itself; rename it")
     expected = _mapped(spec) or [c.name for c in ENTITIES[entity].columns if c.required]
@@ -296,72 +322,77 @@ def _read(
     connection: duckdb.DuckDBPyConnection,
 ) -> Delivery:
     """Write the files' rows as Parquet parts, file by file where files of one form cannot be read together."""
-    groups: dict[tuple[tuple[str, ...], str], list[_Found]] = {}
+    groups: dict[tuple[tuple[str, ...], str, str], list[_Found]] = {}
     for file in found:
-        groups.setdefault((file.header, file.delimiter), []).append(file)
+        groups.setdefault(file.form, []).append(file)
     todo = list(groups.values())
     parts: list[Path] = []
-    counts: dict[str, dict[str, int]] = {}
+    files: list[TakenFile] = []
+    columns: dict[str, None] = {}
     first = 0
+
+    def reject(file: _Found, reason: str) -> None:
+        rejected.append(RejectedFile(file.taken.name, file.taken.sha256, file.taken.bytes, reason, str(file.original)))
+
     while todo:
         group = todo.pop(0)
         part = scratch / f"part-{len(parts):04d}.parquet"
-        malformed = scratch / f"malformed-{len(parts):04d}.parquet"
         try:
-            rows = _write_part(group, first, part, malformed, spec, connection, counts)
+            counts, damaged = _write_part(group, first, part, spec, connection)
         except duckdb.Error as error:
             if len(group) > 1:
                 todo[:0] = [[file] for file in group]
-                continue
-            file = group[0]
-            reason = f"cannot be parsed: {' '.join(str(error).split())[:300]}"
-            rejected.append(
-                RejectedFile(file.taken.name, file.taken.sha256, file.taken.bytes, reason, str(file.readable))
-            )
+            else:
+                reject(group[0], f"cannot be parsed: {' '.join(str(error).split())[:300]}")
             continue
-        first += rows
-        parts += [p for p in (part, malformed) if p.exists()]
-    files = tuple(
-        replace(f.taken, **counts.get(f.taken.name, {}))
-        for f in found
-        if f.taken.name not in {r.name for r in rejected}
-    )
-    columns = tuple(dict.fromkeys(c for f in found for c in f.header))
-    return Delivery(files=files, rejected=tuple(rejected), parts=tuple(parts), columns=columns)
+        if damaged:
+            for file in [f for f in group if f.taken.name in damaged and f.malformed is not None]:
+                reject(file, f"cannot be parsed: {damaged[file.taken.name]}")
+            again = [f for f in group if not (f.taken.name in damaged and f.malformed is not None)]
+            if again:
+                todo.insert(0, [_parted(f, spec.quote, scratch) if f.taken.name in damaged else f for f in again])
+            continue
+        parts.append(part)
+        lines = [(f.taken.name, *line) for f in group for line in f.malformed or ()]
+        if lines:
+            parts.append(scratch / f"malformed-{len(parts):04d}.parquet")
+            pq.write_table(
+                pa.Table.from_pylist([dict(zip(_MALFORMED.names, r, strict=True)) for r in lines], _MALFORMED),
+                parts[-1],
+            )
+        for file in group:
+            rows, first_row = counts.get(file.taken.name, (0, 0))
+            files.append(replace(file.taken, rows=rows, first_row=first_row, malformed=len(file.malformed or ())))
+            first += rows
+        columns |= dict.fromkeys(group[0].header)
+    return Delivery(files=tuple(files), rejected=tuple(rejected), parts=tuple(parts), columns=tuple(columns))
 
 
 def _write_part(
-    group: list[_Found],
-    first: int,
-    part: Path,
-    malformed: Path,
-    spec: EntitySource,
-    connection: duckdb.DuckDBPyConnection,
-    counts: dict[str, dict[str, int]],
-) -> int:
-    """Write the rows of files with one header to one Parquet file; return how many and note each file's."""
+    group: list[_Found], first: int, part: Path, spec: EntitySource, connection: duckdb.DuckDBPyConnection
+) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    """Write the rows of files of one form to one Parquet file.
+
+    Returns each file's number of rows and first row, and the first fault of each file that has malformed lines; those
+    are missing from the part.
+    """
     paths = [str(f.readable) for f in group]
     connection.execute("create or replace temp table _names (path varchar, name varchar)")
-    connection.executemany(
-        "insert into _names values (?, ?)", [[p, f.taken.name] for p, f in zip(paths, group, strict=True)]
-    )
+    connection.execute("insert into _names select unnest(?), unnest(?)", [paths, [f.taken.name for f in group]])
     columns = ", ".join(f"r.{quoted(c)}" for c in group[0].header)
-    if group[0].delimiter:
-        reader = "read_csv(?, columns = ?, header = true, auto_detect = false, delim = ?, quote = ?, escape = ?, store_rejects = true, rejects_limit = 0, filename = '_path')"
-        arguments: list[Any] = [
-            paths,
-            dict.fromkeys(group[0].header, "VARCHAR"),
-            group[0].delimiter,
-            spec.quote,
-            spec.quote,
-        ]
+    arguments: list[Any] = [[glob.escape(p) for p in paths]]
+    delimiter = group[0].delimiter
+    if delimiter:
         # Bound parameters cannot stand for a struct of column types, so the names are written out, quoted.
         types = ", ".join(f"{text_literal(c)}: 'VARCHAR'" for c in group[0].header)
-        reader = reader.replace("columns = ?", f"columns = {{{types}}}")
-        arguments.pop(1)
+        reader = (
+            f"read_csv(?, columns = {{{types}}}, header = true, auto_detect = false, delim = ?, quote = ?, escape = ?,"
+            " store_rejects = true, rejects_limit = 0, filename = '_path')"
+        )
+        arguments += [delimiter, spec.quote, spec.quote]
         connection.execute("drop table if exists reject_errors; drop table if exists reject_scans")
     else:
-        reader, arguments = "read_parquet(?, filename = '_path')", [paths]
+        reader = "read_parquet(?, filename = '_path')"
     connection.execute(
         f"""copy (
             select {columns}, n.name as _file, r._row
@@ -370,36 +401,88 @@ def _write_part(
         ) to {text_literal(str(part))} (format parquet, compression zstd)""",
         arguments,
     )
-    per_file = connection.execute(
-        "select _file, count(*), min(_row) from read_parquet(?) group by _file", [str(part)]
+    counts = connection.execute(
+        "select _file, count(*), min(_row) from read_parquet(?) group by _file", [glob.escape(str(part))]
     ).fetchall()
-    for name, rows, start in per_file:
-        counts.setdefault(name, {}).update(rows=rows, first_row=start)
-    if group[0].delimiter and _reject_tables(connection):
-        connection.execute(
-            f"""copy (
-                select n.name as _file, e.line - 1 as _line, any_value(e.csv_line) as _text,
-                    string_agg(distinct e.error_message, '; ' order by e.error_message) as _error
-                from reject_errors e
-                join reject_scans s on s.scan_id = e.scan_id and s.file_id = e.file_id
-                join _names n on n.path = s.file_path
-                group by all
-            ) to {text_literal(str(malformed))} (format parquet)"""
-        )
-        for name, lines in connection.execute(
-            "select _file, count(*) from read_parquet(?) group by _file", [str(malformed)]
-        ).fetchall():
-            counts.setdefault(name, {})["malformed"] = lines
-    return sum(rows for _, rows, _ in per_file)
+    return {name: (rows, start) for name, rows, start in counts}, _damaged(connection) if delimiter else {}
 
 
-def _reject_tables(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the last read left lines it could not parse."""
+def _damaged(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return the files of the last read that have lines DuckDB could not parse, each with its first such fault."""
     try:
-        row = connection.execute("select count(*) from reject_errors").fetchone()
+        rows = connection.execute(
+            """
+            select n.name, arg_min(e.error_message, e.line)
+            from reject_errors e
+            join reject_scans s on s.scan_id = e.scan_id and s.file_id = e.file_id
+            join _names n on n.path = s.file_path
+            group by n.name
+            """
+        ).fetchall()
     except duckdb.CatalogException:
-        return False
-    return bool(row and row[0])
+        return {}
+    return {name: message.splitlines()[0] for name, message in rows}
+
+
+def _parted(file: _Found, quote: str, scratch: Path) -> _Found:
+    """Part a file's malformed lines from its records, which go to a copy.
+
+    A line that opens a quote which no later line closes well is malformed itself, and the next one is read on its own.
+    """
+    copy = scratch / "parted" / file.readable.name
+    while copy.exists():
+        copy = copy.with_name("_" + copy.name)
+    copy.parent.mkdir(exist_ok=True)
+    malformed: list[tuple[int, str, str]] = []
+    number = 0
+    with (
+        file.readable.open(encoding="utf-8-sig", newline=None) as lines,
+        copy.open("w", encoding="utf-8", newline="\n") as out,
+    ):
+        waiting: list[str] = []
+        while line := waiting.pop(0) if waiting else lines.readline():
+            if line == "\n":
+                continue
+            text, fault = line, _fault(line, file, quote)
+            ahead: list[str] = []
+            while fault == _OPEN and len(ahead) < _LONGEST_VALUE and len(text) <= _LONGEST_LINE:
+                following = waiting.pop(0) if waiting else lines.readline()
+                if not following:
+                    break
+                ahead.append(following)
+                text += following
+                if quote in following:
+                    fault = _fault(text, file, quote)
+            if fault:
+                waiting = ahead + waiting
+                malformed.append((number, line.rstrip("\n"), _OPEN if ahead else fault))
+            else:
+                out.write(text)
+            number += 1
+    return replace(file, readable=copy, malformed=tuple(malformed))
+
+
+_OPEN = "a quote that is not closed"
+
+
+def _fault(text: str, file: _Found, quote: str) -> str:
+    """Return what is wrong with the text of one record, or nothing."""
+    if len(text.encode()) > _LONGEST_LINE:
+        return f"a line of {len(text):,} characters; at most {_LONGEST_LINE:,} bytes can be read"
+    wanted = len(file.header)
+    if not quote or quote not in text:
+        found = text.count(file.delimiter) + 1
+    else:
+        try:
+            records = list(
+                csv.reader(io.StringIO(text, newline=""), delimiter=file.delimiter, quotechar=quote, strict=True)
+            )
+        except csv.Error as error:
+            return _OPEN if "end of data" in str(error) else f"the quotes do not fit: {error}"
+        if len(records) != 1:
+            return "the quotes do not fit"
+        found = len(records[0])
+    return "" if found == wanted else f"{found} fields where the header has {wanted}"
 
 
 def quoted(name: str) -> str:

@@ -18,7 +18,7 @@ from_lines as (
         lines.*,
         row_number() over (
             partition by lines.customer_id
-            order by lines.ordered_at desc, lines._source_file desc, lines._source_row desc
+            order by lines.ordered_at desc, lines._source_file desc, lines._source_row desc, lines._source desc
         ) as newest
     from lines
     left join delivered on delivered.customer_id = lines.customer_id

@@ -36,7 +36,10 @@ latest as (
 
     select
         *,
-        row_number() over (partition by product_id order by ordered_at desc, _source_file desc, _source_row desc) as newest
+        row_number() over (
+            partition by product_id
+            order by ordered_at desc, _source_file desc, _source_row desc, _source desc
+        ) as newest
     from undelivered
 
 )

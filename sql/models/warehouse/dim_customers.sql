@@ -4,6 +4,7 @@ select
     customer_id, first_name, last_name, email, phone, country, region, city, postal_code, signup_at,
     false as is_unknown
 from {{ ref('customers') }}
+where customer_id <> 'unknown'
 union all
 select
     'unknown', null, null, null, null, null, null, null, null, null, null,

@@ -13,7 +13,6 @@ numbers as (
     cross join digits as hundreds
     cross join digits as thousands
     cross join digits as myriads
-    where myriads.digit < 4
 
 ),
 

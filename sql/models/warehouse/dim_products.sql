@@ -5,6 +5,7 @@ select
     unit_price, unit_cost, is_active,
     false as is_unknown
 from {{ ref('products') }}
+where product_id <> 'unknown'
 union all
 select
     'unknown', null, 'Unknown product', 'Unknown', null, null, null, null, null,

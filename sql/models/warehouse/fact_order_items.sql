@@ -56,12 +56,12 @@ spread as (
 
 discounted as (
 
-    -- The last line takes what rounding left, so that the lines of an order add up to its discount.
+    -- The last sold line takes what rounding left, so that the lines of an order add up to its discount.
     select
         *,
         case
-            when order_discount_amount = 0 then 0
-            when row_number() over (partition by order_id, order_discount_amount > 0 order by line_number desc) = 1
+            when amount <= 0 or quantity <= 0 then 0
+            when row_number() over (partition by order_id, amount > 0 and quantity > 0 order by line_number desc) = 1
                 then undistributed_amount - sum(order_discount_amount) over (partition by order_id) + order_discount_amount
             else order_discount_amount
         end as settled_discount_amount
@@ -85,7 +85,7 @@ measured as (
             when amount >= 0 then amount - line_discount_amount - settled_discount_amount
             else abs(amount) - abs(line_discount_amount)
         end as return_amount,
-        case when line_type = 'sale' or amount < 0 then quantity else 0 end as net_quantity
+        case when line_type = 'sale' or (amount < 0 and quantity < 0) then quantity else 0 end as net_quantity
     from discounted
 
 )
@@ -107,8 +107,8 @@ select
     {{ amount('measured.discount_amount') }} as discount_amount,
     {{ amount('measured.return_amount') }} as return_amount,
     {{ amount('measured.gross_amount - measured.discount_amount - measured.return_amount') }} as net_amount,
-    {{ amount('measured.net_quantity * products.unit_cost') }} as cost_amount,
-    {{ amount('measured.gross_amount - measured.discount_amount - measured.return_amount - measured.net_quantity * products.unit_cost') }} as margin_amount
+    {{ amount('cast(measured.net_quantity as decimal(24, 3)) * products.unit_cost') }} as cost_amount,
+    {{ amount('measured.gross_amount - measured.discount_amount - measured.return_amount - cast(measured.net_quantity as decimal(24, 3)) * products.unit_cost') }} as margin_amount
 from measured
 left join {{ ref('dim_customers') }} as customers on customers.customer_id = measured.customer_id
 left join {{ ref('dim_products') }} as products on products.product_id = measured.product_id

@@ -1,0 +1,145 @@
+"""`make bench`: whole runs measured from outside, in seconds and peak memory, with plain papermill beside them.
+
+Each case runs in an empty folder. Memory is the sum of resident sizes of the process and all its children,
+sampled ten times a second; per stage it is the peak while that stage was running.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from lib.parameters import NOTEBOOKS
+
+PROJECT = Path(__file__).resolve().parent.parent
+ONLINE_RETAIL = (PROJECT / os.environ.get("ONLINE_RETAIL_DIR", "../shared/data/online_retail")).resolve()
+
+
+@dataclass
+class Measured:
+    """Seconds and peak bytes of a process and its children, by stage too."""
+
+    seconds: float = 0.0
+    peak: int = 0
+    stages: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+
+def measure(command: list[str], environment: dict[str, str], outputs: Path) -> Measured:
+    """Run a command to its end and return what it took; exit where it fails."""
+    result = Measured()
+    peaks: dict[str, int] = {}
+    started = time.monotonic()
+    process = psutil.Popen(
+        command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    while process.poll() is None:
+        size = _resident(process)
+        result.peak = max(result.peak, size)
+        stage = _running_stage(outputs)
+        peaks[stage] = max(peaks.get(stage, 0), size)
+        time.sleep(0.1)
+    result.seconds = time.monotonic() - started
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{process.stdout.read()}")
+    for path in (outputs / "runs").glob("*/run.json"):
+        for stage in json.loads(path.read_text())["stages"]:
+            result.stages[stage["name"]] = (stage["seconds"] or 0.0, peaks.get(stage["name"], 0))
+    return result
+
+
+def run_pipeline(environment: dict[str, str], outputs: Path, *arguments: str) -> Measured:
+    """Measure `run_pipeline.py`."""
+    return measure([sys.executable, "run_pipeline.py", *arguments], environment, outputs)
+
+
+def plain_papermill(environment: dict[str, str], outputs: Path, *arguments: str) -> Measured:
+    """Measure the same notebooks, each by the `papermill` command with a cold kernel of its own."""
+    given = ["-p", "sources", arguments[1]] if arguments else []
+    result = Measured()
+    for name in NOTEBOOKS:
+        extra = ["-p", "publish", "True"] if name == "05_quality" else []
+        target = str(outputs / f"{name}.ipynb")
+        command = [sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb", target, "--no-progress-bar", *given]
+        stage = measure(command + extra, environment, outputs)
+        result.seconds += stage.seconds
+        result.peak = max(result.peak, stage.peak)
+        result.stages[name] = (stage.seconds, stage.peak)
+    return result
+
+
+def case(label: str, size: str, runner: Callable[..., Measured], *arguments: str, again: bool = False) -> None:
+    """Measure one case in an empty folder and print it; `again` measures a second run on the same data too."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        outputs = Path(folder) / "outputs"
+        outputs.mkdir()
+        places = {"SHOP_DATA_DIR": f"{folder}/data", "SHOP_OUTPUT_DIR": str(outputs), "SHOP_SIZE": size}
+        environment = {**os.environ, **places, "ONLINE_RETAIL_DIR": str(ONLINE_RETAIL)}
+        _print(label, runner(environment, outputs, *arguments))
+        if again:
+            second = Path(folder) / "again"
+            second.mkdir()
+            _print(f"{label}, nothing new", runner({**environment, "SHOP_OUTPUT_DIR": str(second)}, second, *arguments))
+
+
+def main() -> None:
+    """Measure the cases that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--size", choices=("small", "default", "large"), default="default")
+    parser.add_argument("--no-papermill", action="store_true", help="leave out the comparison with plain papermill")
+    chosen = parser.parse_args()
+    print(
+        f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, Python {platform.python_version()}\n"
+    )
+    print(f"{'case':<44}{'seconds':>9}{'peak MB':>9}   seconds (peak MB) by stage")
+    case(f"simulated shop, {chosen.size}", chosen.size, run_pipeline, again=True)
+    if not chosen.no_papermill:
+        case(f"simulated shop, {chosen.size}, plain papermill", chosen.size, plain_papermill)
+    if not ONLINE_RETAIL.is_dir():
+        print(f"Online Retail: left out, not at {ONLINE_RETAIL}")
+    elif chosen.size == "default":
+        sources = ("--sources", "examples/online_retail.yml")
+        case("Online Retail, 68 files", "default", run_pipeline, *sources)
+        if not chosen.no_papermill:
+            case("Online Retail, plain papermill", "default", plain_papermill, *sources)
+
+
+def _print(label: str, result: Measured) -> None:
+    stages = "  ".join(
+        f"{name[:2]} {seconds:.1f} ({peak / 1e6:.0f})" for name, (seconds, peak) in result.stages.items()
+    )
+    print(f"{label:<44}{result.seconds:>9.1f}{result.peak / 1e6:>9.0f}   {stages}", flush=True)
+
+
+def _resident(process: psutil.Process) -> int:
+    """Return the resident bytes of a process and its children."""
+    total = 0
+    try:
+        for one in (process, *process.children(recursive=True)):
+            total += one.memory_info().rss
+    except psutil.NoSuchProcess:
+        pass
+    return total
+
+
+def _running_stage(outputs: Path) -> str:
+    """Return the stage that the run under `outputs` is in."""
+    for path in (outputs / "runs").glob("*/run.json"):
+        try:
+            stages = json.loads(path.read_text())["stages"]
+        except (OSError, ValueError):
+            continue
+        return next((s["name"] for s in stages if s["state"] == "running"), "")
+    return ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Fixtures shared by the tests: whole runs on small data, in folders of their own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A simulated shop's folders and the command line on them."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def outputs(self) -> Path:
+        return self.root / "outputs"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        places = {"SHOP_DATA_DIR": str(self.data), "SHOP_OUTPUT_DIR": str(self.outputs), "SHOP_SIZE": "small"}
+        return {**os.environ, **places}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `run_pipeline.py` and return the process."""
+        return subprocess.Popen(
+            [sys.executable, str(PROJECT / "run_pipeline.py"), *arguments],
+            cwd=PROJECT, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `run_pipeline.py` to its end."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def shop_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Shop]:
+    """Return a function that makes an empty shop folder."""
+    return lambda name: Shop(tmp_path_factory.mktemp(name))

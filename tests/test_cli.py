@@ -1,0 +1,102 @@
+"""The command line: every mistake is one clear message with exit code 2 before anything runs."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from lib.parameters import NOTEBOOKS, parse_parameters
+from run_pipeline import app
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOP_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SHOP_OUTPUT_DIR", str(tmp_path / "outputs"))
+
+    def call(*arguments: str):
+        return CliRunner().invoke(app, list(arguments))
+
+    yield call
+    assert not (tmp_path / "data").exists(), "a wrong call touches nothing"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "07_forecast"], "No notebook '07_forecast'"),
+        (["--from", "05", "--to", "02"], "--from 05_quality comes after --to 02_ingest"),
+        (["--only", "04", "--from", "02"], "--only goes without"),
+        (["-p", "06_insights.topn=5"], "Did you mean 'top_n'?"),
+        (["-p", "06_insight.top_n=5"], "Did you mean '06_insights'?"),
+        (["-p", "06_insights.top_n=many"], "06_insights.top_n is a whole number, found 'many'"),
+        (["-p", "top_n"], "expected [NOTEBOOK.]NAME=VALUE"),
+        (["-p", "run_id=x"], "The run sets it itself"),
+        (["-p", "02_ingest.data_dir=x"], "Use --data-dir"),
+        (["--size", "smal"], "simulation.size: Input should be 'small', 'default' or 'large'"),
+        (["--sources", "examples/online_retial.yml"], "Did you mean 'online_retail.yml'?"),
+        (["--sources", "examples/online_retail.yml", "--size", "small"], "do not go with --sources"),
+        (["--as-of", "31.12.2025"], "expected a date such as 2025-12-31"),
+        (["--target", "oracle"], "warehouse.target"),
+        (["--full-refresh", "--from", "04"], "--full-refresh rebuilds from 03_clean on"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_message_and_exit_code_2(call, arguments, message):
+    result = call(*arguments)
+    said = " ".join(result.output.split())
+    assert (result.exit_code, message in said) == (2, True), result.output
+    assert "Traceback" not in said
+
+
+def test_an_unset_variable_of_a_sources_file_is_named_with_its_key(call, monkeypatch):
+    monkeypatch.delenv("ONLINE_RETAIL_DIR", raising=False)
+    result = call("--sources", "examples/online_retail.yml")
+    assert result.exit_code == 2
+    assert "sources.online_retail.path needs the environment variable ONLINE_RETAIL_DIR" in " ".join(
+        result.output.split()
+    )
+
+
+def test_an_unknown_option_is_exit_code_2(call):
+    assert call("--sise", "small").exit_code == 2
+
+
+def test_a_query_before_anything_is_published_says_what_to_run(call):
+    result = call("query", "select 1")
+    assert result.exit_code == 1
+    assert "nothing has been published" in result.output and "run_pipeline.py" in result.output
+
+
+def test_runs_before_the_first_says_how_to_start_one(call):
+    result = call("runs")
+    assert result.exit_code == 0 and "Start one: python run_pipeline.py" in " ".join(result.output.split())
+
+
+def test_help_teaches_every_option_and_the_exit_codes(call):
+    text = re.sub(r"\x1b\[[0-9;]*m", "", call("--help").output)
+    options = [
+        "--size",
+        "--sources",
+        "--as-of",
+        "--only",
+        "--from",
+        "--to",
+        "--parameter",
+        "--full-refresh",
+        "--data-dir",
+    ]
+    for word in [*options, "--output-dir", "--target", "runs", "query", "Exit codes"]:
+        assert word in text, word
+
+
+def test_a_parameter_without_a_notebook_is_set_wherever_it_exists():
+    values = parse_parameters(["top_n=7"])
+    assert {n for n, v in values.items() if v} == {n for n in NOTEBOOKS if "top_n" in NOTEBOOKS[n]}
+    assert values["06_insights"]["top_n"] == 7
+
+
+def test_every_notebook_parameter_has_a_type_and_a_comment():
+    for name, declared in NOTEBOOKS.items():
+        assert declared, f"{name} has no parameters cell"
+        for parameter in declared.values():
+            assert isinstance(parameter.default, parameter.kind) and parameter.comment, (name, parameter.name)

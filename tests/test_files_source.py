@@ -1,0 +1,504 @@
+"""File sources: everything that exports are written in is read alike; what cannot be read is said and kept."""
+
+import bz2
+import gzip
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lib.errors import ConfigError, SourceError
+from lib.lake import Batch
+from tests.small_shop import SmallShop, csv, one, rows
+
+HEADER = "order_id,ordered_at,customer_id"
+ROW = "1,2024-01-05 10:00:00,anna"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> SmallShop:
+    return SmallShop(tmp_path, {"orders": {}})
+
+
+def staged(shop: SmallShop, columns: str = "order_id, customer_id") -> list[tuple]:
+    """Load the shop and return its orders in the order of their files and rows."""
+    return rows(shop.load(), f"select {columns} from stage.orders order by _source_file, _source_row")
+
+
+def failure(shop: SmallShop) -> str:
+    """Ingest and return the one message of the source that failed, with nothing committed."""
+    taken = shop.take()
+    assert not shop.lake.batches()
+    with pytest.raises(SourceError) as error:
+        taken.raise_failures()
+    return str(error.value)
+
+
+def reason(shop: SmallShop) -> str:
+    """Return why the shop's one rejected file cannot be used."""
+    (note,) = shop.lake.rejected()
+    return note["reason"]
+
+
+# What is missing or cannot be read
+
+
+def test_a_missing_folder_is_named(shop):
+    message = failure(shop)
+    assert str(shop.exports) in message
+    assert "No folder or file" in message
+
+
+def test_an_unset_environment_variable_is_named_with_its_key(shop, monkeypatch):
+    monkeypatch.delenv("SMALL_SHOP_DIR", raising=False)
+    shop.source = {"path": "${SMALL_SHOP_DIR}/exports"}
+    with pytest.raises(ConfigError, match=r"sources\.exports\.path needs the environment variable SMALL_SHOP_DIR"):
+        _ = shop.settings
+
+
+def test_a_folder_without_data_files_says_what_was_looked_for(shop):
+    shop.write("orders/readme.pdf", "x")
+    assert "'orders/*'" in failure(shop)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.csv", b"", "the file is empty"),
+        ("blank.csv", b"\n \n\n", "the file is empty"),
+        ("empty.csv.gz", gzip.compress(b""), "the file is empty"),
+        ("cut.csv.gz", gzip.compress((ROW * 5000).encode())[:60], "cannot be read"),
+        ("torn.csv.gz", b"\x1f\x8b\x08\x00" + b"\x00" * 6 + b"\xff" * 40, "cannot be read"),
+        ("no.csv.gz", HEADER.encode(), "cannot be read"),
+        ("no.parquet", b"PAR1 and nothing else", "is no readable Parquet file"),
+        ("lacks.csv", csv("order_no,ordered_at", "1,2024-01-05").encode(), "has no column 'order_id'"),
+        ("odd.csv", HEADER.encode() + b"\n1,2024-01-05,\x81\n", "wrong encoding"),
+        ("own.csv", csv(HEADER + ",_path", ROW + ",x").encode(), "a name the lake uses itself"),
+    ],
+)
+def test_a_bad_file_is_kept_whole_with_its_reason_and_the_rest_is_taken(shop, name, content, said):
+    shop.write("orders/good.csv", csv(HEADER, ROW))
+    shop.write(f"orders/{name}", content)
+    assert staged(shop) == [("1", "anna")]
+    (note,) = shop.lake.rejected()
+    assert (note["name"], note["bytes"]) == (f"orders/{name}", len(content))
+    assert said in note["reason"]
+    kept = [p for p in (shop.root / "data" / "lake" / "rejected").rglob(name) if p.is_file()]
+    assert [p.read_bytes() for p in kept] == ([content] if content else [])
+
+
+def test_a_folder_named_like_a_file_is_rejected_with_advice(shop):
+    shop.write("orders/good.csv", csv(HEADER, ROW))
+    shop.write("orders/spark.csv/part-0.csv", csv(HEADER, ROW))
+    assert staged(shop) == [("1", "anna")]
+    assert "spark.csv/*" in reason(shop)
+
+
+def test_a_misspelt_column_is_proposed_with_file_and_entity(shop):
+    shop.write("orders/a.csv", csv("order_id,orderd_at", "1,2024-01-05"))
+    message = failure(shop)
+    assert "orders/a.csv: has no column 'ordered_at' (mapped for orders)" in message
+    assert "Did you mean 'orderd_at'?" in message
+
+
+def test_where_no_file_is_usable_nothing_is_committed(shop):
+    shop.write("orders/a.csv", "")
+    shop.write("orders/b.parquet", b"x")
+    assert "None of the 2 files for orders" in failure(shop)
+
+
+def test_where_no_file_can_be_parsed_nothing_is_committed(shop):
+    table = pa.table({"order_id": ["1"] * 3000, "ordered_at": ["2024-01-05"] * 3000})
+    path = shop.write("orders/a.parquet", b"")
+    pq.write_table(table, path, use_dictionary=False, compression="none")
+    content = bytearray(path.read_bytes())
+    content[4:2000] = b"\xff" * 1996
+    path.write_bytes(bytes(content))
+    assert "cannot be parsed" in failure(shop)
+
+
+def test_a_corrected_file_is_taken_and_no_longer_listed(shop):
+    shop.write("orders/good.csv", csv(HEADER, ROW))
+    shop.write("orders/late.csv", "")
+    shop.take()
+    assert [n["name"] for n in shop.lake.rejected()] == ["orders/late.csv"]
+    shop.write("orders/late.csv", csv(HEADER, "2,2024-01-06,bert"))
+    assert staged(shop) == [("1", "anna"), ("2", "bert")]
+    assert shop.lake.rejected() == []
+
+
+def test_a_file_that_turns_bad_keeps_its_rows_and_is_listed_until_it_is_as_before(shop):
+    good = csv(HEADER, ROW)
+    shop.write("orders/a.csv", good)
+    shop.take()
+    shop.write("orders/a.csv", "nonsense\n")
+    assert staged(shop) == [("1", "anna")]
+    assert "has no column" in reason(shop)
+    shop.write("orders/a.csv", "other nonsense\n")
+    shop.take()
+    assert "other nonsense" in reason(shop)
+    shop.write("orders/a.csv", good)
+    assert staged(shop) == [("1", "anna")]
+    assert shop.lake.rejected() == []
+    shop.write("orders/a.csv", "nonsense\n")
+    shop.take()
+    assert "has no column" in reason(shop)
+
+
+def test_a_header_without_rows_is_a_file_with_no_rows(shop):
+    shop.write("orders/a.csv", HEADER + "\n")
+    shop.write("orders/b.csv", HEADER)
+    taken = shop.take()
+    assert (taken.table["new_files"].sum(), taken.rows, len(taken.rejected)) == (2, 0, 0)
+
+
+# How text files are written
+
+
+NAMES = "order_id,ordered_at,customer_id\n1,2024-01-05,Zoë\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (NAMES.encode("utf-8"), "utf-8"),
+        (NAMES.encode("utf-8-sig"), "utf-8"),
+        (NAMES.encode("cp1252"), "cp1252"),
+        (NAMES.encode("utf-16"), "utf-16"),
+        (NAMES.replace("\n", "\r\n").encode("utf-16"), "utf-16"),
+    ],
+)
+def test_the_encoding_is_found_out(shop, content, encoding):
+    shop.write("orders/a.csv", content)
+    assert staged(shop) == [("1", "Zoë")]
+    assert shop.lake.batches()[0].files[0].encoding == encoding
+
+
+@pytest.mark.parametrize("declared", ["utf-8", "UTF8", "utf-8-sig"])
+def test_a_byte_order_mark_does_not_hide_the_first_column(shop, declared):
+    shop.entities = {"orders": {"encoding": declared}}
+    shop.write("orders/a.csv", NAMES.encode("utf-8-sig"))
+    assert staged(shop) == [("1", "Zoë")]
+
+
+def test_a_wrong_declared_encoding_names_the_byte_and_the_key_to_set(shop):
+    shop.entities = {"orders": {"encoding": "utf-8"}}
+    shop.write("orders/a.csv", NAMES.encode("cp1252"))
+    message = failure(shop)
+    assert "byte 0xeb is no utf-8" in message
+    assert "Set 'encoding'" in message
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_the_separator_is_found_out(shop, mark):
+    shop.write("orders/a.csv", csv(HEADER, "1,2024-01-05,anna").replace(",", mark))
+    assert staged(shop) == [("1", "anna")]
+
+
+def test_an_impossible_separator_is_named(shop):
+    shop.entities = {"orders": {"delimiter": "||"}}
+    shop.write("orders/a.csv", csv(HEADER, ROW))
+    assert "'||'" in failure(shop)
+
+
+@pytest.mark.parametrize(
+    "ends", [("\r\n", "\n"), ("\r", "\r"), ("\n", "\r"), ("\r\n", "\r"), ("\r\n", "\r\n")], ids=repr
+)
+def test_line_ends_may_be_mixed(shop, ends):
+    first, second = ends
+    shop.write("orders/a.csv", f"{HEADER}{first}1,2024-01-05,a{second}2,2024-01-05,b{first}3,2024-01-05,c")
+    assert staged(shop) == [("1", "a"), ("2", "b"), ("3", "c")]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress], ids=["gz", "bz2"])
+def test_a_compressed_file_is_read(shop, pack):
+    ending = "gz" if pack is gzip.compress else "bz2"
+    shop.write(f"orders/a.csv.{ending}", pack(NAMES.encode("cp1252")))
+    assert staged(shop) == [("1", "Zoë")]
+
+
+def test_decimal_comma_and_thousands_follow_the_declared_marks(shop):
+    shop.entities = {"orders": {"decimal": ",", "thousands": "."}}
+    shop.write(
+        "orders/a.csv",
+        csv(
+            "order_id;ordered_at;total_amount",
+            "1;2024-01-05;1.234.567,89",
+            "2;2024-01-05;-12,5",
+            "3;2024-01-05;1234,5",
+            "4;2024-01-05;12.50",
+        ),
+    )
+    assert staged(shop, "order_id, total_amount, _reject_rule") == [
+        ("1", Decimal("1234567.89"), None),
+        ("2", Decimal("-12.5"), None),
+        ("3", Decimal("1234.5"), None),
+        ("4", None, "not_a_number"),
+    ]
+
+
+def test_a_no_break_space_parts_thousands_as_a_space_does(shop):
+    shop.entities = {"orders": {"decimal": ",", "thousands": " "}}
+    amounts = ["1 234,50", "1\u00a0234,50", "1\u202f234,50"]
+    shop.write("orders/a.csv", csv("order_id;ordered_at;total_amount", *(f"1;2024-01-05;{a}" for a in amounts)))
+    assert staged(shop, "total_amount") == [(Decimal("1234.5"),)] * 3
+
+
+def test_a_quoted_value_may_hold_line_ends_separators_and_quotes(shop):
+    shop.write("orders/a.csv", csv(HEADER, '1,2024-01-05,"An\n\n""na"", x"', "2,2024-01-06,bert"))
+    assert staged(shop, "order_id, customer_id, _source_row") == [("1", 'An\n\n"na", x', 1), ("2", "bert", 2)]
+
+
+def test_a_quote_inside_an_unquoted_value_is_a_character(shop):
+    shop.write("orders/a.csv", csv(HEADER, '1,2024-01-05,5" disk', "2,2024-01-06,bert", "3"))
+    assert staged(shop, "customer_id, _source_row")[:2] == [('5" disk', 1), ("bert", 2)]
+
+
+# Lines that do not fit
+
+
+def test_malformed_lines_wait_with_their_text_and_later_rows_keep_their_numbers(shop):
+    shop.write(
+        "orders/a.csv",
+        csv(HEADER, ROW, "2,2024-01-05", "3,2024-01-05,c,d", "", "4,2024-01-05,d", '5,"2024', "6,2024-01-05,f")
+        + csv('7,2024-01-05,"g" h', '8,2024-01-05,"i\nj"', "9"),
+    )
+    shop.write("orders/b.csv", csv(HEADER, "10,2024-01-05,k"))
+    found = staged(shop, "_source_file, _source_row, order_id, _reject_rule, _reject_reason, _raw")
+    assert [r[:4] for r in found] == [
+        ("orders/a.csv", 1, "1", None),
+        ("orders/a.csv", 2, None, "malformed_line"),
+        ("orders/a.csv", 3, None, "malformed_line"),
+        ("orders/a.csv", 4, "4", None),
+        ("orders/a.csv", 5, None, "malformed_line"),
+        ("orders/a.csv", 6, "6", None),
+        ("orders/a.csv", 7, None, "malformed_line"),
+        ("orders/a.csv", 8, "8", None),
+        ("orders/a.csv", 9, None, "malformed_line"),
+        ("orders/b.csv", 1, "10", None),
+    ]
+    assert found[1][4:] == ("2 fields where the header has 3", '{"line":"2,2024-01-05"}')
+    assert found[4][4:] == ("a quote that is not closed", '{"line":"5,\\"2024"}')
+
+
+def test_a_quote_that_is_never_closed_costs_one_line_of_a_large_file(shop):
+    lines = [f"{i},2024-01-05,{'x' * 90}" for i in range(1, 40_001)]
+    lines[10] = '11,2024-01-05,"open'
+    shop.write("orders/a.csv", csv(HEADER, *lines))
+    warehouse = shop.load()
+    assert rows(
+        warehouse, "select count(*), max(_source_row), count(*) filter (where order_id = cast(_source_row as varchar))"
+        " from stage.orders",
+    ) == [(40_000, 40_000, 39_999)]  # fmt: skip
+
+
+def test_a_line_longer_than_can_be_read_costs_only_itself(shop):
+    shop.write("orders/a.csv", csv(HEADER, ROW, f"2,2024-01-05,{'x' * 2_100_000}", "3,2024-01-05,c"))
+    assert staged(shop, "order_id, _source_row, _reject_rule") == [
+        ("1", 1, None),
+        (None, 2, "malformed_line"),
+        ("3", 3, None),
+    ]
+
+
+# Names
+
+
+def test_any_header_name_can_be_mapped(shop):
+    names = ['"; drop table x; --', "n" * 80, "it's", "select", "Größe/€", "a,b"]
+    shop.entities = {
+        "orders": {
+            "columns": dict(
+                zip(["order_id", "ordered_at", "customer_id", "status", "channel", "store_id"], names, strict=True)
+            )
+        }
+    }
+    header = ",".join('"' + n.replace('"', '""') + '"' for n in names)
+    shop.write("orders/a.csv", csv(header, "1,2024-01-05,anna,paid,web,s1"))
+    assert staged(shop, "order_id, customer_id, status, channel, store_id") == [("1", "anna", "paid", "web", "s1")]
+
+
+def test_repeated_and_empty_header_names_are_told_apart(shop):
+    columns = {"order_id": "id", "ordered_at": "at", "customer_id": "id_2", "status": "column_4", "channel": "ID_3"}
+    shop.entities = {"orders": {"columns": columns}}
+    shop.write("orders/a.csv", csv("id,at,id,,ID", "1,2024-01-05,anna,paid,web"))
+    assert staged(shop, "order_id, customer_id, status, channel") == [("1", "anna", "paid", "web")]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_file_name_may_hold_any_character(shop, ending):
+    names = [f"orders/a*.{ending}", f"orders/ab.{ending}", f"orders/[c]?.{ending}", f"orders/it's d.{ending}"]
+    for number, name in enumerate(names):
+        path = shop.write(name, csv(HEADER, f"{number},2024-01-05,c{number}"))
+        if ending == "parquet":
+            columns = {"order_id": [str(number)], "ordered_at": ["2024-01-05"], "customer_id": [f"c{number}"]}
+            pq.write_table(pa.table(columns), path)
+    found = rows(shop.load(), "select _source_file, order_id from stage.orders order by order_id")
+    assert found == [(name, str(number)) for number, name in enumerate(names)]
+
+
+def test_folders_may_hold_glob_characters(tmp_path):
+    shop = SmallShop(tmp_path / "shop [1] *", {"orders": {}})
+    shop.write("orders/a.csv", csv(HEADER, ROW))
+    assert staged(shop) == [("1", "anna")]
+    assert shop.take().rows == 0
+
+
+def test_a_nul_character_is_dropped_from_a_value(shop):
+    shop.write("orders/a.csv", csv(HEADER, "1,2024-01-05,an\0na", "2,x\0,bert"))
+    assert staged(shop, "customer_id, _reject_reason") == [
+        ("anna", None),
+        ("bert", "ordered_at is no date or time: x"),
+    ]
+
+
+# Parquet
+
+
+def test_parquet_types_are_kept_exactly(shop):
+    shop.entities = {"orders": {}, "products": {}}
+    path = shop.write("orders/a.parquet", b"")
+    columns = {
+        "order_id": pa.array([17, 18]),
+        "ordered_at": pa.array([datetime(2024, 7, 1, 10), None], pa.timestamp("us")),
+        "updated_at": pa.array([datetime(2024, 7, 1, 10, tzinfo=UTC), None], pa.timestamp("us", tz="Europe/Berlin")),
+        "customer_id": pa.array([17850.0, None]),
+        "total_amount": pa.array([Decimal("12.3456"), None], pa.decimal128(12, 4)),
+        "tax_amount": pa.array([0.1, None]),
+    }
+    pq.write_table(pa.table(columns), path)
+    path = shop.write("products/a.parquet", b"")
+    pq.write_table(pa.table({"product_id": ["p", "q"], "is_active": [True, False]}), path)
+    warehouse = shop.load()
+    assert rows(
+        warehouse,
+        "select order_id, ordered_at, updated_at, customer_id, total_amount, tax_amount, _reject_rule from stage.orders"
+        " order by 1",
+    ) == [
+        ("17", datetime(2024, 7, 1, 10), datetime(2024, 7, 1, 10), "17850", Decimal("12.3456"), Decimal("0.1"), None),
+        ("18", None, None, None, None, None, "missing_ordered_at"),
+    ]
+    assert rows(warehouse, "select is_active from stage.products order by product_id") == [(True,), (False,)]
+
+
+def test_parquet_files_of_one_header_and_other_types_are_not_cast_to_each_other(shop):
+    for name, amounts in {"a": pa.array([10]), "b": pa.array([10.75]), "c": pa.array(["11,5"])}.items():
+        columns = {"order_id": [name], "ordered_at": ["2024-01-05"], "total_amount": amounts}
+        pq.write_table(pa.table(columns), shop.write(f"orders/{name}.parquet", b""))
+    assert staged(shop, "order_id, total_amount, _reject_rule") == [
+        ("a", Decimal(10), None),
+        ("b", Decimal("10.75"), None),
+        ("c", None, "not_a_number"),
+    ]
+
+
+# Places
+
+
+@pytest.mark.parametrize(
+    ("path", "files", "names"),
+    [
+        ("{exports}", "orders/*.csv", ["orders/a.csv"]),
+        ("{exports}/orders/a.csv", "*", ["a.csv"]),
+        ("{exports}", "orders", ["orders/a.csv", "orders/deep/er/b.csv"]),
+        ("{exports}", "**/*.csv", ["orders/a.csv", "orders/deep/er/b.csv"]),
+        ("{exports}", "orders/*/*/b.csv", ["orders/deep/er/b.csv"]),
+        ("file://{exports}", "orders/*", ["orders/a.csv"]),
+    ],
+)
+def test_a_source_is_a_folder_a_file_a_glob_or_a_url(shop, path, files, names):
+    shop.write("orders/a.csv", csv(HEADER, ROW))
+    shop.write("orders/deep/er/b.csv", csv(HEADER, "2,2024-01-05,b"))
+    shop.entities = {"orders": {"files": files}}
+    shop.source = {"path": path.format(exports=shop.exports)}
+    shop.take().raise_failures()
+    (batch,) = shop.lake.batches()
+    assert [f.name for f in batch.files] == names
+
+
+def test_a_source_may_lie_on_any_file_system(shop):
+    shop.source = {"path": f"memory://{shop.root.name}/exports"}
+    fs = fsspec.filesystem("memory")
+    fs.pipe_file(f"/{shop.root.name}/exports/orders/a.csv", csv(HEADER, ROW).encode())
+    assert staged(shop) == [("1", "anna")]
+
+
+def test_an_unknown_file_system_is_a_clear_error(shop):
+    shop.source = {"path": "nosuch://bucket/exports"}
+    assert "nosuch" in failure(shop)
+
+
+# Again and again
+
+
+def only_batch(shop: SmallShop) -> Batch:
+    (batch,) = shop.lake.batches()
+    return batch
+
+
+def test_the_same_files_again_are_no_new_batch(shop):
+    shop.write("orders/a.csv", csv(HEADER, ROW))
+    shop.take()
+    before = only_batch(shop)
+    taken = shop.take()
+    assert (taken.rows, only_batch(shop)) == (0, before)
+
+
+def test_a_changed_file_replaces_its_rows_and_may_go_back(shop):
+    first, second = csv(HEADER, ROW, "2,2024-01-06,bert"), csv(HEADER, "1,2024-01-05,antonia")
+    shop.write("orders/a.csv", first)
+    shop.write("orders/b.csv", csv(HEADER, "3,2024-01-07,carl"))
+    seen = []
+    for content in (first, second, first, second):
+        shop.write("orders/a.csv", content)
+        warehouse = shop.load()
+        warehouse.publish()
+        seen.append(rows(warehouse.__class__(shop.settings), "select customer_id from stage.orders order by order_id"))
+    assert seen[0] == seen[2] == [("anna",), ("bert",), ("carl",)]
+    assert seen[1] == seen[3] == [("antonia",), ("carl",)]
+
+
+def test_other_reading_options_read_the_files_again_and_may_go_back(shop):
+    shop.write("orders/a.csv", NAMES.encode("utf-8"))
+    found = []
+    for encoding in ("utf-8", "cp1252", "utf-8"):
+        shop.entities = {"orders": {"encoding": encoding}}
+        found += staged(shop)
+    assert found == [("1", "Zoë"), ("1", "ZoÃ«"), ("1", "Zoë")]
+
+
+def test_a_new_column_in_a_later_file_is_taken_from_then_on(shop):
+    shop.write("orders/a.csv", csv(HEADER, ROW))
+    shop.write("orders/b.csv", csv(HEADER + ",status", "2,2024-01-06,bert,paid"))
+    assert staged(shop, "order_id, status") == [("1", None), ("2", "paid")]
+    shop.write("orders/c.csv", csv("status,note," + HEADER, "paid,x,3,2024-01-07,carl"))
+    assert staged(shop, "order_id, status") == [("1", None), ("2", "paid"), ("3", "paid")]
+
+
+def test_a_column_of_a_file_that_cannot_be_parsed_is_not_expected_in_the_others(shop):
+    shop.write("orders/a.csv", csv(HEADER, ROW))
+    table = pa.table({"order_id": ["1"] * 3000, "ordered_at": ["2024-01-05"] * 3000, "status": ["paid"] * 3000})
+    path = shop.write("orders/b.parquet", b"")
+    pq.write_table(table, path, use_dictionary=False, compression="none")
+    content = bytearray(path.read_bytes())
+    content[4:2000] = b"\xff" * 1996
+    path.write_bytes(bytes(content))
+    assert staged(shop, "order_id, status") == [("1", None)]
+    assert "cannot be parsed" in reason(shop)
+
+
+def test_a_copy_under_another_name_counts_once(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {}, "order_items": {}, "order_lines": {}})
+    items = csv("order_id,product_id,quantity,unit_price", "1,p,2,5", "1,q,1,5")
+    flat = csv("order_id,ordered_at,product_id,quantity,unit_price", "2,2024-01-05,p,1,7", "2,2024-01-05,q,1,8")
+    for name in ("a", "copy of a"):
+        shop.write(f"orders/{name}.csv", csv(HEADER, ROW))
+        shop.write(f"order_items/{name}.csv", items)
+        shop.write(f"order_lines/{name}.csv", flat)
+    warehouse = shop.build()
+    assert one(warehouse, "select sum(net_amount) from warehouse.fact_order_items") == Decimal(30)
+    assert one(warehouse, "select count(*) from warehouse.fact_orders") == 2

@@ -1,0 +1,158 @@
+"""Runs that are killed, refused or disturbed: what readers see stays whole, and the next run goes on."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import duckdb
+import psutil
+import pytest
+
+from lib.parameters import NOTEBOOKS
+from tests.conftest import Shop
+
+pytestmark = pytest.mark.xdist_group("interruption")
+
+KPI = (
+    "select (select sum(net_amount) from analytics.monthly_sales), (select sum(net_amount) from warehouse.fact_orders)"
+)
+
+
+@pytest.fixture(scope="module")
+def shop(shop_at) -> Shop:
+    """A shop that has published its first months; the rest of its trade is still to come."""
+    shop = shop_at("interruption")
+    done = shop.run("--as-of", "2025-09-30")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return shop
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def running_stage(shop: Shop) -> str | None:
+    for path in (shop.outputs / "runs").glob("*/run.json"):
+        manifest = json.loads(path.read_text())
+        if manifest["state"] == "running":
+            return next((s["name"] for s in manifest["stages"] if s["state"] == "running"), None)
+    return None
+
+
+def kill_in(shop: Shop, stage: str, delay: float) -> None:
+    """Start a run on the whole trade and kill it without warning in one stage."""
+    process = shop.start()
+    while running_stage(shop) != stage:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    time.sleep(delay)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.parametrize("stage", list(NOTEBOOKS))
+def test_a_run_killed_in_a_stage_leaves_what_is_published_readable_and_unchanged(shop, stage):
+    published = shop.data / "shop.duckdb"
+    before = digest(published)
+    kill_in(shop, stage, random.Random(stage).uniform(0.0, 0.6))
+    assert digest(published) == before
+    with duckdb.connect(str(published), read_only=True) as connection:
+        parts, whole = connection.execute(KPI).fetchone()
+        assert parts == whole > 0
+
+
+def test_the_run_after_the_kills_succeeds_and_counts_nothing_twice(shop, shop_at):
+    done = shop.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    states = sorted(line.split("\t")[1] for line in shop.run("runs").stdout.splitlines()[1:])
+    assert states.count("published") >= 2 and "running" not in states
+    undisturbed = shop_at("undisturbed")
+    assert undisturbed.run().returncode == 0
+    sql = "select count(*), sum(net_amount), sum(quantity) from warehouse.fact_order_items"
+    assert shop.run("query", sql).stdout == undisturbed.run("query", sql).stdout
+    rows = (
+        "select entity, sum(staged_rows), sum(clean_rows) from quality.row_accounting group by entity order by entity"
+    )
+    assert shop.run("query", rows).stdout == undisturbed.run("query", rows).stdout
+    assert not (shop.data / "work" / "run").exists()
+
+
+def test_a_run_asked_to_stop_closes_as_failed_and_leaves_no_process(shop):
+    before = digest(shop.data / "shop.duckdb")
+    process = shop.start()
+    while running_stage(shop) != "03_clean":
+        time.sleep(0.02)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.terminate()
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 1 and "stopped by a signal" in out
+    assert digest(shop.data / "shop.duckdb") == before
+    assert not [c for c in children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_analysts_and_a_run_never_disturb_each_other(shop):
+    published = str(shop.data / "shop.duckdb")
+    held = duckdb.connect(published, read_only=True)
+    failures: list[str] = []
+    answers = 0
+    stop = threading.Event()
+
+    def read() -> None:
+        nonlocal answers
+        while not stop.is_set():
+            query = subprocess.run([sys.executable, "-c", _READER, published, KPI], capture_output=True, text=True)
+            if query.returncode:
+                failures.append(query.stderr)
+            answers += 1
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        done = shop.run("--from", "03_clean")
+    finally:
+        stop.set()
+        reader.join()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert failures == [] and answers > 3
+    parts, whole = held.execute(KPI).fetchone()
+    assert parts == whole
+    held.close()
+
+
+_READER = """
+import sys, duckdb
+with duckdb.connect(sys.argv[1], read_only=True) as connection:
+    parts, whole = connection.execute(sys.argv[2]).fetchone()
+assert parts == whole, (parts, whole)
+"""
+
+
+def test_an_analyst_who_holds_the_published_file_for_writing_stops_no_run(shop):
+    held = duckdb.connect(str(shop.data / "shop.duckdb"))
+    held.execute("create schema if not exists mine")
+    held.execute("create table mine.notes as select 1 as note")
+    try:
+        done = shop.run("--from", "03_clean")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert held.execute("select note from mine.notes").fetchone() == (1,)
+    finally:
+        held.close()
+    assert shop.run("query", "select count(*) as n from clean.orders").stdout == "n\n2000\n"
+
+
+def test_two_runs_at_once_on_the_same_data_refuse_the_second(shop):
+    first = shop.start()
+    while running_stage(shop) is None:
+        time.sleep(0.02)
+    second = shop.run()
+    assert second.returncode == 1 and "Another run is at work" in second.stderr
+    out, err = first.communicate()
+    assert first.returncode == 0, out + err

@@ -1,0 +1,109 @@
+"""The real Online Retail slice, end to end; every figure of its README. Skipped, visibly, where it is absent."""
+
+import csv
+import io
+import os
+from decimal import Decimal
+
+import pytest
+
+from tests.conftest import PROJECT, Shop
+
+FOLDER = (PROJECT / os.environ.get("ONLINE_RETAIL_DIR", "../shared/data/online_retail")).resolve()
+
+pytestmark = [
+    pytest.mark.skipif(not FOLDER.is_dir(), reason=f"the Online Retail slice is not at {FOLDER}"),
+    pytest.mark.xdist_group("online_retail"),
+]
+
+
+@pytest.fixture(scope="module")
+def shop(shop_at) -> Shop:
+    os.environ["ONLINE_RETAIL_DIR"] = str(FOLDER)
+    shop = shop_at("online_retail")
+    done = shop.run("--sources", "examples/online_retail.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return shop
+
+
+def ask(shop: Shop, sql: str) -> list[dict[str, str]]:
+    """Return the rows of a query on what was published last."""
+    return list(csv.DictReader(io.StringIO(shop.run("query", sql).stdout)))
+
+
+def value(shop: Shop, sql: str) -> Decimal:
+    [row] = ask(shop, sql)
+    return Decimal(next(iter(row.values())))
+
+
+@pytest.mark.parametrize(
+    ("what", "figure"),
+    [
+        ("count(*)", 105_335),
+        ("count(distinct _source_file)", 68),
+        ("count(distinct order_id)", 4_894),
+        ("count(distinct order_id) filter (where status = 'cancelled')", 805),
+        ("count(distinct customer_id)", 1_749),
+        ("count(*) filter (where customer_id is null)", 36_210),
+        ("count(distinct product_id)", 3_159),
+        ("count(distinct customer_country)", 31),
+        ("count(*) filter (where quantity < 0)", 2_118),
+        ("count(*) filter (where unit_price = 0)", 540),
+        ("count(*) filter (where unit_price < 0)", 0),
+        ("count(*) filter (where product_name is null)", 304),
+        ("cast(sum(quantity * unit_price) as decimal(18, 2))", Decimal("1807019.93")),
+    ],
+)
+def test_stage_holds_the_figures_of_the_slice(shop, what, figure):
+    assert value(shop, f"select {what} as figure from stage.order_lines") == figure
+
+
+def test_every_row_is_clean_merged_or_quarantined(shop):
+    [row] = ask(shop, "select * from quality.row_accounting")
+    assert int(row["staged_rows"]) == 105_335 and int(row["exact_duplicates"]) == 975
+    assert int(row["clean_rows"]) + int(row["quarantined_rows"]) == 105_335 - 975
+    assert int(row["unaccounted_rows"]) == 0
+
+
+def test_net_revenue_is_the_same_in_total_and_by_month(shop):
+    assert value(shop, "select sum(net_amount) from warehouse.fact_order_items") == Decimal("1802198.58")
+    months = ask(shop, "select month, net_amount from analytics.monthly_sales order by month")
+    assert [Decimal(m["net_amount"]) for m in months] == [
+        Decimal("746723.61"),
+        Decimal("558448.56"),
+        Decimal("497026.41"),
+    ]
+
+
+def test_sales_and_cancellations_are_told_apart(shop):
+    by_type = {
+        r["order_type"]: (int(r["orders"]), Decimal(r["net_amount"]))
+        for r in ask(
+            shop, "select order_type, count(*) orders, sum(net_amount) net_amount from warehouse.fact_orders group by 1"
+        )
+    }
+    assert by_type["cancellation"][0] == 805
+    assert by_type["sale"][1] == Decimal("2033809.90")
+    assert sum(amount for _, amount in by_type.values()) == Decimal("1802198.58")
+
+
+def test_known_customers_are_members_and_the_others_one_unknown(shop):
+    assert value(shop, "select count(*) from warehouse.dim_customers where not is_unknown") == 1_749
+    assert value(shop, "select count(*) from warehouse.fact_order_items where customer_key = 'unknown'") > 30_000
+
+
+def test_reports_leave_out_what_the_shop_lacks_and_say_so(shop):
+    page = (shop.outputs / "latest" / "reports" / "06_insights.html").read_text()
+    assert "Online Retail" in page
+    assert "There are no payments in this shop's data, so payment methods are left out." in page
+    assert "carry no categories" in page
+    assert "margin" not in page.lower()
+    charts = list((shop.outputs / "latest" / "charts").glob("*.svg"))
+    assert 6 <= len(charts) < 12, "what the shop has is drawn, what it lacks is not"
+
+
+def test_the_same_files_again_give_no_new_batch_and_no_new_row(shop):
+    again = shop.run("--sources", "examples/online_retail.yml")
+    assert again.returncode == 0 and "0 new rows loaded" in again.stdout
+    assert value(shop, "select count(*) from ops.batches") == 1
+    assert value(shop, "select sum(net_amount) from warehouse.fact_order_items") == Decimal("1802198.58")

@@ -1,0 +1,173 @@
+"""Whole runs of the six notebooks on the small simulated shop: what a run leaves behind, and running again."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from lib.parameters import NOTEBOOKS
+from tests.conftest import PROJECT, Shop
+
+pytestmark = pytest.mark.xdist_group("whole")
+
+
+@pytest.fixture(scope="module")
+def shop(shop_at) -> Shop:
+    return shop_at("whole")
+
+
+@pytest.fixture(scope="module")
+def first(shop) -> subprocess.CompletedProcess[str]:
+    done = shop.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def run(shop, first) -> Path:
+    return (shop.outputs / "latest").resolve()
+
+
+@pytest.fixture(scope="module")
+def manifest(run) -> dict:
+    return json.loads((run / "run.json").read_text())
+
+
+def tables(path: Path, schemas: tuple[str, ...]) -> dict[str, list[tuple]]:
+    """Return every table of some schemas, rows sorted."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        names = connection.execute(
+            "select table_schema || '.' || table_name from information_schema.tables where table_schema in ?", [schemas]
+        ).fetchall()
+        return {n: sorted(connection.execute(f"from {n}").fetchall(), key=repr) for (n,) in names}
+
+
+def test_a_run_says_where_its_report_and_the_run_index_are(shop, first, run):
+    lines = dict(re.findall(r"^(Report|This run|Run index):\s+(\S+)$", first.stdout, re.M))
+    assert Path(lines["Report"]) == run / "reports" / "06_insights.html"
+    assert Path(lines["Run index"]) == shop.outputs / "index.html"
+    assert all(Path(p).is_file() for p in lines.values())
+
+
+def test_a_run_leaves_every_notebook_report_and_chart(run, manifest):
+    assert [s["state"] for s in manifest["stages"]] == ["ok"] * 6
+    for stage in manifest["stages"]:
+        assert (run / stage["notebook"]).is_file() and (run / stage["report"]).is_file()
+    assert len(manifest["charts"]) >= 8
+    for chart in manifest["charts"]:
+        assert chart["title"] and chart["alt"]
+        assert (run / chart["svg"]).read_text().startswith(("<svg", "<?xml"))
+        assert (run / chart["png"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_manifest_knows_every_artifact_by_its_checksum(run, manifest):
+    kept = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()} - {"run.json"}
+    assert set(manifest["artifacts"]) == kept
+    for name, digest in manifest["artifacts"].items():
+        assert hashlib.sha256((run / name).read_bytes()).hexdigest() == digest
+
+
+def test_the_manifest_tells_parameters_versions_rows_and_watermarks(manifest):
+    assert manifest["state"] == "published" and manifest["reason"] is None
+    assert manifest["packages"]["duckdb"] and manifest["python"].startswith("3.")
+    assert manifest["new_rows"] == manifest["stages"][2]["rows_in"] > 10_000
+    assert manifest["watermarks"]["before"] == {}
+    assert manifest["watermarks"]["after"]["marketplace.orders"]["files"] > 100
+    assert manifest["quality"]["gate"] == {"passed": True, "reasons": []}
+
+
+def test_the_simulated_shop_arrives_whole_in_the_warehouse(shop, first):
+    counts = shop.run("query", "select (select count(*) from clean.orders), (select count(*) from clean.customers)")
+    assert counts.stdout.splitlines()[1] == "2000,500"
+
+
+def test_query_prints_csv_in_a_pipe_and_cannot_write(shop, first):
+    asked = shop.run("query", "select 1 as a, 'x,y' as b")
+    assert (asked.returncode, asked.stdout) == (0, 'a,b\n1,"x,y"\n')
+    refused = shop.run("query", "delete from ops.runs")
+    assert refused.returncode == 1 and "read-only" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_runs_lists_the_run_with_its_state_and_score(shop, first, manifest):
+    listed = shop.run("runs").stdout.splitlines()[1].split("\t")
+    assert listed[:3] == [manifest["run_id"], "published", "Simulated shop"]
+
+
+def test_pages_ask_nothing_of_the_network(shop, run):
+    pages = [*run.rglob("*.html"), shop.outputs / "index.html"]
+    assert len(pages) == 8
+    for page in pages:
+        text = page.read_text()
+        assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", text), page
+        assert not re.findall(r"<script|@import|url\(\s*['\"]?http", text), page
+
+
+def test_executed_notebooks_show_no_warnings_or_object_addresses(run):
+    for path in (run / "notebooks").glob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for output in cell.get("outputs", []):
+                assert output.output_type != "stream", (path, output.text)
+                shown = json.dumps(output.get("data", {}))
+                assert not re.search(r"<[\w.]+ object at 0x|Warning:", shown), path
+
+
+def test_a_second_run_loads_no_new_row_and_says_so(shop, first, manifest):
+    before = tables(shop.data / "shop.duckdb", ("clean", "quarantine", "warehouse", "analytics"))
+    again = shop.run()
+    assert again.returncode == 0 and "0 new rows loaded" in again.stdout
+    assert json.loads((shop.outputs / "latest" / "run.json").read_text())["new_rows"] == 0
+    assert tables(shop.data / "shop.duckdb", ("clean", "quarantine", "warehouse", "analytics")) == before
+    runs = shop.run("query", "select count(*) as runs from ops.runs").stdout.splitlines()
+    assert runs[1] == "2"
+
+
+def test_a_full_refresh_changes_no_row_and_keeps_the_history(shop, first):
+    before = tables(shop.data / "shop.duckdb", ("stage", "clean", "quarantine", "warehouse", "analytics"))
+    runs_before = len(tables(shop.data / "shop.duckdb", ("ops",))["ops.runs"])
+    refreshed = shop.run("--full-refresh")
+    assert refreshed.returncode == 0, refreshed.stdout + refreshed.stderr
+    assert tables(shop.data / "shop.duckdb", ("stage", "clean", "quarantine", "warehouse", "analytics")) == before
+    assert len(tables(shop.data / "shop.duckdb", ("ops",))["ops.runs"]) == runs_before + 1
+
+
+def test_a_part_of_the_notebooks_leaves_what_is_published_until_quality_has_run(shop, first):
+    published = hashlib.sha256((shop.data / "shop.duckdb").read_bytes()).hexdigest()
+    part = shop.run("--from", "clean", "--to", "04")
+    assert part.returncode == 0 and "not published" in part.stdout
+    assert hashlib.sha256((shop.data / "shop.duckdb").read_bytes()).hexdigest() == published
+    rest = shop.run("--from", "05_quality", "-p", "06_insights.top_n=5")
+    assert rest.returncode == 0 and "Published" in rest.stdout
+    parameters = json.loads((shop.outputs / "latest" / "run.json").read_text())["parameters"]
+    assert parameters["06_insights"]["top_n"] == 5
+
+
+def test_each_notebook_runs_top_to_bottom_on_its_defaults_as_in_jupyterlab(shop_at, monkeypatch):
+    shop = shop_at("by_hand")
+    for name, value in shop.environment.items():
+        monkeypatch.setenv(name, value)
+    for name in NOTEBOOKS:
+        notebook = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", as_version=4)
+        client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(PROJECT / "notebooks")}})
+        client.execute()
+        assert all(o.output_type != "error" for c in notebook.cells for o in c.get("outputs", []))
+    assert not (shop.data / "shop.duckdb").exists(), "notebooks run by hand publish only when asked"
+    charts = list((shop.outputs / "draft" / "charts").glob("*.png"))
+    assert len(charts) >= 8
+
+
+def test_papermill_by_hand_works_and_publishes_when_asked(shop, first, tmp_path):
+    before = len(tables(shop.data / "shop.duckdb", ("ops",))["ops.runs"])
+    for name, extra in (("03_clean", []), ("04_model", []), ("05_quality", ["-p", "publish", "True"])):
+        command = ["papermill", f"notebooks/{name}.ipynb", str(tmp_path / "out.ipynb"), "--no-progress-bar", *extra]
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=PROJECT, env=shop.environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    assert len(tables(shop.data / "shop.duckdb", ("ops",))["ops.runs"]) == before + 1
