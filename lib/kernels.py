@@ -10,11 +10,12 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
-from typing import Any
 
 import nbformat
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
+from jupyter_core.utils import run_sync
 
 from lib.config import PROJECT
 
@@ -43,9 +44,11 @@ class Kernel:
             transport="ipc",
             kernel_spec_manager=_ThisPython(),
             connection_file=str(self._folder / f"{uuid.uuid4().hex[:8]}.json"),
+            client_factory=AsyncKernelClient,
         )
         self.manager.start_kernel(cwd=str(PROJECT), stdout=self._log, stderr=self._log)
-        self.client = self.manager.client()
+        # An asynchronous client: waiting for output, nbclient must still notice a dead kernel or a time limit.
+        self.client: AsyncKernelClient = self.manager.client()
         self.client.allow_stdin = False
         self.client.start_channels(hb=False)
 
@@ -55,7 +58,7 @@ class Kernel:
 
     def wait_until_ready(self) -> None:
         """Return when the kernel has done what it was given and answers; raise RuntimeError where it does not."""
-        self.client.wait_for_ready(timeout=120)
+        run_sync(self.client.wait_for_ready)(timeout=120)
 
     def stop(self) -> None:
         """End the kernel and remove its sockets."""

@@ -6,8 +6,8 @@ Scores, in points of 100 (also in docs/quality.md):
     dimension  mean of its checks
     overall    mean of the dimensions
 
-A warning about a column that the shop does not have at all (every row fails) says nothing about the rows; it
-is shown as `absent` and not scored. The tests themselves are in `sql/`.
+A check of a table without rows, and a warning about a column that the shop does not have at all (every row
+fails), say nothing about the rows; they are shown as `absent` and not scored. The tests themselves are in `sql/`.
 """
 
 from dataclasses import dataclass
@@ -80,6 +80,8 @@ def audit(settings: Settings, warehouse: Warehouse, run_id: str) -> Audit:
 
 def judge(gate: Gate, checks: pd.DataFrame, scores: dict[str, float], score: float) -> list[str]:
     """Return the reasons why the gate refuses; none means that it lets the run publish."""
+    if not scores:
+        return ["there is not one row to check: no source has delivered any yet"]
     reasons = []
     if score < gate.min_score:
         reasons.append(f"the overall score is {score:.1f}, below the {gate.min_score:g} that pipeline.yml asks for")
@@ -116,7 +118,8 @@ def _check(result: NodeResult, tested: int) -> tuple[Any, ...]:
     score: float | None = 100.0 * (1 - failing / tested) if tested else 100.0 if not failing else 0.0
     if state == "broken":
         score = 0.0
-    if test == "not_null" and severity == "warn" and tested and failing == tested:
+    nothing_to_test = not tested and state == "passed"
+    if nothing_to_test or (test == "not_null" and severity == "warn" and tested and failing == tested):
         state, score = "absent", None
     return (
         result.name,
@@ -137,7 +140,7 @@ def _sentence(test: str, node: Any) -> str:
     column = getattr(node, "column_name", None) or "the key"
     table = _table(node)
     sentences = {
-        "not_null": f"every row of {table} has a {column}",
+        "not_null": f"every row of {table} states its {column}",
         "unique": f"no {column} stands twice in {table}",
         "relationships": f"every {column} of {table} is known",
         "accepted_values": f"{column} of {table} is one of the known values",

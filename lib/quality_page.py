@@ -49,7 +49,7 @@ def failures(result: Audit, sample: Callable[[str], pd.DataFrame]) -> report.Htm
         if shown.empty:
             parts.append(report.note(f"{sentence}: not so in {facts}."))
         else:
-            parts.append(report.table(shown.iloc[:, :9], f"{sentence}: not so in", note=facts, limit=8))
+            parts.append(report.table(shown.iloc[:, :9], f"{sentence}: not so in", note=facts, limit=8, total=found))
     return report.Html("".join(p.html for p in parts), "\n".join(p.text for p in parts))
 
 

@@ -159,6 +159,8 @@ def _run_stage(
                 target,
                 parameters=parameters,
                 progress_bar=False,
+                kernel_name="python3",
+                language="python",
                 km=kernel.manager,
                 kc=kernel.client,
                 on_cell_start=at_cell,
@@ -197,6 +199,8 @@ def _run_stage(
         stage["seconds"] = round(time.monotonic() - started, 2)
         stage["cells"] = position[0]
         _agree(target, stage, error)
+        for path in (target, current.folder / stage["log"]):
+            _mask_file(path)
         current.save()
 
 
@@ -347,6 +351,14 @@ def _agree(path: Path, stage: dict[str, Any], error: BaseException | None) -> No
                 )
             )
     nbformat.write(notebook, path)
+
+
+def _mask_file(path: Path) -> None:
+    """Take secrets out of what a notebook printed."""
+    if path.exists():
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if mask(text) != text:
+            write_atomically(path, mask(text))
 
 
 @contextmanager

@@ -98,7 +98,7 @@ class Stage:
 
         if not self.is_batch:
             _show_line("")
-        facts = facts or {}
+        facts = {k: v for k, v in (facts or {}).items() if v is not None}
         note = {"rows_in": rows_in, "rows_out": rows_out, "facts": facts, "charts": self.charts} | self.extra
         write_atomically(
             self.folder / "stages" / f"{self.name}.json",

@@ -95,7 +95,9 @@ def test_a_run_asked_to_stop_closes_as_failed_and_leaves_no_process(shop):
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 1 and "stopped by a signal" in out
     assert digest(shop.data / "shop.duckdb") == before
-    assert not [c for c in children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
+    # A kernel that was just being started ends by itself when it finds its parent gone.
+    _, alive = psutil.wait_procs(children, timeout=15)
+    assert alive == []
 
 
 def test_analysts_and_a_run_never_disturb_each_other(shop):

@@ -1,4 +1,5 @@
--- One row per customer: from the customers that sources deliver, and from order lines for all others.
+-- One row per customer: from the customers that sources deliver, and from order lines for all others; where no
+-- source delivers customers, those that orders name are known by their id alone.
 with delivered as (
 
     {{ accepted('customers') }}
@@ -24,6 +25,17 @@ from_lines as (
     left join delivered on delivered.customer_id = lines.customer_id
     where lines.customer_id is not null and delivered.customer_id is null
 
+),
+
+from_orders as (
+
+    select orders.customer_id, min(orders._source) as _source, min(orders._source_file) as _source_file
+    from ({{ accepted('orders') }}) as orders
+    left join from_lines on from_lines.customer_id = orders.customer_id
+    where orders.customer_id is not null and from_lines.customer_id is null
+        and not exists (select 1 from {{ source('stage', 'customers') }})
+    group by orders.customer_id
+
 )
 
 select
@@ -37,3 +49,8 @@ select
     'order_lines' as _entity, _source, _source_file, _source_row
 from from_lines
 where newest = 1
+union all
+select
+    customer_id, null, null, null, null, null, null, null, null, null, null,
+    'orders' as _entity, _source, _source_file, null
+from from_orders

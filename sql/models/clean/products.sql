@@ -1,4 +1,5 @@
--- One row per product: from the products that sources deliver, and from order lines for all others.
+-- One row per product: from the products that sources deliver, and from order lines for all others; where no
+-- source delivers products, those that order items name are known by their id alone.
 with delivered as (
 
     {{ accepted('products') }}
@@ -42,6 +43,16 @@ latest as (
         ) as newest
     from undelivered
 
+),
+
+from_items as (
+
+    select items.product_id, min(items._source) as _source, min(items._source_file) as _source_file
+    from ({{ accepted('order_items') }}) as items
+    left join latest on latest.product_id = items.product_id
+    where latest.product_id is null and not exists (select 1 from {{ source('stage', 'products') }})
+    group by items.product_id
+
 )
 
 select
@@ -56,3 +67,8 @@ select
 from latest
 left join names on names.product_id = latest.product_id and names.place = 1
 where latest.newest = 1
+union all
+select
+    product_id, null, null, null, null, null, null, null, null, null,
+    'order_items' as _entity, _source, _source_file, null
+from from_items
