@@ -1,12 +1,16 @@
 """Bringing a warehouse copy up to date with the lake: standardize what it lacks and load it into `stage`."""
 
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 
 from lib.config import Settings
 from lib.entities import ENTITIES
 from lib.lake import Batch, Lake
+from lib.quoting import text_literal
 from lib.standardize import rules_of, standardize
 from lib.warehouse import Warehouse
 
@@ -83,3 +87,19 @@ def quarantine_reasons(warehouse: Warehouse) -> pd.DataFrame:
         )
         + " order by rows desc, source, entity, rule"
     )
+
+
+def export_clean(settings: Settings) -> None:
+    """Put the published clean layer into the lake as Parquet, one file an entity, each replaced at once."""
+    lake = Lake(settings.lake_url)
+    scratch = Path(tempfile.mkdtemp(prefix="export-", dir=settings.work_dir))
+    try:
+        with lake.lock(), Warehouse(settings).connect() as connection:
+            for entity in ("customers", "products", "orders", "order_items", "payments"):
+                part = scratch / f"{entity}.parquet"
+                connection.execute(
+                    f"copy clean.{entity} to {text_literal(str(part))} (format parquet, compression zstd)"
+                )
+                lake.place(part, f"clean/{entity}.parquet")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

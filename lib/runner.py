@@ -23,6 +23,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from lib import report, runs
+from lib.clean import export_clean
 from lib.config import PROJECT, Settings, mask
 from lib.errors import PipelineError
 from lib.kernels import Kernel
@@ -272,6 +273,7 @@ def _publish(plan: Plan, current: Run) -> Outcome:
     quality = manifest["quality"] or {}
     copy.note_run(current.run_id, settings.as_of, manifest["new_rows"] or 0, quality.get("score"), quality.get("gate"))
     copy.publish()
+    export_clean(settings)
     outcome = _closed(current, settings, "published", "", PUBLISHED, latest=True)
     draft.discard()
     return outcome

@@ -17,7 +17,7 @@ from lib.config import Derived, EntitySource, Settings, fingerprint
 from lib.entities import ENTITIES, LINEAGE, Column, Entity
 from lib.errors import ConfigError, LakeError
 from lib.lake import Batch, Lake
-from lib.sources.files import quoted, quoted_list, text_literal
+from lib.quoting import quoted, quoted_list, text_literal
 
 #: Raised by one whenever the rules below change what they make of the same raw rows.
 RULES_VERSION = 2

@@ -18,8 +18,6 @@ import pytest
 from lib.parameters import NOTEBOOKS
 from tests.conftest import Shop
 
-pytestmark = pytest.mark.xdist_group("interruption")
-
 KPI = (
     "select (select sum(net_amount) from analytics.monthly_sales), (select sum(net_amount) from warehouse.fact_orders)"
 )

@@ -9,8 +9,6 @@ from lib.warehouse import Warehouse
 from tests.small_shop import SmallShop, csv, one, rows
 
 # One worker builds the shop once for all tests here.
-pytestmark = pytest.mark.xdist_group("measures")
-
 ORDERS = "order_id,ordered_at,customer_id,status,discount_amount"
 ITEMS = "order_id,line_number,product_id,quantity,unit_price,discount_amount"
 MEASURES = ("gross_amount", "discount_amount", "return_amount", "net_amount")

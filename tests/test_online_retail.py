@@ -14,7 +14,6 @@ FOLDER = (PROJECT / os.environ.get("ONLINE_RETAIL_DIR", "../shared/data/online_r
 
 pytestmark = [
     pytest.mark.skipif(not FOLDER.is_dir(), reason=f"the Online Retail slice is not at {FOLDER}"),
-    pytest.mark.xdist_group("online_retail"),
 ]
 
 

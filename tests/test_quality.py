@@ -8,8 +8,6 @@ from lib.quality import Audit, failing_rows, grade, judge
 from tests.small_shop import SmallShop, csv, one, rows
 
 # One worker builds the shop once for all tests here.
-pytestmark = pytest.mark.xdist_group("quality")
-
 DOUBLED = "insert into {0} select * from {0}"
 EMPTY = "insert into {0} ({1}) values (null)"
 

@@ -10,8 +10,6 @@ from lib import parameters, runner
 from lib.config import load_settings
 from lib.runner import FAILED, Plan, Progress
 
-pytestmark = pytest.mark.xdist_group("runner")
-
 OK = "import math\nvalue = math.sqrt(16)\nvalue"
 
 

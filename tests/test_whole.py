@@ -15,8 +15,6 @@ from nbclient import NotebookClient
 from lib.parameters import NOTEBOOKS
 from tests.conftest import PROJECT, Shop
 
-pytestmark = pytest.mark.xdist_group("whole")
-
 
 @pytest.fixture(scope="module")
 def shop(shop_at) -> Shop:

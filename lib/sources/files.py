@@ -6,20 +6,12 @@ is handed over as malformed, with its text. Only a file with such lines is gone 
 from the others: DuckDB skips what follows a quote that is never closed, and keeps 10,000 characters of it.
 """
 
-import bz2
-import codecs
-import csv
 import glob
-import gzip
 import hashlib
-import io
-import lzma
-import shutil
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any
 
 import duckdb
 import fsspec
@@ -30,17 +22,11 @@ from lib.config import PROJECT, Derived, EntitySource, Source, mask
 from lib.entities import ENTITIES
 from lib.errors import SourceError, did_you_mean
 from lib.lake import Delivery, RejectedFile, TakenFile
+from lib.quoting import quoted, text_literal
+from lib.sources.delimited import COMPRESSED, Unusable, part_records, read_header, text_of, write_utf8
 
-_COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
-_DELIMITERS = (",", ";", "\t", "|")
-_CHUNK = 1 << 20
-_HEADER = 1 << 16
-_UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
-#: DuckDB's limit for a line; and how many lines one quoted value may go over in a file with malformed lines.
-_LONGEST_LINE = 2_000_000
-_LONGEST_VALUE = 1_000
 _MALFORMED = pa.schema([("_file", pa.string()), ("_line", pa.int64()), ("_text", pa.string()), ("_error", pa.string())])
 
 
@@ -60,10 +46,6 @@ class _Found:
     def form(self) -> tuple[tuple[str, ...], str, str]:
         """Files of one form can be read together."""
         return self.header, self.delimiter, self.types
-
-
-class _Unusable(Exception):  # noqa: N818
-    """Why one file cannot be used."""
 
 
 def take(
@@ -102,7 +84,7 @@ def take(
         file = TakenFile(name=name, sha256=digest, bytes=local.stat().st_size)
         try:
             found.append(_examined(file, local, entity, spec, scratch, number))
-        except _Unusable as why:
+        except Unusable as why:
             rejected.append(RejectedFile(name, digest, file.bytes, str(why), str(local)))
     progress(f"{entity}: reading {len(found):,} new files")
     delivery = _read(found, rejected, spec, scratch, connection)
@@ -163,7 +145,7 @@ def _listing(source: Source, spec: EntitySource) -> list[tuple[str, Callable[[Pa
 def _suffix(path: str) -> str:
     """Return the ending that tells the format, below any that tells the compression."""
     name = Path(path)
-    return Path(name.stem).suffix.lower() if name.suffix.lower() in _COMPRESSED else name.suffix.lower()
+    return Path(name.stem).suffix.lower() if name.suffix.lower() in COMPRESSED else name.suffix.lower()
 
 
 def _sha256(path: Path) -> str:
@@ -174,126 +156,25 @@ def _sha256(path: Path) -> str:
 
 
 def _examined(file: TakenFile, local: Path, entity: str, spec: EntitySource, scratch: Path, number: int) -> _Found:
-    """Check one file as far as possible without reading its rows; raise _Unusable with the reason."""
+    """Check one file as far as possible without reading its rows; raise Unusable with the reason."""
     if file.bytes == 0:
-        raise _Unusable("the file is empty; expected a header line and rows")
+        raise Unusable("the file is empty; expected a header line and rows")
     if _suffix(file.name) in _PARQUET:
         try:
             schema = pq.read_schema(local)
         except (OSError, ValueError) as error:
-            raise _Unusable(f"is no readable Parquet file: {error}") from None
+            raise Unusable(f"is no readable Parquet file: {error}") from None
         _require_columns(tuple(schema.names), entity, spec)
         return _Found(file, local, local, tuple(schema.names), types=str(schema.types))
-    text, encoding, clean = _text_of(local, spec.encoding)
-    delimiter, header = _header(text, entity, spec)
+    text, encoding, clean = text_of(local, spec.encoding)
+    expected = set(_mapped(spec)) or set(ENTITIES[entity].names)
+    delimiter, header = read_header(text, expected, spec.delimiter, spec.quote)
     _require_columns(header, entity, spec)
     readable = local
     if not clean:
         readable = scratch / f"utf8-{number}.csv"
-        _write_utf8(local, readable, encoding)
+        write_utf8(local, readable, encoding)
     return _Found(replace(file, encoding=encoding), local, readable, header, delimiter)
-
-
-def _open_bytes(path: Path) -> BinaryIO:
-    opened: BinaryIO = _COMPRESSED.get(path.suffix.lower(), open)(path, "rb")
-    return opened
-
-
-def _text_of(path: Path, wanted: str) -> tuple[str, str, bool]:
-    """Return the first characters, the encoding, and whether DuckDB can read the file where it is."""
-    try:
-        with _open_bytes(path) as file:
-            start = file.read(_HEADER)
-    except _UNREADABLE as error:
-        raise _Unusable(f"cannot be read: {error}") from None
-    if wanted != "auto":
-        candidates = ["utf-8-sig" if codecs.lookup(wanted).name == "utf-8" else wanted]
-    elif start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        candidates = ["utf-16"]
-    else:
-        candidates = ["utf-8-sig", "cp1252"]
-    problems = []
-    for encoding in candidates:
-        try:
-            head, is_plain = _decodes(path, encoding)
-        except UnicodeDecodeError as error:
-            byte = error.object[error.start : error.start + 1].hex()
-            problems.append(f"byte 0x{byte} is no {encoding.removesuffix('-sig')}")
-            continue
-        except UnicodeError as error:
-            problems.append(str(error))
-            continue
-        except _UNREADABLE as error:
-            raise _Unusable(f"cannot be read to its end: {error}") from None
-        in_place = encoding == "utf-8-sig" and path.suffix.lower() not in _COMPRESSED and is_plain
-        if not head.strip():
-            raise _Unusable("the file is empty; expected a header line and rows")
-        return head.lstrip("\r\n"), encoding.removesuffix("-sig"), in_place
-    hint = " Set 'encoding' of this source, for example to cp1252." if wanted != "auto" else ""
-    raise _Unusable(f"wrong encoding: {'; '.join(problems)}.{hint}")
-
-
-def _decodes(path: Path, encoding: str) -> tuple[str, bool]:
-    """Decode the whole file in pieces; return its start, and whether it begins at once and has one kind of line end."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    head, crlf, lf, cr = "", 0, 0, 0
-    last = ""
-    with _open_bytes(path) as file:
-        while True:
-            chunk = file.read(_CHUNK)
-            text = decoder.decode(chunk, final=not chunk)
-            if len(head) < _HEADER:
-                head += text[: _HEADER - len(head)]
-            crlf += text.count("\r\n") + (last == "\r" and text[:1] == "\n")
-            lf += text.count("\n")
-            cr += text.count("\r")
-            last = text[-1:] or last
-            if not chunk:
-                return head, head[:1] not in ("\r", "\n") and (lf == crlf == cr or 0 in (lf, cr))
-
-
-def _write_utf8(path: Path, target: Path, encoding: str) -> None:
-    """Write the file's text as UTF-8 with `\\n` line ends, from its first line that is not blank."""
-    encoding = "utf-8-sig" if encoding == "utf-8" else encoding
-    with _open_bytes(path) as file, target.open("w", encoding="utf-8", newline="\n") as out:
-        text = io.TextIOWrapper(file, encoding=encoding, newline=None)
-        out.write(next((line for line in text if line != "\n"), ""))
-        shutil.copyfileobj(text, out, _CHUNK)
-
-
-def _header(text: str, entity: str, spec: EntitySource) -> tuple[str, tuple[str, ...]]:
-    """Return the delimiter and the column names, each of them unique whatever its case."""
-    expected = set(_mapped(spec)) or set(ENTITIES[entity].names)
-
-    def parsed(delimiter: str) -> list[str]:
-        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if spec.quote else csv.QUOTE_NONE
-        try:
-            return next(
-                csv.reader(
-                    io.StringIO(text, newline=""),
-                    delimiter=delimiter,
-                    quotechar=spec.quote or None,
-                    quoting=quoting,
-                ),
-                [],
-            )
-        except (csv.Error, TypeError, ValueError) as error:
-            raise _Unusable(f"the header cannot be read with delimiter {delimiter!r}: {error}") from None
-
-    candidates = _DELIMITERS if spec.delimiter == "auto" else (spec.delimiter.replace("\\t", "\t"),)
-    delimiter, names = max(
-        ((d, parsed(d)) for d in candidates),
-        key=lambda found: (len(expected.intersection(found[1])), len(found[1])),
-    )
-    unique: list[str] = []
-    for position, name in enumerate(names, 1):
-        name = name.strip() or f"column_{position}"
-        taken = {u.lower() for u in unique}
-        candidate, copy = name, 2
-        while candidate.lower() in taken:
-            candidate, copy = f"{name}_{copy}", copy + 1
-        unique.append(candidate)
-    return delimiter, tuple(unique)
 
 
 def _mapped(spec: EntitySource) -> list[str]:
@@ -305,13 +186,13 @@ def _mapped(spec: EntitySource) -> list[str]:
 def _require_columns(header: tuple[str, ...], entity: str, spec: EntitySource) -> None:
     reserved = [h for h in header if h.lower() in ("_file", "_row", "_path")]
     if reserved:
-        raise _Unusable(f"has a column {reserved[0]!r}, a name the lake uses itself; rename it")
+        raise Unusable(f"has a column {reserved[0]!r}, a name the lake uses itself; rename it")
     expected = _mapped(spec) or [c.name for c in ENTITIES[entity].columns if c.required]
     missing = [c for c in expected if c not in header]
     if missing:
         found = ", ".join(header[:20])
         hint = did_you_mean(missing[0], header)
-        raise _Unusable(f"has no column {missing[0]!r} (mapped for {entity}); found {found}.{hint}")
+        raise Unusable(f"has no column {missing[0]!r} (mapped for {entity}); found {found}.{hint}")
 
 
 def _read(
@@ -425,76 +306,6 @@ def _damaged(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 def _parted(file: _Found, quote: str, scratch: Path) -> _Found:
-    """Part a file's malformed lines from its records, which go to a copy.
-
-    A line that opens a quote which no later line closes well is malformed itself, and the next one is read on its own.
-    """
-    copy = scratch / "parted" / file.readable.name
-    while copy.exists():
-        copy = copy.with_name("_" + copy.name)
-    copy.parent.mkdir(exist_ok=True)
-    malformed: list[tuple[int, str, str]] = []
-    number = 0
-    with (
-        file.readable.open(encoding="utf-8-sig", newline=None) as lines,
-        copy.open("w", encoding="utf-8", newline="\n") as out,
-    ):
-        waiting: list[str] = []
-        while line := waiting.pop(0) if waiting else lines.readline():
-            if line == "\n":
-                continue
-            text, fault = line, _fault(line, file, quote)
-            ahead: list[str] = []
-            while fault == _OPEN and len(ahead) < _LONGEST_VALUE and len(text) <= _LONGEST_LINE:
-                following = waiting.pop(0) if waiting else lines.readline()
-                if not following:
-                    break
-                ahead.append(following)
-                text += following
-                if quote in following:
-                    fault = _fault(text, file, quote)
-            if fault:
-                waiting = ahead + waiting
-                malformed.append((number, line.rstrip("\n"), _OPEN if ahead else fault))
-            else:
-                out.write(text)
-            number += 1
-    return replace(file, readable=copy, malformed=tuple(malformed))
-
-
-_OPEN = "a quote that is not closed"
-
-
-def _fault(text: str, file: _Found, quote: str) -> str:
-    """Return what is wrong with the text of one record, or nothing."""
-    if len(text.encode()) > _LONGEST_LINE:
-        return f"a line of {len(text):,} characters; at most {_LONGEST_LINE:,} bytes can be read"
-    wanted = len(file.header)
-    if not quote or quote not in text:
-        found = text.count(file.delimiter) + 1
-    else:
-        try:
-            records = list(
-                csv.reader(io.StringIO(text, newline=""), delimiter=file.delimiter, quotechar=quote, strict=True)
-            )
-        except csv.Error as error:
-            return _OPEN if "end of data" in str(error) else f"the quotes do not fit: {error}"
-        if len(records) != 1:
-            return "the quotes do not fit"
-        found = len(records[0])
-    return "" if found == wanted else f"{found} fields where the header has {wanted}"
-
-
-def quoted(name: str) -> str:
-    """Return a name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text_literal(text: str) -> str:
-    """Return a text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def quoted_list(names: Iterable[str]) -> str:
-    """Return names as a comma-separated list of SQL identifiers."""
-    return ", ".join(quoted(n) for n in names)
+    """Return the file as read from a copy without its malformed lines."""
+    copy, malformed = part_records(file.readable, len(file.header), file.delimiter, quote, scratch)
+    return replace(file, readable=copy, malformed=malformed)

@@ -1,0 +1,89 @@
+"""The gate and failing sources on whole runs: exit codes, what stays published, what the report says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Shop
+
+SOURCES = """
+shop: {name: Corner shop, currency: EUR, time_zone: Europe/Berlin}
+quality: {min_score: 97}
+sources:
+  till:
+    kind: files
+    path: "%s"
+    entities:
+      order_lines: {files: "*.csv"}
+"""
+HEADER = "order_id,ordered_at,product_id,product_name,quantity,unit_price,customer_id\n"
+GOOD = HEADER + "".join(f"{n},2025-01-0{1 + n % 9} 10:00,p{n % 5},Pen {n % 5},2,1.50,c{n % 7}\n" for n in range(40))
+BAD = HEADER + "".join(f"b{n},2025-02-01 10:00,q{n},,2,0,\n" for n in range(400))
+
+
+@pytest.fixture(scope="module")
+def shop(shop_at) -> Shop:
+    """A shop whose first export has been published."""
+    shop = shop_at("gate")
+    exports = shop.root / "exports"
+    exports.mkdir()
+    (exports / "1.csv").write_text(GOOD)
+    (shop.root / "corner.yml").write_text(SOURCES % exports)
+    done = run(shop)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return shop
+
+
+def run(shop: Shop):
+    return shop.run("--sources", str(shop.root / "corner.yml"))
+
+
+def last_run(shop: Shop) -> tuple[Path, dict]:
+    folder = max((shop.outputs / "runs").iterdir())
+    return folder, json.loads((folder / "run.json").read_text())
+
+
+def orders(shop: Shop) -> str:
+    return shop.run("query", "select count(*) as orders from warehouse.fact_orders").stdout.split()[-1]
+
+
+def test_a_refused_run_ends_with_3_keeps_what_is_published_and_says_why(shop):
+    (shop.root / "exports" / "2.csv").write_text(BAD)
+    refused = run(shop)
+    folder, manifest = last_run(shop)
+    assert refused.returncode == 3 and "Not published" in refused.stdout
+    assert manifest["state"] == "refused" and "below the 97 that pipeline.yml asks for" in manifest["reason"]
+    assert manifest["quality"]["gate"]["passed"] is False
+    assert [s["state"] for s in manifest["stages"]] == ["ok"] * 5 + ["skipped"]
+    assert "Not to be published" in (folder / "reports" / "05_quality.html").read_text()
+    assert orders(shop) == "40"
+    assert (shop.outputs / "latest").resolve() != folder
+
+
+def test_a_corrected_file_replaces_the_refused_one_and_publishes(shop):
+    (shop.root / "exports" / "2.csv").write_text(BAD.replace(",,2,0,", ",Ink,2,3.10,c1"))
+    done = run(shop)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert orders(shop) == "440"
+
+
+def test_a_source_that_is_gone_fails_the_ingest_with_its_place_and_what_to_do(shop):
+    (shop.root / "exports").rename(shop.root / "elsewhere")
+    try:
+        failed = run(shop)
+    finally:
+        (shop.root / "elsewhere").rename(shop.root / "exports")
+    _, manifest = last_run(shop)
+    assert failed.returncode == 1 and manifest["stages"][1]["state"] == "failed"
+    assert f"No folder or file {shop.root / 'exports'}" in failed.stdout and "Traceback" not in failed.stdout
+    assert orders(shop) == "440"
+
+
+def test_another_shop_is_not_mixed_into_the_same_folder(shop):
+    other = shop.root / "other.yml"
+    other.write_text((shop.root / "corner.yml").read_text().replace("Corner shop", "Other shop"))
+    data = next((shop.data / "shops").iterdir())
+    refused = shop.run("--sources", str(other), "--data-dir", str(data))
+    assert refused.returncode == 1 and "Two shops are never mixed" in refused.stdout
+    assert orders(shop) == "440"
