@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from lib.config import load_settings, mask
-from lib.errors import ConfigError, PipelineError
+from lib.errors import ConfigError, PipelineError, explain
 
 EXIT_CODES = "Exit codes: 0 published, 1 a stage failed, 2 wrong usage or configuration, 3 the quality gate refused."
 
@@ -185,7 +185,7 @@ def query(
             err.print(f"[dim]{warehouse.path}[/dim]")
             _print_rows(
                 [str(c) for c in frame.columns],
-                [["" if v is None or v != v else str(v) for v in row] for row in frame.itertuples(index=False)],
+                [[_shown(value) for value in row] for row in frame.itertuples(index=False)],
             )
         else:
             frame.to_csv(sys.stdout, index=False)
@@ -312,6 +312,11 @@ def _bar(total: int) -> Iterator[Any]:
         yield show
 
 
+def _shown(value: Any) -> str:
+    """Return a value of a query for a terminal: nothing for null, a day without its midnight."""
+    return "" if value is None or value != value else str(value).removesuffix(" 00:00:00")
+
+
 def _print_rows(columns: list[str], rows: list[list[str]]) -> None:
     """Print a table on a terminal, tab-separated lines elsewhere."""
     if not out.is_terminal:
@@ -332,19 +337,13 @@ def _plain_errors() -> Iterator[None]:
     except ConfigError as error:
         err.print(f"[red]Error:[/red] {_safe(error)}", highlight=False)
         raise typer.Exit(2) from None
-    except PipelineError as error:
+    except (PipelineError, OSError) as error:
         err.print(f"[red]Error:[/red] {_safe(error)}", highlight=False)
-        raise typer.Exit(1) from None
-    except OSError as error:
-        err.print(
-            f"[red]Error:[/red] {_safe(error)}. Check the disk's space and the folder's permissions.",
-            highlight=False,
-        )
         raise typer.Exit(1) from None
 
 
 def _safe(error: Exception) -> str:
-    return mask(str(error)).replace("[", "\\[")
+    return mask(explain(error)).replace("[", "\\[")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A message says what was found, what was expected, where, and what to do next. Th
 it without a stack trace; the run's manifest keeps it. Anything else that is raised is a defect of ours.
 """
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -37,3 +38,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word.lower(), {k.lower(): k for k in known}, n=1, cutoff=0.5)
     original = {k.lower(): k for k in known}
     return f" Did you mean {original[close[0]]!r}?" if close else ""
+
+
+def explain(error: BaseException) -> str:
+    """Return an error's message; of the operating system's, what happened, where, and what to look at."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    where = error.filename2 or error.filename
+    found = f"{error.strerror}{f': {where}' if where else ''}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{found}. Nothing is lost or half done: free some space there and run again."
+    return f"{found}. Check the path, and that this user may read and write there."

@@ -25,7 +25,7 @@ from papermill.exceptions import PapermillExecutionError
 from lib import report, runs
 from lib.clean import export_clean
 from lib.config import PROJECT, Settings, mask
-from lib.errors import PipelineError
+from lib.errors import PipelineError, explain
 from lib.kernels import Kernel
 from lib.lake import file_lock, write_atomically
 from lib.parameters import NOTEBOOKS, notebook_path
@@ -93,7 +93,7 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Outcom
         except (_Stopped, KeyboardInterrupt):
             return _closed(current, settings, "failed", "stopped by a signal from outside", FAILED)
         except (PipelineError, OSError) as error:
-            return _closed(current, settings, "failed", mask(str(error)), FAILED)
+            return _closed(current, settings, "failed", mask(explain(error)), FAILED)
 
 
 def _run_stages(plan: Plan, current: Run, show: Callable[[Progress], None]) -> Outcome:

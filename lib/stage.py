@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 
 from lib.config import Settings, Shop, load_settings
-from lib.errors import PipelineError, WarehouseError
+from lib.errors import PipelineError, WarehouseError, explain
 from lib.lake import write_atomically
 from lib.warehouse import Warehouse
 
@@ -156,7 +157,7 @@ def _text(value: Any) -> str:
 
 
 def _show_plain_errors() -> None:
-    """Let IPython show the project's own errors as one message."""
+    """Let IPython show the project's own errors, and those about disk and memory, as one message."""
     if "IPython" not in sys.modules:
         return
     from IPython import get_ipython
@@ -166,11 +167,12 @@ def _show_plain_errors() -> None:
         return
 
     def show(shell: Any, kind: Any, error: BaseException, trace: Any, tb_offset: Any = None) -> list[str]:
-        lines = [f"{kind.__name__}: {error}"]
-        shell._showtraceback(kind, error, lines)
+        shown = kind(explain(error)) if isinstance(error, OSError) else error
+        lines = [f"{kind.__name__}: {shown}"]
+        shell._showtraceback(kind, shown, lines)
         return lines
 
-    shell.set_custom_exc((PipelineError,), show)
+    shell.set_custom_exc((PipelineError, OSError, duckdb.IOException, duckdb.OutOfMemoryException), show)
 
 
 _line: Any = None

@@ -74,6 +74,11 @@ class Warehouse:
         try:
             connection.execute("set TimeZone = 'UTC'")
             yield connection
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise WarehouseError(
+                f"{self.path} cannot be worked on: {error}. Nothing that is published has changed: free disk space,"
+                " or change warehouse.memory_limit in pipeline.yml, and run again."
+            ) from None
         finally:
             connection.close()
 
@@ -151,34 +156,31 @@ class Warehouse:
             connection.execute("create temp table _live (name varchar)")
             if live:
                 connection.execute("insert into _live select unnest(?)", [sorted(live)])
+            # A failure closes the connection, and that undoes the transaction.
             connection.begin()
-            try:
-                connection.execute(
-                    f"delete from {table} where _source = ? and (_batch_id = ? or _source_file in (from _live))",
-                    [batch.source, batch.batch_id],
-                )
-                whole = "" if len(live) == len(batch.files) else " where _source_file in (from _live)"
-                inserted = connection.execute(
-                    f"insert into {table} ({columns}) select {columns} from read_parquet(?){whole}",
-                    [glob.escape(item.path)],
-                ).fetchone()
-                rows = int(inserted[0]) if inserted else 0
-                connection.execute(
-                    "delete from ops.batches where batch_id = ? and source = ? and entity = ?",
-                    [batch.batch_id, batch.source, batch.entity],
-                )
-                connection.execute(
-                    f"insert into ops.batches values ({'?, ' * 14}now() at time zone 'UTC')",
-                    [
-                        batch.batch_id, batch.source, batch.entity, batch.sequence, item.rules, len(batch.files), rows,
-                        batch.malformed, batch.bytes, json.dumps(batch.cursor_before), json.dumps(batch.cursor_after),
-                        batch.run_id, batch.ingested_at, run_id,
-                    ],
-                )  # fmt: skip
-                connection.commit()
-            except BaseException:
-                connection.rollback()
-                raise
+            connection.execute(
+                f"delete from {table} where _source = ? and (_batch_id = ? or _source_file in (from _live))",
+                [batch.source, batch.batch_id],
+            )
+            whole = "" if len(live) == len(batch.files) else " where _source_file in (from _live)"
+            inserted = connection.execute(
+                f"insert into {table} ({columns}) select {columns} from read_parquet(?){whole}",
+                [glob.escape(item.path)],
+            ).fetchone()
+            rows = int(inserted[0]) if inserted else 0
+            connection.execute(
+                "delete from ops.batches where batch_id = ? and source = ? and entity = ?",
+                [batch.batch_id, batch.source, batch.entity],
+            )
+            connection.execute(
+                f"insert into ops.batches values ({'?, ' * 14}now() at time zone 'UTC')",
+                [
+                    batch.batch_id, batch.source, batch.entity, batch.sequence, item.rules, len(batch.files), rows,
+                    batch.malformed, batch.bytes, json.dumps(batch.cursor_before), json.dumps(batch.cursor_after),
+                    batch.run_id, batch.ingested_at, run_id,
+                ],
+            )  # fmt: skip
+            connection.commit()
         return rows
 
     def replace(self, table: str, frame: pd.DataFrame, *, where: str = "true", parameters: Sequence[Any] = ()) -> None:
