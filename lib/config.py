@@ -4,6 +4,7 @@ validated `Settings` object. Every key is described in `pipeline.yml` itself.
 Environment variables stand in values as `${NAME}` or `${NAME:-default}`, and secrets come in no other way.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -229,10 +230,17 @@ class Settings:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells this shop's data from another's; a lake belongs to one identity."""
-        if self.simulated:
-            return {"shop": "simulated", "size": self.size, "seed": self.seed}
-        return {"shop": self.shop_id}
+        """What tells this shop's data from another's; a lake belongs to one identity.
+
+        A simulated shop is what its own marker says it is: only 01_generate is told a size and a seed.
+        """
+        if not self.simulated:
+            return {"shop": self.shop_id}
+        own = {"size": self.size, "seed": self.seed}
+        with contextlib.suppress(OSError, ValueError):
+            marker = json.loads((self.data_dir / "sources" / "shop.json").read_text(encoding="utf-8"))
+            own = {key: marker[key] for key in own if key in marker} or own
+        return {"shop": "simulated"} | own
 
 
 def load_settings(

@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 
 from lib.config import Settings, Shop, load_settings
 from lib.errors import PipelineError, WarehouseError, explain
 from lib.lake import write_atomically
-from lib.warehouse import Warehouse
+from lib.warehouse import RESOURCE_ERRORS, Warehouse
 
 
 @dataclass
@@ -64,6 +63,14 @@ class Stage:
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Return a query's rows, through a connection that is closed again at once."""
         return self.readable().query(sql, parameters)
+
+    def where_to_go_on(self) -> Any:
+        """Return a hint for notebooks run by hand where the shop is not in the folder that they look in by default."""
+        from lib import report
+
+        if self.is_batch or self.settings.data_dir == load_settings().data_dir:
+            return None
+        return report.note(f"In the next notebooks, set data_dir to `{self.settings.data_dir}`.")
 
     def progress(self, text: str) -> None:
         """Say what long work is doing: to the run's progress bar, or on one line below the notebook's cell."""
@@ -172,7 +179,7 @@ def _show_plain_errors() -> None:
         shell._showtraceback(kind, shown, lines)
         return lines
 
-    shell.set_custom_exc((PipelineError, OSError, duckdb.IOException, duckdb.OutOfMemoryException), show)
+    shell.set_custom_exc((PipelineError, OSError, *RESOURCE_ERRORS), show)
 
 
 _line: Any = None

@@ -30,6 +30,9 @@ Copy = Literal["published", "run", "draft"]
 
 SCHEMAS = ("stage", "clean", "quarantine", "warehouse", "analytics", "quality", "ops")
 
+#: What DuckDB raises where disk or memory run out.
+RESOURCE_ERRORS = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
+
 _OPS_TABLES = {
     "ops.batches": "batch_id varchar, source varchar, entity varchar, sequence bigint, rules varchar, files bigint,"
     " rows bigint, malformed bigint, bytes bigint, cursor_before varchar, cursor_after varchar,"
@@ -74,7 +77,7 @@ class Warehouse:
         try:
             connection.execute("set TimeZone = 'UTC'")
             yield connection
-        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        except RESOURCE_ERRORS as error:
             raise WarehouseError(
                 f"{self.path} cannot be worked on: {error}. Nothing that is published has changed: free disk space,"
                 " or change warehouse.memory_limit in pipeline.yml, and run again."

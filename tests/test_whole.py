@@ -160,12 +160,26 @@ def test_each_notebook_runs_top_to_bottom_on_its_defaults_as_in_jupyterlab(shop_
     assert len(charts) >= 8
 
 
+def by_hand(shop: Shop, name: str, output: Path, *parameters: str) -> subprocess.CompletedProcess[str]:
+    """Run one notebook with the papermill command."""
+    given = [word for parameter in parameters for word in ("-p", *parameter.split("=", 1))]
+    command = [sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb", str(output), "--no-progress-bar", *given]
+    return subprocess.run(command, cwd=PROJECT, env=shop.environment, capture_output=True, text=True)
+
+
+def test_a_shop_of_another_seed_gets_a_folder_of_its_own_that_the_next_notebook_takes(shop_at, tmp_path):
+    shop = shop_at("another_seed")
+    assert by_hand(shop, "01_generate", tmp_path / "1.ipynb", "seed=7").returncode == 0
+    folder = shop.data / "shops" / "simulated-small-7"
+    assert f"set data_dir to `{folder}`" in (tmp_path / "1.ipynb").read_text()
+    taken = by_hand(shop, "02_ingest", tmp_path / "2.ipynb", f"data_dir={folder}")
+    assert taken.returncode == 0, taken.stderr
+    assert json.loads((folder / "lake" / "shop.json").read_text()) == {"shop": "simulated", "size": "small", "seed": 7}
+
+
 def test_papermill_by_hand_works_and_publishes_when_asked(shop, first, tmp_path):
     before = len(tables(shop.data / "shop.duckdb", ("ops",))["ops.runs"])
-    for name, extra in (("03_clean", []), ("04_model", []), ("05_quality", ["-p", "publish", "True"])):
-        command = ["papermill", f"notebooks/{name}.ipynb", str(tmp_path / "out.ipynb"), "--no-progress-bar", *extra]
-        done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=PROJECT, env=shop.environment, capture_output=True, text=True
-        )
+    for name, given in (("03_clean", []), ("04_model", []), ("05_quality", ["publish=True"])):
+        done = by_hand(shop, name, tmp_path / "out.ipynb", *given)
         assert done.returncode == 0, done.stderr
     assert len(tables(shop.data / "shop.duckdb", ("ops",))["ops.runs"]) == before + 1

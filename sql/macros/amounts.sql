@@ -1,10 +1,11 @@
 {# The type of every amount that leaves a model. #}
 {% macro amount(expression) %}cast({{ expression }} as decimal(18, 4)){% endmacro %}
 
-{# The measures of fact_order_items, summed under the same names. #}
-{% macro summed_measures(prefix='') %}
-    {%- for measure in ['net_quantity', 'gross_amount', 'discount_amount', 'return_amount', 'net_amount', 'cost_amount', 'margin_amount'] %}
-    cast(sum({{ prefix }}{{ measure }}) as decimal(18, 4)) as {{ 'quantity' if measure == 'net_quantity' else measure }}{{ ',' if not loop.last }}
+{# The measures of fact_order_items, summed under the same names; the quantity above it is the net one. #}
+{% macro summed_measures(quantity='quantity') %}
+    {{ amount('sum(' ~ quantity ~ ')') }} as quantity
+    {%- for measure in ['gross_amount', 'discount_amount', 'return_amount', 'net_amount', 'cost_amount', 'margin_amount'] %},
+    {{ amount('sum(' ~ measure ~ ')') }} as {{ measure }}
     {%- endfor %}
 {% endmacro %}
 

@@ -14,13 +14,7 @@ sales as (
 
     select
         category,
-        sum(quantity) as quantity,
-        sum(gross_amount) as gross_amount,
-        sum(discount_amount) as discount_amount,
-        sum(return_amount) as return_amount,
-        sum(net_amount) as net_amount,
-        sum(cost_amount) as cost_amount,
-        sum(margin_amount) as margin_amount
+        {{ summed_measures() }}
     from {{ ref('product_summary') }}
     group by category
 

@@ -6,13 +6,7 @@ with sales as (
         count(*) filter (where order_type = 'sale') as orders,
         count(*) filter (where order_type = 'cancellation') as cancelled_orders,
         count(distinct case when order_type = 'sale' and customer_key <> 'unknown' then customer_key end) as customers,
-        sum(quantity) as quantity,
-        sum(gross_amount) as gross_amount,
-        sum(discount_amount) as discount_amount,
-        sum(return_amount) as return_amount,
-        sum(net_amount) as net_amount,
-        sum(cost_amount) as cost_amount,
-        sum(margin_amount) as margin_amount
+        {{ summed_measures() }}
     from {{ ref('fact_orders') }}
     group by order_date
 

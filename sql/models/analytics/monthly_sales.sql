@@ -18,13 +18,7 @@ months as (
         max(order_date) as last_date,
         sum(orders) as orders,
         sum(cancelled_orders) as cancelled_orders,
-        sum(quantity) as quantity,
-        sum(gross_amount) as gross_amount,
-        sum(discount_amount) as discount_amount,
-        sum(return_amount) as return_amount,
-        sum(net_amount) as net_amount,
-        sum(cost_amount) as cost_amount,
-        sum(margin_amount) as margin_amount
+        {{ summed_measures() }}
     from {{ ref('daily_sales') }}
     group by {{ month_of('order_date') }}
 

@@ -6,7 +6,7 @@ with sales as (
         count(distinct case when line_type = 'sale' then order_id end) as orders,
         min(order_date) as first_order_date,
         max(order_date) as last_order_date,
-        {{ summed_measures() }}
+        {{ summed_measures(quantity='net_quantity') }}
     from {{ ref('fact_order_items') }}
     group by product_key
 

@@ -6,7 +6,7 @@ with lines as (
         count(*) as line_count,
         count(*) filter (where line_type = 'sale') as sold_lines,
         count(*) filter (where line_type = 'return') as returned_lines,
-        {{ summed_measures() }}
+        {{ summed_measures(quantity='net_quantity') }}
     from {{ ref('fact_order_items') }}
     group by order_id
 
