@@ -242,7 +242,7 @@ def run_title(run: Mapping[str, Any]) -> str:
         (s for s in run.get("stages") or [] if (s or {}).get("state") in ("failed", "timed_out", "kernel_died")),
         {},
     )
-    where = f" in {broken.get('title') or broken.get('name')}" if broken else ""
+    where = f" in {broken.get('name')}" if broken else ""
     score = words.as_float((run.get("quality") or {}).get("score"))
     quality = f" with a quality score of {score:.1f}" if math.isfinite(score) else ""
     return {

@@ -64,6 +64,8 @@ def standardize(settings: Settings, lake: Lake, batch: Batch) -> Standardized:
                 _write(connection, lake, batch, entity, spec, source.time_zone, scratch / "rows.parquet")
             lake.place(scratch / "rows.parquet", relative)
         except (duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
+            if "No space left" in str(error):
+                raise
             raise LakeError(
                 f"The batch {lake.path(batch.folder)} cannot be read ({' '.join(str(error).split())[:200]})."
                 " Remove its folder; its files are then taken again."

@@ -336,7 +336,7 @@ def test_a_failed_run_shows_the_message_of_the_stage() -> None:
     }
     html = report.run_page(RUN | {"state": "failed", "stages": [stage], "quality": None, "kpis": None})
     check(html)
-    assert "<h1>Failed in Clean</h1>" in html
+    assert "<h1>Failed in 03_clean</h1>" in html
     assert "Clean, cell 4: LakeError" in html
     assert "&lt;script&gt;" in html
 
