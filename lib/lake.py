@@ -262,7 +262,7 @@ class Lake:
         if self.is_local:
             target = Path(self.path(relative))
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.partial")
+            partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
             shutil.copyfile(local, partial)
             partial.replace(target)
         else:

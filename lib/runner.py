@@ -122,8 +122,7 @@ def _run_stages(plan: Plan, current: Run, show: Callable[[Progress], None]) -> O
                         current.stage(later)["state"] = "skipped"
                     _settle(rendering)
                     reasons = "; ".join(gate["reasons"])
-                    # What was refused stays as the draft, for notebooks opened by hand to look into.
-                    Warehouse(settings, "draft").take_over(Warehouse(settings, "run"))
+                    Warehouse(settings, "kept").take_over(Warehouse(settings, "run"))
                     return _closed(current, settings, "refused", f"the quality gate refused: {reasons}", REFUSED)
             _settle(rendering)
         finally:
@@ -253,30 +252,29 @@ def _given(plan: Plan, current: Run, name: str) -> dict[str, Any]:
 
 
 def _prepare_copy(plan: Plan) -> None:
-    """Start from a clean private copy: a draft that an earlier run left for this one to go on with, or none."""
-    copy, draft = Warehouse(plan.settings, "run"), Warehouse(plan.settings, "draft")
+    """Start from a clean private copy: the one that an earlier run left for this one to go on with, or none."""
+    copy, kept = Warehouse(plan.settings, "run"), Warehouse(plan.settings, "kept")
     copy.discard()
-    if "03_clean" not in plan.notebooks and draft.is_current():
-        copy.take_over(draft)
+    if "03_clean" not in plan.notebooks and kept.is_current():
+        copy.take_over(kept)
 
 
 def _publish(plan: Plan, current: Run) -> Outcome:
-    """Make the run's copy the published one where it was audited; else keep it as the draft to go on with."""
+    """Make the run's copy the published one where it was audited; else keep it for a later run to go on with."""
     settings, manifest = plan.settings, current.manifest
-    copy, draft = Warehouse(settings, "run"), Warehouse(settings, "draft")
+    copy, kept = Warehouse(settings, "run"), Warehouse(settings, "kept")
     if not copy.path.exists():
         return _closed(current, settings, "not_published", "no stage of this run changes the warehouse", PUBLISHED)
     if "05_quality" not in plan.notebooks:
-        draft.take_over(copy)
+        kept.take_over(copy)
         reason = "05_quality was not part of the run; go on with: run_pipeline.py --from 05_quality"
         return _closed(current, settings, "not_published", reason, PUBLISHED)
     quality = manifest["quality"] or {}
     copy.note_run(current.run_id, settings.as_of, manifest["new_rows"] or 0, quality.get("score"), quality.get("gate"))
     copy.publish()
+    kept.discard()
     export_clean(settings)
-    outcome = _closed(current, settings, "published", "", PUBLISHED, latest=True)
-    draft.discard()
-    return outcome
+    return _closed(current, settings, "published", "", PUBLISHED, latest=True)
 
 
 def _closed(

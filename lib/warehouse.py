@@ -25,8 +25,9 @@ from lib.errors import WarehouseError
 from lib.lake import Batch, Lake, duckdb_limits
 from lib.standardize import Standardized, stage_columns
 
-#: `run` is the copy of a batch run, `draft` the one that notebooks run by hand share.
-Copy = Literal["published", "run", "draft"]
+#: `run` is the copy of a batch run, `kept` what a run left that stopped short of publishing, and `draft` the one
+#: that notebooks run by hand share.
+Copy = Literal["published", "run", "kept", "draft"]
 
 SCHEMAS = ("stage", "clean", "quarantine", "warehouse", "analytics", "quality", "ops")
 
