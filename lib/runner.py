@@ -94,6 +94,12 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Outcom
             return _closed(current, settings, "failed", "stopped by a signal from outside", FAILED)
         except (PipelineError, OSError) as error:
             return _closed(current, settings, "failed", mask(explain(error)), FAILED)
+        except Exception as error:
+            # A defect of ours: the trace is shown, but the manifest is true first.
+            reason = f"a defect of the pipeline: {type(error).__name__}: {mask(str(error))}"
+            current.manifest.update(state="failed", reason=reason)
+            current.save()
+            raise
 
 
 def _run_stages(plan: Plan, current: Run, show: Callable[[Progress], None]) -> Outcome:

@@ -125,3 +125,12 @@ def test_a_run_whose_process_is_gone_is_settled_as_killed_by_the_next(run_cells,
     settled = json.loads((ghost / "run.json").read_text())
     assert settled["state"] == "killed" and settled["stages"][0]["state"] == "killed"
     assert "nothing was published" in settled["reason"]
+
+
+def test_a_defect_of_ours_leaves_a_true_manifest_before_its_trace(run_cells, monkeypatch, tmp_path):
+    monkeypatch.setattr(runner.report, "notebook_page", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_cells([OK])
+    [path] = (tmp_path / "outputs" / "runs").glob("*/run.json")
+    manifest = json.loads(path.read_text())
+    assert manifest["state"] == "failed" and "ZeroDivisionError" in manifest["reason"]
