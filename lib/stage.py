@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from lib.config import Settings, Shop, load_settings
-from lib.errors import PipelineError, WarehouseError, explain
+from lib.errors import PipelineError, explain
 from lib.lake import write_atomically
 from lib.warehouse import RESOURCE_ERRORS, Warehouse
 
@@ -144,13 +144,6 @@ def open_stage(
         is_batch=bool(run_id),
         folder=folder,
     )
-
-
-def require_rows(frame: pd.DataFrame, message: str) -> pd.DataFrame:
-    """Return the frame, or raise WarehouseError with the message where it is empty."""
-    if frame.empty:
-        raise WarehouseError(message)
-    return frame
 
 
 def _text(value: Any) -> str:
