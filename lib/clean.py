@@ -89,12 +89,12 @@ def quarantine_reasons(warehouse: Warehouse) -> pd.DataFrame:
     )
 
 
-def export_clean(settings: Settings) -> None:
-    """Put the published clean layer into the lake as Parquet, one file an entity, each replaced at once."""
+def export_clean(settings: Settings, warehouse: Warehouse) -> None:
+    """Put a copy's clean layer into the lake as Parquet, one file an entity, each replaced at once."""
     lake = Lake(settings.lake_url)
     scratch = Path(tempfile.mkdtemp(prefix="export-", dir=settings.work_dir))
     try:
-        with lake.lock(), Warehouse(settings).connect() as connection:
+        with lake.lock(), warehouse.connect() as connection:
             for entity in ("customers", "products", "orders", "order_items", "payments"):
                 part = scratch / f"{entity}.parquet"
                 connection.execute(

@@ -155,8 +155,7 @@ class Lake:
 
     def taken(self, source: str, entity: str, reader: str) -> dict[str, str]:
         """Return the cursor of a file source: name -> content hash of the newest version, where `reader` took it."""
-        newest = {f.name: (b.reader, f.sha256) for b in self.batches(source, entity) for f in b.files}
-        return {name: sha256 for name, (by, sha256) in newest.items() if by == reader}
+        return _taken(self.batches(source, entity), reader)
 
     def commit(self, source: str, entity: str, reader: str, delivery: Delivery, run_id: str) -> Batch | None:
         """Make a delivery a batch and return it, or None where it holds no files.
@@ -166,7 +165,7 @@ class Lake:
         if not delivery.files:
             return None
         known = self.batches()
-        before = self.taken(source, entity, reader)
+        before = _taken([b for b in known if (b.source, b.entity) == (source, entity)], reader)
         content = [source, entity, reader, sorted((f.name, f.sha256) for f in delivery.files)]
         batch_id = fingerprint(content)
         for batch in known:
@@ -316,6 +315,11 @@ def file_lock(path: Path, wait_seconds: float, message: str) -> Iterator[None]:
                     raise LakeError(f"{message} Wait for it to end, then try again.") from None
                 time.sleep(0.2)
         yield
+
+
+def _taken(batches: list[Batch], reader: str) -> dict[str, str]:
+    newest = {f.name: (b.reader, f.sha256) for b in batches for f in b.files}
+    return {name: sha256 for name, (by, sha256) in newest.items() if by == reader}
 
 
 def _cursor(taken: dict[str, str]) -> dict[str, Any]:

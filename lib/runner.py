@@ -91,13 +91,13 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Outcom
             _prepare_copy(plan)
             return _run_stages(plan, current, show)
         except (_Stopped, KeyboardInterrupt):
-            return _closed(current, settings, "failed", "stopped by a signal from outside", FAILED)
+            return _broken_off(current, settings, "stopped by a signal from outside")
         except (PipelineError, OSError) as error:
-            return _closed(current, settings, "failed", mask(explain(error)), FAILED)
+            return _broken_off(current, settings, mask(explain(error)))
         except Exception as error:
             # A defect of ours: the trace is shown, but the manifest is true first.
             reason = f"a defect of the pipeline: {type(error).__name__}: {mask(str(error))}"
-            current.manifest.update(state="failed", reason=reason)
+            current.manifest.update(state="published" if runs.has_published(current) else "failed", reason=reason)
             current.save()
             raise
 
@@ -277,10 +277,18 @@ def _publish(plan: Plan, current: Run) -> Outcome:
         return _closed(current, settings, "not_published", reason, PUBLISHED)
     quality = manifest["quality"] or {}
     copy.note_run(current.run_id, settings.as_of, manifest["new_rows"] or 0, quality.get("score"), quality.get("gate"))
+    # Before publishing: where it fails, nothing has gone public and the run is failed indeed.
+    export_clean(settings, copy)
     copy.publish()
     kept.discard()
-    export_clean(settings)
     return _closed(current, settings, "published", "", PUBLISHED, latest=True)
+
+
+def _broken_off(current: Run, settings: Settings, reason: str) -> Outcome:
+    """Close a run that something stopped: as failed, or as published where its data had gone public by then."""
+    if runs.has_published(current):
+        return _closed(current, settings, "published", f"after publishing: {reason}", PUBLISHED, latest=True)
+    return _closed(current, settings, "failed", reason, FAILED)
 
 
 def _closed(

@@ -162,7 +162,7 @@ def settle_killed(settings: Settings) -> list[str]:
         if manifest["data_dir"] != str(settings.data_dir) and is_alive(manifest):
             continue
         run = Run(settings.output_dir / "runs" / manifest["run_id"], manifest)
-        published = run.run_id in _published_ids(Path(manifest["data_dir"]))
+        published = has_published(run)
         for stage in manifest["stages"]:
             if stage["state"] == "running":
                 stage["state"] = "ok" if published else "killed"
@@ -208,13 +208,14 @@ def latest_data_dir(output_dir: Path) -> Path | None:
     return None
 
 
-def _published_ids(data_dir: Path) -> set[str]:
-    path = data_dir / "shop.duckdb"
+def has_published(run: Run) -> bool:
+    """Whether the run's data went public, as the published file itself tells."""
+    path = Path(run.manifest["data_dir"]) / "shop.duckdb"
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
-            return {r[0] for r in connection.execute("select run_id from ops.runs").fetchall()}
+            return connection.execute("from ops.runs where run_id = ?", [run.run_id]).fetchone() is not None
     except duckdb.Error:
-        return set()
+        return False
 
 
 def _git() -> dict[str, Any]:

@@ -6,9 +6,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import parameters, runner
+from lib import parameters, runner, runs
 from lib.config import load_settings
 from lib.runner import FAILED, Plan, Progress
+from lib.warehouse import Warehouse
 
 OK = "import math\nvalue = math.sqrt(16)\nvalue"
 
@@ -134,3 +135,19 @@ def test_a_defect_of_ours_leaves_a_true_manifest_before_its_trace(run_cells, mon
     [path] = (tmp_path / "outputs" / "runs").glob("*/run.json")
     manifest = json.loads(path.read_text())
     assert manifest["state"] == "failed" and "ZeroDivisionError" in manifest["reason"]
+
+
+def test_what_breaks_off_a_run_after_its_data_went_public_does_not_call_it_failed(tmp_path):
+    settings = load_settings(data_dir=tmp_path / "data", output_dir=tmp_path / "outputs")
+    current = runs.start_run(settings, [], {}, [])
+    copy = Warehouse(settings, "run")
+    copy.begin()
+    copy.note_run(current.run_id, None, 0, 100.0, {"passed": True})
+    assert runner._broken_off(current, settings, "disk full").manifest["state"] == "failed"
+    copy.begin()
+    copy.note_run(current.run_id, None, 0, 100.0, {"passed": True})
+    copy.publish()
+    outcome = runner._broken_off(current, settings, "disk full")
+    assert (outcome.exit_code, outcome.manifest["state"]) == (0, "published")
+    assert "disk full" in outcome.manifest["reason"]
+    assert (settings.output_dir / "latest").resolve() == current.folder

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from lib.config import PROJECT, Derived, EntitySource, Source, mask
 from lib.entities import ENTITIES
 from lib.errors import SourceError, did_you_mean
-from lib.lake import Delivery, RejectedFile, TakenFile
+from lib.lake import Delivery, RejectedFile, TakenFile, sha256_of
 from lib.quoting import quoted, text_literal
 from lib.sources.delimited import COMPRESSED, Unusable, part_records, read_header, text_of, write_utf8
 
@@ -74,7 +74,9 @@ def take(
             progress(f"{entity}: looking at file {number + 1:,} of {len(names):,}")
         local = fetch(scratch)
         try:
-            digest = _sha256(local)
+            if local.is_dir():
+                raise IsADirectoryError(0, f"is a folder; name the files in it, such as {local.name}/*")
+            digest = sha256_of(local)
         except OSError as error:
             rejected.append(RejectedFile(name, "", 0, f"cannot be read: {error.strerror or error}"))
             continue
@@ -146,13 +148,6 @@ def _suffix(path: str) -> str:
     """Return the ending that tells the format, below any that tells the compression."""
     name = Path(path)
     return Path(name.stem).suffix.lower() if name.suffix.lower() in COMPRESSED else name.suffix.lower()
-
-
-def _sha256(path: Path) -> str:
-    if path.is_dir():
-        raise IsADirectoryError(0, f"is a folder; name the files in it, such as {path.name}/*")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _examined(file: TakenFile, local: Path, entity: str, spec: EntitySource, scratch: Path, number: int) -> _Found:
