@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -94,9 +94,7 @@ class Stage:
 
     def note(self, **values: Any) -> None:
         """Add values to the run's manifest, such as quality or watermarks."""
-        self.extra.update(
-            {k: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for k, v in values.items()}
-        )
+        self.extra.update(values)
 
     def finish(
         self, *, rows_in: int | None = None, rows_out: int | None = None, facts: dict[str, Any] | None = None
