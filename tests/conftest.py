@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.postgres import create_database, drop_database, start_server
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -49,3 +51,23 @@ class Shop:
 def shop_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Shop]:
     """Return a function that makes an empty shop folder."""
     return lambda name: Shop(tmp_path_factory.mktemp(name))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """Return the URL of a PostgreSQL server whose user may create databases and roles."""
+    return os.environ.get("TEST_POSTGRES_URL") or start_server()
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres_server: str) -> Iterator[Callable[[], str]]:
+    """Return a function that creates an empty database and returns its URL; they go when the tests end."""
+    made: list[str] = []
+
+    def create() -> str:
+        made.append(create_database(postgres_server))
+        return made[-1]
+
+    yield create
+    for url in made:
+        drop_database(url)
