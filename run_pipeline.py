@@ -47,6 +47,14 @@ Sources = Annotated[
     str,
     typer.Option("--sources", metavar="FILE", help="A real shop's sources file, such as examples/online_retail.yml."),
 ]
+Target = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        metavar="duckdb|postgres",
+        help="Warehouse: one file, or the server that WAREHOUSE_URL names [pipeline.yml: duckdb].",
+    ),
+]
 Size = Annotated[
     str,
     typer.Option(
@@ -82,9 +90,7 @@ def pipeline(
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Rebuild the warehouse from the lake.")] = False,
     data_dir: DataDir = "",
     output_dir: OutputDir = "",
-    target: Annotated[
-        str, typer.Option("--target", metavar="ENGINE", help="Warehouse engine [pipeline.yml: duckdb].")
-    ] = "",
+    target: Target = "",
 ) -> None:
     """Take a shop's data from its sources to a star schema, a scored quality dashboard and an insights report.
 
@@ -166,23 +172,26 @@ def query(
     size: Size = "",
     data_dir: DataDir = "",
     output_dir: OutputDir = "",
+    target: Target = "",
 ) -> None:
     """Query the published warehouse, read-only: a table on a terminal, CSV in a pipe.
 
-    Which one: that of --sources, --size or --data-dir; without them, the one that was published last.
+    Which one: that of --sources, --size, --data-dir or --target; without them, the one that was published last.
     """
     with _plain_errors():
-        from lib.runs import latest_data_dir
-        from lib.warehouse import Warehouse
+        from lib.runs import latest_place
+        from lib.warehouse import open_warehouse
 
         chosen = data_dir
-        if not (data_dir or sources or size):
-            latest = latest_data_dir(load_settings(output_dir=output_dir).output_dir)
-            chosen = str(latest) if latest else ""
-        warehouse = Warehouse(load_settings(sources=sources, size=size, data_dir=chosen, output_dir=output_dir))
+        if not (data_dir or sources or size or target):
+            latest = latest_place(load_settings(output_dir=output_dir).output_dir)
+            chosen, target = (str(latest[0]), latest[1]) if latest else ("", "")
+        warehouse = open_warehouse(
+            load_settings(sources=sources, size=size, data_dir=chosen, output_dir=output_dir, target=target)
+        )
         frame = warehouse.query(sql)
         if out.is_terminal:
-            err.print(f"[dim]{warehouse.path}[/dim]")
+            err.print(f"[dim]{warehouse.place}[/dim]")
             _print_rows(
                 [str(c) for c in frame.columns],
                 [[_shown(value) for value in row] for row in frame.itertuples(index=False)],

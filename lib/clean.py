@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pandas as pd
 from lib.config import Settings
 from lib.entities import ENTITIES
 from lib.lake import Batch, Lake
-from lib.quoting import text_literal
 from lib.standardize import rules_of, standardize
 from lib.warehouse import Warehouse
 
@@ -31,14 +31,15 @@ def load_stage(
         for name, source in settings.config.sources.items()
         for entity, spec in source.entities.items()
     }
-    live = _live_files(batches)
+    live, again = _live_files(batches), _files_delivered_again(batches)
     rows = []
-    warehouse.forget(batches)
+    warehouse.forget_lost(batches)
     pending = warehouse.missing(batches, rules)
     for number, batch in enumerate(pending, 1):
         progress(f"loading batch {number} of {len(pending)}: {batch.source} {batch.entity}, {batch.rows:,} rows")
         item = standardize(settings, lake, batch)
-        loaded = warehouse.load(lake, item, live[batch.batch_id, batch.source, batch.entity], run_id)
+        key = batch.batch_id, batch.source, batch.entity
+        loaded = warehouse.load(lake, item, live[key], again[key] & live[key], run_id)
         rows.append(
             (
                 batch.source,
@@ -65,6 +66,17 @@ def _live_files(batches: list[Batch]) -> dict[tuple[str, str, str], set[str]]:
     }
 
 
+def _files_delivered_again(batches: list[Batch]) -> dict[tuple[str, str, str], set[str]]:
+    """Return, for each batch, its files that an earlier batch delivered too."""
+    known: dict[tuple[str, str], set[str]] = defaultdict(set)
+    again = {}
+    for batch in batches:
+        names, seen = {f.name for f in batch.files}, known[batch.source, batch.entity]
+        again[batch.batch_id, batch.source, batch.entity] = names & seen
+        seen |= names
+    return again
+
+
 def _rejected(lake: Lake) -> pd.DataFrame:
     columns = ["source", "entity", "name", "bytes", "reason", "rejected_at"]
     frame = pd.DataFrame(lake.rejected(), columns=columns)
@@ -82,7 +94,7 @@ def quarantine_reasons(warehouse: Warehouse) -> pd.DataFrame:
     return warehouse.query(
         " union all ".join(
             f"select _source as source, '{e}' as entity, _rule as rule, count(*) as rows, min(_reason) as example"
-            f" from quarantine.{e} group by all"
+            f" from quarantine.{e} group by _source, _rule"
             for e in ENTITIES
         )
         + " order by rows desc, source, entity, rule"
@@ -94,12 +106,10 @@ def export_clean(settings: Settings, warehouse: Warehouse) -> None:
     lake = Lake(settings.lake_url)
     scratch = Path(tempfile.mkdtemp(prefix="export-", dir=settings.work_dir))
     try:
-        with lake.lock(), warehouse.connect() as connection:
+        with lake.lock():
             for entity in ("customers", "products", "orders", "order_items", "payments"):
                 part = scratch / f"{entity}.parquet"
-                connection.execute(
-                    f"copy clean.{entity} to {text_literal(str(part))} (format parquet, compression zstd)"
-                )
+                warehouse.export(f"clean.{entity}", part)
                 lake.place(part, f"clean/{entity}.parquet")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

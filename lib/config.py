@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -154,12 +154,21 @@ class Simulation(_Model):
     seed: int = Field(42, ge=0)
 
 
+class Postgres(_Model):
+    """How long a session on a PostgreSQL server waits, and how much memory each sort or join of it may take there."""
+
+    statement_timeout_seconds: int = Field(3600, gt=0)
+    lock_timeout_seconds: int = Field(60, gt=0)
+    work_mem: str = Field("128MB", pattern=r"^\d+[kMG]B$")
+
+
 class Warehouse(_Model):
     """The engine that runs work on, and its limits."""
 
-    target: Literal["duckdb"] = "duckdb"
+    target: Literal["duckdb", "postgres"] = "duckdb"
     memory_limit: str = Field("3GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$")
     threads: int = Field(0, ge=0)
+    postgres: Postgres = Postgres()
 
 
 class Runner(_Model):
@@ -223,6 +232,13 @@ class Settings:
         folder = self.data_dir / "work"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def on(self, target: str) -> "Settings":
+        """Return the same settings with another engine."""
+        if target == self.config.warehouse.target:
+            return self
+        warehouse = self.config.warehouse.model_copy(update={"target": target})
+        return replace(self, config=self.config.model_copy(update={"warehouse": warehouse}))
 
     @property
     def simulated(self) -> bool:
@@ -311,6 +327,12 @@ def mask(text: str) -> str:
     return _URL_PASSWORD.sub(r"\1:***@", text)
 
 
+def keep_secret(text: str) -> None:
+    """Let `mask` take a text out of everything that is written from now on."""
+    if len(text) >= 4:
+        _secrets.add(text)
+
+
 def fingerprint(value: Any) -> str:
     """Return 16 hex digits that follow from a JSON-like value's content."""
     text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=True)
@@ -370,8 +392,8 @@ def _substitute(value: Any, where: str, key: str = "", **words: str) -> Any:
             raise ConfigError(
                 f"{where}: {key} needs the environment variable {name}, which is not set. Set it: {name}=..."
             )
-        if _SECRET_KEY.search(f"{key} {name}") and len(text) >= 4 and not _URL_PASSWORD.search(text):
-            _secrets.add(text)
+        if _SECRET_KEY.search(f"{key} {name}") and not _URL_PASSWORD.search(text):
+            keep_secret(text)
         return text
 
     text = _VARIABLE.sub(variable, value)

@@ -29,6 +29,10 @@ class WarehouseError(PipelineError):
     """The warehouse cannot be opened, queried or published."""
 
 
+class ConnectionLostError(WarehouseError):
+    """The server went away, or closed the connection, in the middle of the work."""
+
+
 class TransformError(PipelineError):
     """A dbt model failed to build."""
 

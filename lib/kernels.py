@@ -52,9 +52,9 @@ class Kernel:
         self.client.allow_stdin = False
         self.client.start_channels(hb=False)
 
-    def warm_up(self, notebook: Path) -> None:
+    def warm_up(self, notebook: Path, target: str) -> None:
         """Let the kernel do a notebook's imports, and dbt's where it will run models; returns at once."""
-        self.client.execute(_imports(notebook), silent=True, store_history=False)
+        self.client.execute(_imports(notebook, target), silent=True, store_history=False)
 
     def wait_until_ready(self) -> None:
         """Return when the kernel has done what it was given and answers; raise RuntimeError where it does not."""
@@ -69,7 +69,7 @@ class Kernel:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _imports(notebook: Path) -> str:
+def _imports(notebook: Path, target: str) -> str:
     """Return code that does the notebook's imports, each on its own so that one that fails stops no other."""
     cells = nbformat.read(notebook, as_version=4).cells
     imports = [
@@ -81,5 +81,5 @@ def _imports(notebook: Path) -> str:
     ]
     tries = [f"try:\n    {line}\nexcept Exception:\n    pass" for line in imports]
     return "\n".join(
-        [*tries, "import sys", "if 'lib.transform' in sys.modules: sys.modules['lib.transform'].preload()"]
+        [*tries, "import sys", f"if 'lib.transform' in sys.modules: sys.modules['lib.transform'].preload({target!r})"]
     )

@@ -48,9 +48,8 @@ class KeyFigures:
 def table_sizes(warehouse: Warehouse, models: Sequence[NodeResult]) -> pd.DataFrame:
     """Return schema, table and rows of every model built, in one query."""
     selects = [
-        f"select '{m.node.schema}' as schema, '{m.node.alias}' as \"table\", count(*) as rows"
-        f" from {m.node.schema}.{m.node.alias}"
-        for m in models
+        f"select '{schema}' as schema, '{table}' as \"table\", count(*) as rows from {schema}.{table}"
+        for schema, table in ((warehouse.logical(m.node.schema), m.node.alias) for m in models)
     ]
     frame = warehouse.query(" union all ".join(selects))
     return frame.sort_values(["schema", "table"], ascending=[False, True]).reset_index(drop=True)

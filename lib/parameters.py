@@ -24,6 +24,7 @@ RESERVED = {
     "sources": "--sources",
     "as_of": "--as-of",
     "size": "--size",
+    "target": "--target",
     "full_refresh": "--full-refresh",
 }
 _TYPES = {"str": str, "int": int, "float": float, "bool": bool}

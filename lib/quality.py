@@ -69,7 +69,7 @@ def audit(settings: Settings, warehouse: Warehouse, run_id: str) -> Audit:
     """
     results = run_tests(settings, warehouse)
     tested = _tested_rows(warehouse, results)
-    checks = pd.DataFrame([_check(r, tested[r.name]) for r in results], columns=_COLUMNS)
+    checks = pd.DataFrame([_check(r, warehouse, tested[r.name]) for r in results], columns=_COLUMNS)
     scores = {str(d): float(s.mean()) for d, s in checks.dropna(subset="score").groupby("dimension")["score"]}
     scores = {d: round(scores[d], 2) for d in DIMENSIONS if d in scores}
     score = round(sum(scores.values()) / len(scores), 2) if scores else 0.0
@@ -109,7 +109,7 @@ def failing_rows(warehouse: Warehouse, result: Audit, check: str, limit: int = 2
     return warehouse.query(f"select * from ({sql}) as failing limit {int(limit)}") if sql else pd.DataFrame()
 
 
-def _check(result: NodeResult, tested: int) -> tuple[Any, ...]:
+def _check(result: NodeResult, warehouse: Warehouse, tested: int) -> tuple[Any, ...]:
     node, meta = result.node, result.node.config.meta
     severity = str(node.config.severity).lower()
     test = node.test_metadata.name if getattr(node, "test_metadata", None) else ""
@@ -123,10 +123,10 @@ def _check(result: NodeResult, tested: int) -> tuple[Any, ...]:
         state, score = "absent", None
     return (
         result.name,
-        " ".join(str(meta.get("says") or node.description or _sentence(test, node)).split()),
+        " ".join(str(meta.get("says") or node.description or _sentence(test, node, warehouse)).split()),
         meta.get("dimension") or _BY_TEST.get(test, "consistency"),
         severity,
-        _table(node),
+        _table(node, warehouse),
         getattr(node, "column_name", None) or "",
         failing,
         tested,
@@ -135,10 +135,10 @@ def _check(result: NodeResult, tested: int) -> tuple[Any, ...]:
     )
 
 
-def _sentence(test: str, node: Any) -> str:
+def _sentence(test: str, node: Any, warehouse: Warehouse) -> str:
     """Say what a plain dbt test expects, for an owner to read."""
     column = getattr(node, "column_name", None) or "the key"
-    table = _table(node)
+    table = _table(node, warehouse)
     sentences = {
         "not_null": f"every row of {table} states its {column}",
         "unique": f"no {column} stands twice in {table}",
@@ -148,7 +148,7 @@ def _sentence(test: str, node: Any) -> str:
     return sentences.get(test, test)
 
 
-def _table(node: Any) -> str:
+def _table(node: Any, warehouse: Warehouse) -> str:
     """Return schema.table of what a test looks at."""
     attached = getattr(node, "attached_node", None)
     if node.config.meta.get("table"):
@@ -157,7 +157,7 @@ def _table(node: Any) -> str:
         return ""
     name = attached.rsplit(".", 1)[-1]
     schema = next((r.schema for r in _relations(node) if r.name == name), None)
-    return f"{schema}.{name}" if schema else name
+    return f"{warehouse.logical(schema)}.{name}" if schema else name
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _tested_rows(warehouse: Warehouse, results: list[NodeResult]) -> dict[str, i
     counts = {}
     for result in results:
         counts[result.name] = str(
-            result.node.config.meta.get("tested") or f"select count(*) from {_table(result.node)}"
+            result.node.config.meta.get("tested") or f"select count(*) from {_table(result.node, warehouse)}"
         )
     distinct = list(dict.fromkeys(counts.values()))
     sql = " union all ".join(f"select {i} as number, ({q}) as tested" for i, q in enumerate(distinct))

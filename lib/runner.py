@@ -4,6 +4,7 @@ What a run leaves behind is `lib.runs`; what a notebook does is in the notebook.
 dead kernel as success, so states come from the exceptions caught here, and the saved notebook is made to agree.
 """
 
+import contextlib
 import logging
 import signal
 import threading
@@ -30,7 +31,7 @@ from lib.kernels import Kernel
 from lib.lake import file_lock, write_atomically
 from lib.parameters import NOTEBOOKS, notebook_path
 from lib.runs import Run
-from lib.warehouse import Warehouse
+from lib.warehouse import open_warehouse
 
 PUBLISHED, FAILED, REFUSED = 0, 1, 3
 
@@ -82,7 +83,7 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Outcom
     settings = plan.settings
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     message = f"Another run is at work on {settings.data_dir} (see: run_pipeline.py runs)."
-    with file_lock(settings.data_dir / ".run.lock", 5, message), _signals():
+    with file_lock(settings.data_dir / ".run.lock", 5, message), open_warehouse(settings).hold(), _signals():
         runs.settle_killed(settings)
         stages = [_stage(name, name in plan.notebooks) for name in NOTEBOOKS]
         current = runs.start_run(settings, stages, plan.parameters, plan.command)
@@ -97,7 +98,9 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Outcom
         except Exception as error:
             # A defect of ours: the trace is shown, but the manifest is true first.
             reason = f"a defect of the pipeline: {type(error).__name__}: {mask(str(error))}"
-            current.manifest.update(state="published" if runs.has_published(current) else "failed", reason=reason)
+            current.manifest.update(
+                state="published" if runs.has_published(current, settings) else "failed", reason=reason
+            )
             current.save()
             raise
 
@@ -128,7 +131,7 @@ def _run_stages(plan: Plan, current: Run, show: Callable[[Progress], None]) -> O
                         current.stage(later)["state"] = "skipped"
                     _settle(rendering)
                     reasons = "; ".join(gate["reasons"])
-                    Warehouse(settings, "kept").take_over(Warehouse(settings, "run"))
+                    open_warehouse(settings, "kept").take_over(open_warehouse(settings, "run"))
                     return _closed(current, settings, "refused", f"the quality gate refused: {reasons}", REFUSED)
             _settle(rendering)
         finally:
@@ -236,7 +239,7 @@ def _watch(
 
 def _started(current: Run, name: str) -> Kernel:
     kernel = Kernel(current.folder / "logs" / f"{name}.log")
-    kernel.warm_up(notebook_path(name))
+    kernel.warm_up(notebook_path(name), current.manifest["target"])
     return kernel
 
 
@@ -247,6 +250,7 @@ def _given(plan: Plan, current: Run, name: str) -> dict[str, Any]:
         "sources": str(settings.sources_file or ""),
         "data_dir": str(settings.data_dir),
         "output_dir": str(settings.output_dir),
+        "target": settings.config.warehouse.target,
         "run_id": current.run_id,
         "size": settings.size,
         "seed": settings.seed,
@@ -259,7 +263,7 @@ def _given(plan: Plan, current: Run, name: str) -> dict[str, Any]:
 
 def _prepare_copy(plan: Plan) -> None:
     """Start from a clean private copy: the one that an earlier run left for this one to go on with, or none."""
-    copy, kept = Warehouse(plan.settings, "run"), Warehouse(plan.settings, "kept")
+    copy, kept = open_warehouse(plan.settings, "run"), open_warehouse(plan.settings, "kept")
     copy.discard()
     if "03_clean" not in plan.notebooks and kept.is_current():
         copy.take_over(kept)
@@ -268,8 +272,8 @@ def _prepare_copy(plan: Plan) -> None:
 def _publish(plan: Plan, current: Run) -> Outcome:
     """Make the run's copy the published one where it was audited; else keep it for a later run to go on with."""
     settings, manifest = plan.settings, current.manifest
-    copy, kept = Warehouse(settings, "run"), Warehouse(settings, "kept")
-    if not copy.path.exists():
+    copy, kept = open_warehouse(settings, "run"), open_warehouse(settings, "kept")
+    if not copy.exists():
         return _closed(current, settings, "not_published", "no stage of this run changes the warehouse", PUBLISHED)
     if "05_quality" not in plan.notebooks:
         kept.take_over(copy)
@@ -286,7 +290,7 @@ def _publish(plan: Plan, current: Run) -> Outcome:
 
 def _broken_off(current: Run, settings: Settings, reason: str) -> Outcome:
     """Close a run that something stopped: as failed, or as published where its data had gone public by then."""
-    if runs.has_published(current):
+    if runs.has_published(current, settings):
         return _closed(current, settings, "published", f"after publishing: {reason}", PUBLISHED, latest=True)
     return _closed(current, settings, "failed", reason, FAILED)
 
@@ -299,7 +303,9 @@ def _closed(
         runs.point_latest(current)
     runs.write_index(settings.output_dir)
     if state == "failed":
-        Warehouse(settings, "run").discard()
+        # A server that cannot be asked now is tidied up by the next run.
+        with contextlib.suppress(PipelineError):
+            open_warehouse(settings, "run").discard()
     return Outcome(current.manifest, current.folder, exit_code)
 
 

@@ -10,21 +10,22 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from lib import report
 from lib.config import PROJECT, Settings, mask
 from lib.lake import sha256_of, write_atomically
+from lib.warehouse import open_warehouse
+from lib.warehouse.server import LOADER_URL, Server
 
 _PACKAGES = (
     "dbt-core",
     "dbt-duckdb",
+    "dbt-postgres",
     "duckdb",
     "ipykernel",
     "matplotlib",
@@ -32,6 +33,7 @@ _PACKAGES = (
     "numpy",
     "pandas",
     "papermill",
+    "psycopg2-binary",
     "pyarrow",
 )
 
@@ -119,6 +121,7 @@ def start_run(
         "pid": os.getpid(),
         "shop": {"id": settings.shop_id} | settings.shop.model_dump(),
         "target": settings.config.warehouse.target,
+        "warehouse": open_warehouse(settings).place,
         "data_dir": str(settings.data_dir),
         "as_of": settings.as_of.isoformat() if settings.as_of else None,
         "size": settings.size if settings.simulated else None,
@@ -161,8 +164,10 @@ def settle_killed(settings: Settings) -> list[str]:
             continue
         if manifest["data_dir"] != str(settings.data_dir) and is_alive(manifest):
             continue
+        if not _is_at_hand(manifest):
+            continue
         run = Run(settings.output_dir / "runs" / manifest["run_id"], manifest)
-        published = has_published(run)
+        published = has_published(run, settings)
         for stage in manifest["stages"]:
             if stage["state"] == "running":
                 stage["state"] = "ok" if published else "killed"
@@ -201,21 +206,23 @@ def point_latest(run: Run) -> None:
     partial.replace(link)
 
 
-def latest_data_dir(output_dir: Path) -> Path | None:
-    """Return the data folder of the run that published last."""
+def latest_place(output_dir: Path) -> tuple[Path, str] | None:
+    """Return the data folder and the target of the run that published last."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        return Path(json.loads((output_dir / "latest" / "run.json").read_text(encoding="utf-8"))["data_dir"])
+        manifest = json.loads((output_dir / "latest" / "run.json").read_text(encoding="utf-8"))
+        return Path(manifest["data_dir"]), manifest["target"]
     return None
 
 
-def has_published(run: Run) -> bool:
-    """Whether the run's data went public, as the published file itself tells."""
-    path = Path(run.manifest["data_dir"]) / "shop.duckdb"
-    try:
-        with duckdb.connect(str(path), read_only=True) as connection:
-            return connection.execute("from ops.runs where run_id = ?", [run.run_id]).fetchone() is not None
-    except duckdb.Error:
-        return False
+def has_published(run: Run, settings: Settings) -> bool:
+    """Whether the run's data went public, as the published data themselves tell."""
+    settings = replace(settings, data_dir=Path(run.manifest["data_dir"])).on(run.manifest["target"])
+    return open_warehouse(settings).has_published(run.run_id)
+
+
+def _is_at_hand(manifest: dict[str, Any]) -> bool:
+    """Whether the warehouse of a run can be asked: a file always, a server where it is the one we are told of."""
+    return manifest["target"] == "duckdb" or Server(LOADER_URL).is_at(manifest["warehouse"])
 
 
 def _git() -> dict[str, Any]:

@@ -18,7 +18,7 @@ import pandas as pd
 from lib.config import Settings, Shop, load_settings
 from lib.errors import PipelineError, explain
 from lib.lake import write_atomically
-from lib.warehouse import RESOURCE_ERRORS, Warehouse
+from lib.warehouse import RESOURCE_ERRORS, Warehouse, open_warehouse
 
 
 @dataclass
@@ -50,15 +50,15 @@ class Stage:
 
         `renew` makes a fresh draft of a notebook run by hand; `full_refresh` starts empty, to be filled from the lake.
         """
-        warehouse = Warehouse(self.settings, "run" if self.is_batch else "draft")
+        warehouse = open_warehouse(self.settings, "run" if self.is_batch else "draft")
         if full_refresh or not warehouse.is_current() or (renew and not self.is_batch):
             warehouse.begin(full_refresh=full_refresh)
         return warehouse
 
     def readable(self) -> Warehouse:
         """Return what a report reads: the private copy while there is one, else what is published."""
-        copy = Warehouse(self.settings, "run" if self.is_batch else "draft")
-        return copy if copy.is_current() else Warehouse(self.settings)
+        copy = open_warehouse(self.settings, "run" if self.is_batch else "draft")
+        return copy if copy.is_current() else open_warehouse(self.settings)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Return a query's rows, through a connection that is closed again at once."""
@@ -121,6 +121,7 @@ def open_stage(
     sources: str = "",
     data_dir: str = "",
     output_dir: str = "",
+    target: str = "",
     run_id: str = "",
     size: str = "",
     seed: int | None = None,
@@ -132,7 +133,7 @@ def open_stage(
     """
     _show_plain_errors()
     settings = load_settings(
-        sources=sources, data_dir=data_dir, output_dir=output_dir, size=size, seed=seed, as_of=as_of
+        sources=sources, data_dir=data_dir, output_dir=output_dir, target=target, size=size, seed=seed, as_of=as_of
     )
     folder = settings.output_dir / ("runs/" + run_id if run_id else "draft")
     return Stage(

@@ -4,6 +4,7 @@ The models and tests are in `sql/`; nothing here knows a table's name.
 """
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -52,19 +53,20 @@ def run_tests(settings: Settings, warehouse: Warehouse) -> list[NodeResult]:
     return _invoke(settings, warehouse, ["test"])
 
 
-def preload() -> None:
-    """Import dbt ahead of time: it takes two seconds."""
-    import dbt.adapters.duckdb.connections
+def preload(target: str) -> None:
+    """Import dbt and an engine's adapter ahead of time: it takes two seconds."""
     import dbt.cli.main  # noqa: F401
+
+    importlib.import_module(f"dbt.adapters.{target}.connections")
 
 
 def _invoke(settings: Settings, warehouse: Warehouse, arguments: list[str]) -> list[NodeResult]:
     """Run one dbt command in this process and close its connections."""
     os.environ["DO_NOT_TRACK"] = "1"
-    with _environment(settings, warehouse), contextlib.redirect_stdout(io.StringIO()):
+    with _environment(warehouse.dbt_environment()), contextlib.redirect_stdout(io.StringIO()):
         from dbt.cli.main import dbtRunner
 
-        target = settings.work_dir / f"sql-{warehouse.copy}"
+        target = settings.work_dir / f"sql-{settings.config.warehouse.target}-{warehouse.copy}"
         command = [
             *("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check", "--no-write-json"),
             *arguments,
@@ -79,7 +81,7 @@ def _invoke(settings: Settings, warehouse: Warehouse, arguments: list[str]) -> l
         try:
             answer = dbtRunner().invoke(command)
         finally:
-            _close_connections()
+            warehouse.release_dbt()
     if answer.exception is not None:
         # A damaged parse cache must not spoil the next try.
         shutil.rmtree(target, ignore_errors=True)
@@ -100,13 +102,8 @@ def _result(result: Any) -> NodeResult:
 
 
 @contextlib.contextmanager
-def _environment(settings: Settings, warehouse: Warehouse) -> Iterator[None]:
+def _environment(values: dict[str, str]) -> Iterator[None]:
     """Tell `sql/profiles.yml` where and how to work."""
-    values = {
-        "SHOP_WAREHOUSE_PATH": str(warehouse.path),
-        "SHOP_MEMORY_LIMIT": settings.config.warehouse.memory_limit,
-        "SHOP_SPILL": str(settings.work_dir / "spill"),
-    }
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -117,10 +114,3 @@ def _environment(settings: Settings, warehouse: Warehouse) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _close_connections() -> None:
-    """Close dbt's DuckDB connection: a held one keeps every other process out of the file."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-
-    DuckDBConnectionManager.close_all_connections()

@@ -13,7 +13,7 @@ from lib.config import Settings, load_settings
 from lib.ingest import Ingested, ingest
 from lib.lake import Lake
 from lib.quality import Audit, audit
-from lib.warehouse import Warehouse
+from lib.warehouse import Warehouse, open_warehouse
 
 ENTITIES = ("customers", "products", "orders", "order_items", "payments")
 SCHEMAS = ("clean", "quarantine", "warehouse", "analytics")
@@ -71,7 +71,7 @@ class SmallShop:
     def load(self, *, full_refresh: bool = False) -> Warehouse:
         """Ingest and load into the `stage` of a fresh copy, without building models."""
         self.take().raise_failures()
-        warehouse = Warehouse(self.settings, "run")
+        warehouse = open_warehouse(self.settings, "run")
         warehouse.begin(full_refresh=full_refresh)
         clean.load_stage(self.settings, warehouse, f"run{self.runs}")
         return warehouse
@@ -83,7 +83,7 @@ class SmallShop:
         transform.build_models(self.settings, warehouse, "warehouse", "analytics")
         if publish:
             warehouse.publish()
-            return Warehouse(self.settings)
+            return open_warehouse(self.settings)
         return warehouse
 
     def audit(self, warehouse: Warehouse) -> Audit:

@@ -13,7 +13,7 @@ from lib.errors import LakeError
 from lib.ingest import watermarks
 from lib.lake import Lake
 from lib.standardize import standardize
-from lib.warehouse import Warehouse
+from lib.warehouse import open_warehouse
 from tests.small_shop import SmallShop, csv, one, rows
 
 FIRST = csv("order_id,ordered_at,customer_id", "1,2024-01-05 10:00:00,anna")
@@ -143,7 +143,7 @@ def test_a_removed_newer_batch_gives_way_to_the_older_one(shop):
 def test_a_source_that_the_configuration_lost_is_named(shop):
     shop.take()
     shop.entities = {"payments": {}}
-    warehouse = Warehouse(shop.settings, "run")
+    warehouse = open_warehouse(shop.settings, "run")
     warehouse.begin()
     with pytest.raises(LakeError, match=r"holds exports\.orders, which the configuration no longer names"):
         clean.load_stage(shop.settings, warehouse, "run")

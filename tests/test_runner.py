@@ -9,7 +9,7 @@ import pytest
 from lib import parameters, runner, runs
 from lib.config import load_settings
 from lib.runner import FAILED, Plan, Progress
-from lib.warehouse import Warehouse
+from lib.warehouse import open_warehouse
 
 OK = "import math\nvalue = math.sqrt(16)\nvalue"
 
@@ -140,7 +140,7 @@ def test_a_defect_of_ours_leaves_a_true_manifest_before_its_trace(run_cells, mon
 def test_what_breaks_off_a_run_after_its_data_went_public_does_not_call_it_failed(tmp_path):
     settings = load_settings(data_dir=tmp_path / "data", output_dir=tmp_path / "outputs")
     current = runs.start_run(settings, [], {}, [])
-    copy = Warehouse(settings, "run")
+    copy = open_warehouse(settings, "run")
     copy.begin()
     copy.note_run(current.run_id, None, 0, 100.0, {"passed": True})
     assert runner._broken_off(current, settings, "disk full").manifest["state"] == "failed"

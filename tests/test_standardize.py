@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lib import clean, transform
 from lib.errors import ConfigError
-from lib.warehouse import Warehouse
+from lib.warehouse import open_warehouse
 from tests.small_shop import SmallShop, csv, one, rows
 
 
@@ -268,12 +268,12 @@ def test_a_missing_order_id_follows_from_customer_and_time(tmp_path):
 def test_a_changed_mapping_reads_the_lake_again_without_the_source(shop):
     shop.write("orders/a.csv", csv("order_id,ordered_at,status,stage", "1,2024-01-05,paid,open"))
     assert one(shop.load(), "select status from stage.orders") == "paid"
-    warehouse = Warehouse(shop.settings, "run")
+    warehouse = open_warehouse(shop.settings, "run")
     warehouse.publish()
     for path in (shop.exports / "orders").iterdir():
         path.unlink()
     shop.entities = {"orders": {"columns": {"order_id": "order_id", "ordered_at": "ordered_at", "status": "stage"}}}
-    warehouse = Warehouse(shop.settings, "run")
+    warehouse = open_warehouse(shop.settings, "run")
     warehouse.begin()
     assert len(clean.load_stage(shop.settings, warehouse, "run")) == 1
     assert one(warehouse, "select status from stage.orders") == "open"

@@ -12,7 +12,7 @@ with refused as (
 
     select
         _source, _source_file, _source_row,
-        'quarantined' as fate, _reject_rule as rule, _reject_reason as reason
+        {{ label("'quarantined'") }} as fate, _reject_rule as rule, _reject_reason as reason
     from {{ source('stage', entity) }}
     where _reject_rule is not null
 
@@ -45,8 +45,8 @@ ranked as (
     window newest_first as (
         partition by staged._key
         order by
-            case when {{ version }} is null then 1 else 0 end,
-            {{ version }} desc, staged._source_file desc, staged._source_row desc, staged._source desc
+            {{ version }} desc nulls last, staged._source_file desc nulls last, staged._source_row desc nulls last,
+            staged._source desc nulls last
     )
 
 ),
@@ -69,7 +69,7 @@ select * from refused
 union all
 select
     _source, _source_file, _source_row,
-    case when rule = 'conflicting_duplicate' then 'quarantined' else 'merged' end as fate,
+    case when rule = 'conflicting_duplicate' then 'quarantined' else {{ label("'merged'") }} end as fate,
     rule,
     case rule
         when 'exact_duplicate' then 'same content as '
@@ -116,7 +116,7 @@ orphans as (
 
     select
         staged._source, staged._source_file, staged._source_row,
-        'quarantined' as fate,
+        {{ label("'quarantined'") }} as fate,
         'unknown_order' as rule,
         'order ' || staged.order_id || ' has not been delivered' as reason
     from {{ source('stage', entity) }} as staged

@@ -54,7 +54,7 @@ select
         when scored.recency_score >= 4 and scored.frequency_score >= 2 then 'Potential loyal'
         when scored.recency_score >= 4 then 'New'
         when scored.recency_score = 3 then 'Need attention'
-        else 'Hibernating'
+        else {{ label("'Hibernating'") }}
     end as segment
 from scored
 inner join {{ ref('dim_customers') }} as customers on customers.customer_key = scored.customer_key

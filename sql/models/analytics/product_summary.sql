@@ -30,6 +30,6 @@ select
     sales.margin_amount,
     {{ share('sales.margin_amount', 'sales.net_amount') }} as margin_rate,
     {{ share('sales.return_amount', 'sales.gross_amount - sales.discount_amount') }} as return_rate,
-    row_number() over (order by sales.net_amount desc, sales.product_key) as revenue_rank
+    row_number() over (order by sales.net_amount desc nulls last, sales.product_key) as revenue_rank
 from sales
 inner join {{ ref('dim_products') }} as products on products.product_key = sales.product_key

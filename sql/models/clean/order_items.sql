@@ -11,16 +11,16 @@ lines as (
 
 ),
 
-united as (
+united as {{ inlined() }} (
 
     select
         order_id, line_number, product_id, quantity, unit_price, discount_amount,
-        'order_items' as _entity, _source, _source_file, _source_row
+        {{ label("'order_items'") }} as _entity, _source, _source_file, _source_row
     from delivered
     union all
     select
         order_id, line_number, product_id, quantity, unit_price, discount_amount,
-        'order_lines' as _entity, _source, _source_file, _source_row
+        {{ label("'order_lines'") }} as _entity, _source, _source_file, _source_row
     from lines
 
 ),

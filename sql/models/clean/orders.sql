@@ -1,5 +1,5 @@
 -- One row per order: from the orders that sources deliver, and from order lines for all others.
-with delivered as (
+with delivered as {{ inlined() }} (
 
     {{ accepted('orders') }}
 
@@ -22,10 +22,10 @@ from_lines as (
         min(lines.store_id) as store_id,
         min(lines.campaign) as campaign,
         min(lines.currency) as currency,
-        max(lines.order_discount_amount) as discount_amount,
-        max(lines.shipping_amount) as shipping_amount,
-        max(lines.tax_amount) as tax_amount,
-        max(lines.total_amount) as total_amount,
+        {{ amount('max(lines.order_discount_amount)') }} as discount_amount,
+        {{ amount('max(lines.shipping_amount)') }} as shipping_amount,
+        {{ amount('max(lines.tax_amount)') }} as tax_amount,
+        {{ amount('max(lines.total_amount)') }} as total_amount,
         max(lines.updated_at) as updated_at,
         min(lines._source) as _source,
         min(lines._source_file) as _source_file
@@ -41,13 +41,13 @@ united as (
     select
         order_id, ordered_at, customer_id, status, channel, store_id, campaign, currency,
         discount_amount, shipping_amount, tax_amount, total_amount, updated_at,
-        'orders' as _entity, _source, _source_file, _source_row
+        {{ label("'orders'") }} as _entity, _source, _source_file, _source_row
     from delivered
     union all
     select
         order_id, ordered_at, customer_id, status, channel, store_id, campaign, currency,
         discount_amount, shipping_amount, tax_amount, total_amount, updated_at,
-        'order_lines' as _entity, _source, _source_file, cast(null as bigint) as _source_row
+        {{ label("'order_lines'") }} as _entity, _source, _source_file, cast(null as bigint) as _source_row
     from from_lines
 
 )

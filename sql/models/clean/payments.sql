@@ -8,5 +8,5 @@ with accepted as (
 select
     payment_id, order_id, lower(method) as method, amount, upper(currency) as currency,
     lower(coalesce(status, 'paid')) as status, paid_at,
-    'payments' as _entity, _source, _source_file, _source_row
+    {{ label("'payments'") }} as _entity, _source, _source_file, _source_row
 from accepted

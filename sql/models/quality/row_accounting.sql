@@ -3,7 +3,7 @@
 with staged as (
 
     {% for entity in entities %}
-    select '{{ entity }}' as entity, _source as source, count(*) as staged_rows
+    select {{ label("'" ~ entity ~ "'") }} as entity, _source as source, count(*) as staged_rows
     from {{ source('stage', entity) }}
     group by _source
     {{ 'union all' if not loop.last }}
@@ -15,7 +15,7 @@ clean as (
 
     {% for entity in entities %}
     {%- set table = 'order_items' if entity == 'order_lines' else entity %}
-    select '{{ entity }}' as entity, _source as source, count(*) as clean_rows
+    select {{ label("'" ~ entity ~ "'") }} as entity, _source as source, count(*) as clean_rows
     from {{ ref(table) }}
     where _entity = '{{ entity }}'
     group by _source
@@ -28,7 +28,7 @@ set_aside as (
 
     {% for entity in entities %}
     select
-        '{{ entity }}' as entity, _source as source,
+        {{ label("'" ~ entity ~ "'") }} as entity, _source as source,
         count(*) filter (where rule = 'exact_duplicate') as exact_duplicates,
         count(*) filter (where rule = 'older_version') as older_versions
     from {{ ref('set_aside_' ~ entity) }}
@@ -41,7 +41,7 @@ set_aside as (
 quarantined as (
 
     {% for entity in entities %}
-    select '{{ entity }}' as entity, _source as source, count(*) as quarantined_rows
+    select {{ label("'" ~ entity ~ "'") }} as entity, _source as source, count(*) as quarantined_rows
     from {{ ref('quarantined_' ~ entity) }}
     group by _source
     {{ 'union all' if not loop.last }}

@@ -8,5 +8,5 @@ from {{ ref('products') }}
 where product_id <> 'unknown'
 union all
 select
-    'unknown', null, 'Unknown product', 'Unknown', null, null, null, null, null,
+    'unknown', null, 'Unknown product', 'Unknown', null, null, {{ amount('null') }}, {{ amount('null') }}, null,
     true

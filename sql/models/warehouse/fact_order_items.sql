@@ -5,7 +5,7 @@ with order_discounts as (
     select
         items.order_id,
         orders.discount_amount - sum(coalesce(items.discount_amount, 0)) as undistributed_amount,
-        sum(items.quantity * items.unit_price) as sold_amount
+        sum({{ amount('items.quantity * items.unit_price') }}) as sold_amount
     from {{ ref('order_items') }} as items
     inner join {{ ref('orders') }} as orders on orders.order_id = items.order_id
     where orders.discount_amount > 0 and items.quantity > 0 and items.unit_price > 0
@@ -33,7 +33,7 @@ priced as (
             when orders.is_cancelled then 'cancellation'
             when items.quantity < 0 and items.unit_price = 0 then 'adjustment'
             when items.quantity < 0 or items.unit_price < 0 or orders.is_returned then 'return'
-            else 'sale'
+            else {{ label("'sale'") }}
         end as line_type,
         items._source
     from {{ ref('order_items') }} as items
@@ -48,7 +48,7 @@ spread as (
         *,
         case
             when undistributed_amount is null or amount <= 0 or quantity <= 0 then 0
-            else {{ amount('undistributed_amount * amount / sold_amount') }}
+            else {{ portion('undistributed_amount', 'amount', 'sold_amount') }}
         end as order_discount_amount
     from priced
 
@@ -61,7 +61,7 @@ discounted as (
         *,
         case
             when amount <= 0 or quantity <= 0 then 0
-            when row_number() over (partition by order_id, amount > 0 and quantity > 0 order by line_number desc) = 1
+            when row_number() over (partition by order_id, amount > 0 and quantity > 0 order by line_number desc nulls last) = 1
                 then undistributed_amount - sum(order_discount_amount) over (partition by order_id) + order_discount_amount
             else order_discount_amount
         end as settled_discount_amount
@@ -85,7 +85,7 @@ measured as (
             when amount >= 0 then amount - line_discount_amount - settled_discount_amount
             else abs(amount) - abs(line_discount_amount)
         end as return_amount,
-        case when line_type = 'sale' or (amount < 0 and quantity < 0) then quantity else 0 end as net_quantity
+        cast(case when line_type = 'sale' or (amount < 0 and quantity < 0) then quantity else 0 end as decimal(18, 3)) as net_quantity
     from discounted
 
 )

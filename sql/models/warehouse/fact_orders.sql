@@ -16,8 +16,8 @@ payments as (
 
     select
         order_id,
-        sum(paid_amount) as paid_amount,
-        sum(refunded_amount) as refunded_amount
+        {{ amount('sum(paid_amount)') }} as paid_amount,
+        {{ amount('sum(refunded_amount)') }} as refunded_amount
     from {{ ref('fact_payments') }}
     group by order_id
 
@@ -33,7 +33,7 @@ select
         when orders.is_cancelled then 'cancellation'
         when orders.is_returned or (lines.sold_lines = 0 and lines.returned_lines > 0) then 'return'
         when lines.sold_lines = 0 then 'adjustment'
-        else 'sale'
+        else {{ label("'sale'") }}
     end as order_type,
     orders.status,
     orders.channel,
@@ -43,11 +43,11 @@ select
     orders._source as source,
     coalesce(lines.line_count, 0) as line_count,
     coalesce(lines.returned_lines, 0) as returned_lines,
-    coalesce(lines.quantity, 0) as quantity,
-    coalesce(lines.gross_amount, 0) as gross_amount,
-    coalesce(lines.discount_amount, 0) as discount_amount,
-    coalesce(lines.return_amount, 0) as return_amount,
-    coalesce(lines.net_amount, 0) as net_amount,
+    {{ amount('coalesce(lines.quantity, 0)') }} as quantity,
+    {{ amount('coalesce(lines.gross_amount, 0)') }} as gross_amount,
+    {{ amount('coalesce(lines.discount_amount, 0)') }} as discount_amount,
+    {{ amount('coalesce(lines.return_amount, 0)') }} as return_amount,
+    {{ amount('coalesce(lines.net_amount, 0)') }} as net_amount,
     lines.cost_amount,
     lines.margin_amount,
     orders.shipping_amount,

@@ -1,9 +1,4 @@
-"""The warehouse on DuckDB: short-lived connections, bulk load of batches, write-audit-publish.
-
-Work happens on a private copy of the warehouse file; `publish` replaces the published one with an atomic
-rename. A reader therefore sees one finished run or the one before, and a killed run changes nothing.
-Models are SQL in `sql/`, run by `lib.transform`.
-"""
+"""The warehouse in one DuckDB file: a private copy of the file, published by an atomic rename."""
 
 import contextlib
 import glob
@@ -11,10 +6,9 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -22,41 +16,28 @@ import pandas as pd
 from lib.config import Settings
 from lib.entities import ENTITIES, LINEAGE
 from lib.errors import WarehouseError
-from lib.lake import Batch, Lake, duckdb_limits
+from lib.lake import Lake, duckdb_limits
+from lib.quoting import text_literal
 from lib.standardize import Standardized, stage_columns
-
-#: `run` is the copy of a batch run, `kept` what a run left that stopped short of publishing, and `draft` the one
-#: that notebooks run by hand share.
-Copy = Literal["published", "run", "kept", "draft"]
-
-SCHEMAS = ("stage", "clean", "quarantine", "warehouse", "analytics", "quality", "ops")
+from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse
 
 #: What DuckDB raises where disk or memory run out.
 RESOURCE_ERRORS = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 
-_OPS_TABLES = {
-    "ops.batches": "batch_id varchar, source varchar, entity varchar, sequence bigint, rules varchar, files bigint,"
-    " rows bigint, malformed bigint, bytes bigint, cursor_before varchar, cursor_after varchar,"
-    " ingested_by varchar, ingested_at timestamp, loaded_by varchar, loaded_at timestamp",
-    "ops.runs": "run_id varchar, published_at timestamp, as_of date, new_rows bigint,"
-    " quality_score double, gate varchar",
-    "ops.rejected_files": "source varchar, entity varchar, name varchar, bytes bigint, reason varchar,"
-    " rejected_at timestamp",
-    "quality.checks": "run_id varchar, check_name varchar, description varchar, dimension varchar, severity varchar,"
-    " table_name varchar, column_name varchar, failing_rows bigint, tested_rows bigint, score double, state varchar",
-    "quality.scores": "run_id varchar, dimension varchar, checks bigint, failed_checks bigint, score double",
-}
-#: Tables that tell the history of runs; a full refresh, which rebuilds all else, keeps them.
-_HISTORY = ("ops.runs", "quality.checks", "quality.scores")
 
-
-class Warehouse:
-    """One copy of the warehouse file. No connection outlives a method call."""
+class DuckDBWarehouse(Warehouse):
+    """One copy of the warehouse file."""
 
     def __init__(self, settings: Settings, copy: Copy = "published") -> None:
-        self.settings = settings
-        self.copy = copy
+        super().__init__(settings, copy)
         self.path = published_path(settings) if copy == "published" else settings.work_dir / copy / "shop.duckdb"
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
+    def exists(self) -> bool:
+        return self.path.exists()
 
     @contextlib.contextmanager
     def connect(self, *, read_only: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -87,7 +68,6 @@ class Warehouse:
             connection.close()
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        """Return a read-only query's rows as a DataFrame."""
         with self.connect() as connection:
             try:
                 return connection.execute(sql, list(parameters)).df()
@@ -95,7 +75,6 @@ class Warehouse:
                 raise WarehouseError(f"The query failed: {error}") from None
 
     def begin(self, *, full_refresh: bool = False) -> None:
-        """Make the private copy: of what is published, or an empty one that keeps only the history of runs."""
         published = published_path(self.settings)
         shutil.rmtree(self.path.parent, ignore_errors=True)
         self.path.parent.mkdir(parents=True)
@@ -104,7 +83,7 @@ class Warehouse:
         with self.connect(read_only=False) as connection:
             for schema in SCHEMAS:
                 connection.execute(f"create schema if not exists {schema}")
-            for table, columns in _OPS_TABLES.items():
+            for table, columns in OPS_TABLES.items():
                 connection.execute(f"create table if not exists {table} ({columns})")
             for entity in ENTITIES.values():
                 columns = ", ".join(
@@ -112,45 +91,29 @@ class Warehouse:
                 )
                 connection.execute(f"create table if not exists stage.{entity.name} ({columns})")
             if published.exists() and full_refresh:
-                connection.execute(f"attach '{str(published).replace(chr(39), chr(39) * 2)}' as published (read_only)")
-                for table in _HISTORY:
+                connection.execute(f"attach {text_literal(str(published))} as published (read_only)")
+                for table in HISTORY:
                     connection.execute(f"insert into {table} by name select * from published.{table}")
                 connection.execute("detach published")
         (self.path.parent / "base").write_text(_signature(published))
 
     def is_current(self) -> bool:
-        """Whether this private copy exists and was made from what is published now."""
         base = self.path.parent / "base"
         return self.path.exists() and base.exists() and base.read_text() == _signature(published_path(self.settings))
 
-    def missing(self, batches: Sequence[Batch], rules: dict[tuple[str, str], str]) -> list[Batch]:
-        """Return the batches that this copy lacks, or holds as other row rules made them."""
+    def noted_batches(self) -> list[tuple[str, str, str, str]]:
         with self.connect() as connection:
-            rows = connection.execute("select batch_id, source, entity, rules from ops.batches").fetchall()
-        loaded = {(b, s, e): r for b, s, e, r in rows}
-        return [
-            b
-            for b in batches
-            if (key := (b.batch_id, b.source, b.entity)) not in loaded or loaded[key] != rules.get((b.source, b.entity))
-        ]
+            return connection.execute("select batch_id, source, entity, rules from ops.batches").fetchall()
 
-    def forget(self, batches: Sequence[Batch]) -> None:
-        """Drop all rows of a source's entity where the lake lost one of its batches; the others are missing then."""
-        held = {(b.batch_id, b.source, b.entity) for b in batches}
+    def forget(self, sources: Iterable[tuple[str, str]]) -> None:
         with self.connect(read_only=False) as connection:
-            loaded = connection.execute("select batch_id, source, entity from ops.batches").fetchall()
             connection.begin()
-            for source, entity in {(s, e) for b, s, e in loaded if (b, s, e) not in held}:
+            for source, entity in sources:
                 connection.execute(f"delete from stage.{entity} where _source = ?", [source])
                 connection.execute("delete from ops.batches where source = ? and entity = ?", [source, entity])
             connection.commit()
 
-    def load(self, lake: Lake, item: Standardized, live: set[str], run_id: str) -> int:
-        """Put a batch's rows into its stage table, with its note, in one transaction; return how many rows.
-
-        `live` names the batch's files that no later batch replaces. Rows of the same files from earlier
-        batches go, so a file delivered again in another form counts once.
-        """
+    def load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
         batch = item.batch
         table = f"stage.{batch.entity}"
         columns = stage_columns(ENTITIES[batch.entity])
@@ -163,8 +126,8 @@ class Warehouse:
             # A failure closes the connection, and that undoes the transaction.
             connection.begin()
             connection.execute(
-                f"delete from {table} where _source = ? and (_batch_id = ? or _source_file in (from _live))",
-                [batch.source, batch.batch_id],
+                f"delete from {table} where _source = ? and (_batch_id = ? or _source_file in (select unnest(?)))",
+                [batch.source, batch.batch_id, sorted(replaced)],
             )
             whole = "" if len(live) == len(batch.files) else " where _source_file in (from _live)"
             inserted = connection.execute(
@@ -188,7 +151,6 @@ class Warehouse:
         return rows
 
     def replace(self, table: str, frame: pd.DataFrame, *, where: str = "true", parameters: Sequence[Any] = ()) -> None:
-        """Replace the rows of a table that a condition picks by a frame's, in one transaction, columns by name."""
         with self.connect(read_only=False) as connection:
             connection.begin()
             connection.execute(f"delete from {table} where {where}", list(parameters))
@@ -197,34 +159,21 @@ class Warehouse:
                 connection.execute(f"insert into {table} by name select * from _frame")
             connection.commit()
 
-    def note_run(
-        self, run_id: str, as_of: date | None, new_rows: int, score: float | None, gate: dict[str, Any] | None
-    ) -> None:
-        """Write the run that is about to be published into `ops.runs`."""
-        verdict = "not run" if gate is None else "passed" if gate["passed"] else "overridden"
-        row = {
-            "run_id": [run_id],
-            "published_at": [datetime.now(UTC).replace(tzinfo=None)],
-            "as_of": [as_of],
-            "new_rows": [new_rows],
-            "quality_score": [score],
-            "gate": [verdict],
-        }
-        self.replace("ops.runs", pd.DataFrame(row), where="run_id = ?", parameters=[run_id])
+    def export(self, table: str, path: Path) -> None:
+        with self.connect() as connection:
+            connection.execute(f"copy {table} to {text_literal(str(path))} (format parquet, compression zstd)")
 
     def discard(self) -> None:
-        """Remove this private copy, if there is one."""
         if self.copy != "published":
             shutil.rmtree(self.path.parent, ignore_errors=True)
 
-    def take_over(self, other: "Warehouse") -> None:
-        """Become what another private copy is; that one is gone then."""
+    def take_over(self, other: Warehouse) -> None:
+        assert isinstance(other, DuckDBWarehouse)
         self.discard()
         if other.path.parent.exists():
             other.path.parent.rename(self.path.parent)
 
     def publish(self) -> None:
-        """Put this private copy in the place of what is published, at once and for good."""
         if not self.is_current():
             raise WarehouseError(
                 f"{published_path(self.settings)} was published anew since this copy was made."
@@ -239,6 +188,28 @@ class Warehouse:
         published.with_name(published.name + ".wal").unlink(missing_ok=True)
         self.path.replace(published)
         shutil.rmtree(self.path.parent, ignore_errors=True)
+
+    def has_published(self, run_id: str) -> bool:
+        try:
+            with duckdb.connect(str(published_path(self.settings)), read_only=True) as connection:
+                return connection.execute("select 1 from ops.runs where run_id = ?", [run_id]).fetchone() is not None
+        except duckdb.Error:
+            return False
+
+    def dbt_environment(self) -> dict[str, str]:
+        return {
+            "SHOP_TARGET": "duckdb",
+            "SHOP_SCHEMA_PREFIX": "",
+            "SHOP_WAREHOUSE_PATH": str(self.path),
+            "SHOP_MEMORY_LIMIT": self.settings.config.warehouse.memory_limit,
+            "SHOP_SPILL": str(self.settings.work_dir / "spill"),
+        }
+
+    def release_dbt(self) -> None:
+        """Close dbt's connection: a held one keeps every other process out of the file."""
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+        DuckDBConnectionManager.close_all_connections()
 
 
 def published_path(settings: Settings) -> Path:

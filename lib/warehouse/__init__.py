@@ -1,0 +1,21 @@
+"""The warehouse: query, load, write-audit-publish; one class an engine, and `open_warehouse` picks it.
+
+Models are SQL in `sql/`, run by `lib.transform`. What every engine promises is in `lib.warehouse.base`.
+"""
+
+from lib.config import Settings
+from lib.warehouse.base import OPS_TABLES, SCHEMAS, Copy, Warehouse
+from lib.warehouse.duckdb_file import RESOURCE_ERRORS
+
+__all__ = ["OPS_TABLES", "RESOURCE_ERRORS", "SCHEMAS", "Copy", "Warehouse", "open_warehouse"]
+
+
+def open_warehouse(settings: Settings, copy: Copy = "published") -> Warehouse:
+    """Return a copy of the warehouse on the configured engine; nothing is connected yet."""
+    if settings.config.warehouse.target == "postgres":
+        from lib.warehouse.postgres import PostgresWarehouse
+
+        return PostgresWarehouse(settings, copy)
+    from lib.warehouse.duckdb_file import DuckDBWarehouse
+
+    return DuckDBWarehouse(settings, copy)

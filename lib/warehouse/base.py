@@ -1,0 +1,158 @@
+"""What a warehouse is on every engine: schemas, the tables of operations, and the methods the pipeline calls.
+
+Work happens on a private copy that no reader sees; `publish` makes it the published one, at once and for good.
+A reader therefore sees one finished run or the one before, and a killed run changes nothing.
+"""
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from lib.config import Settings
+from lib.lake import Batch, Lake
+from lib.standardize import Standardized
+
+#: `run` is the copy of a batch run, `kept` what a run left that stopped short of publishing, and `draft` the one
+#: that notebooks run by hand share.
+Copy = Literal["published", "run", "kept", "draft"]
+
+SCHEMAS = ("stage", "clean", "quarantine", "warehouse", "analytics", "quality", "ops")
+
+#: Tables that no model builds (columns and types).
+OPS_TABLES = {
+    "ops.batches": "batch_id varchar, source varchar, entity varchar, sequence bigint, rules varchar, files bigint,"
+    " rows bigint, malformed bigint, bytes bigint, cursor_before varchar, cursor_after varchar,"
+    " ingested_by varchar, ingested_at timestamp, loaded_by varchar, loaded_at timestamp",
+    "ops.runs": "run_id varchar, published_at timestamp, as_of date, new_rows bigint,"
+    " quality_score double precision, gate varchar",
+    "ops.rejected_files": "source varchar, entity varchar, name varchar, bytes bigint, reason varchar,"
+    " rejected_at timestamp",
+    "quality.checks": "run_id varchar, check_name varchar, description varchar, dimension varchar, severity varchar,"
+    " table_name varchar, column_name varchar, failing_rows bigint, tested_rows bigint, score double precision,"
+    " state varchar",
+    "quality.scores": "run_id varchar, dimension varchar, checks bigint, failed_checks bigint, score double precision",
+}
+#: Tables that tell the history of runs; a full refresh, which rebuilds all else, keeps them.
+HISTORY = ("ops.runs", "quality.checks", "quality.scores")
+
+
+class Warehouse(ABC):
+    """One copy of the warehouse. No connection outlives a method call."""
+
+    def __init__(self, settings: Settings, copy: Copy = "published") -> None:
+        self.settings = settings
+        self.copy = copy
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where it is, for people to read; without a password."""
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep every other run on this warehouse out; the caller holds the lock of the data folder already."""
+        yield
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether this private copy is there."""
+
+    @abstractmethod
+    def is_current(self) -> bool:
+        """Whether this private copy exists and was made from what is published now."""
+
+    @abstractmethod
+    def begin(self, *, full_refresh: bool = False) -> None:
+        """Make the private copy: of what is published, or an empty one that keeps only the history of runs."""
+
+    @abstractmethod
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        """Return a read-only query's rows as a DataFrame; a parameter stands as `?`."""
+
+    @abstractmethod
+    def noted_batches(self) -> list[tuple[str, str, str, str]]:
+        """Return batch_id, source, entity and rules of every batch that this copy holds."""
+
+    @abstractmethod
+    def forget(self, sources: Iterable[tuple[str, str]]) -> None:
+        """Drop all rows and batch notes of some (source, entity), in one transaction."""
+
+    @abstractmethod
+    def load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
+        """Put a batch's rows into its stage table, with its note, in one transaction; return how many rows.
+
+        `live` names the batch's files that no later batch replaces; only their rows are taken. `replaced` names those
+        of them that an earlier batch delivered: its rows of them go, so a file delivered again counts once.
+        """
+
+    @abstractmethod
+    def replace(self, table: str, frame: pd.DataFrame, *, where: str = "true", parameters: Sequence[Any] = ()) -> None:
+        """Replace the rows of a table that a condition picks by a frame's, in one transaction, columns by name."""
+
+    @abstractmethod
+    def export(self, table: str, path: Path) -> None:
+        """Write a table to a Parquet file."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Remove this private copy, if there is one."""
+
+    @abstractmethod
+    def take_over(self, other: "Warehouse") -> None:
+        """Become what another private copy of the same engine is; that one is gone then."""
+
+    @abstractmethod
+    def publish(self) -> None:
+        """Put this private copy in the place of what is published, at once and for good."""
+
+    @abstractmethod
+    def has_published(self, run_id: str) -> bool:
+        """Whether a run's data went public, as the published data themselves tell."""
+
+    @abstractmethod
+    def dbt_environment(self) -> dict[str, str]:
+        """Return what `sql/profiles.yml` reads: where and how dbt works on this copy."""
+
+    @abstractmethod
+    def release_dbt(self) -> None:
+        """Close the connections that dbt left open in this process."""
+
+    def logical(self, schema: str) -> str:
+        """Return the name that readers know a schema by, of the one that this copy builds in."""
+        return schema
+
+    def missing(self, batches: Sequence[Batch], rules: dict[tuple[str, str], str]) -> list[Batch]:
+        """Return the batches that this copy lacks, or holds as other row rules made them."""
+        loaded = {(b, s, e): r for b, s, e, r in self.noted_batches()}
+        return [
+            b
+            for b in batches
+            if (key := (b.batch_id, b.source, b.entity)) not in loaded or loaded[key] != rules.get((b.source, b.entity))
+        ]
+
+    def forget_lost(self, batches: Sequence[Batch]) -> None:
+        """Drop all rows of a source's entity where the lake lost one of its batches; the others are missing then."""
+        held = {(b.batch_id, b.source, b.entity) for b in batches}
+        lost = {(s, e) for b, s, e, _ in self.noted_batches() if (b, s, e) not in held}
+        if lost:
+            self.forget(lost)
+
+    def note_run(
+        self, run_id: str, as_of: date | None, new_rows: int, score: float | None, gate: dict[str, Any] | None
+    ) -> None:
+        """Write the run that is about to be published into `ops.runs`."""
+        verdict = "not run" if gate is None else "passed" if gate["passed"] else "overridden"
+        row = {
+            "run_id": [run_id],
+            "published_at": [datetime.now(UTC).replace(tzinfo=None)],
+            "as_of": [as_of],
+            "new_rows": [new_rows],
+            "quality_score": [score],
+            "gate": [verdict],
+        }
+        self.replace("ops.runs", pd.DataFrame(row), where="run_id = ?", parameters=[run_id])

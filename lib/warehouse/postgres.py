@@ -1,0 +1,451 @@
+"""The warehouse on a PostgreSQL server: private schemas, published by one transaction.
+
+What readers see are ordinary tables in the schemas of `SCHEMAS`. A private copy is a set of schemas of the same names
+with a prefix (`run_clean`): tables where the run has built them, else views of what is published. Of `stage` a copy
+holds only what is new (`run_delta`) and, in `run_delta.gone`, which published rows no longer count; its `run_stage` are
+views over both. Publishing brings the published tables to the copy's content in one transaction that removes and
+adds the rows that differ (`lib.warehouse.difference`), so that
+
+- a statement, and a repeatable-read transaction, sees one run whole, whatever tables it names;
+- no reader waits for a run, nor a run for a reader;
+- what others built on the tables (views, grants) stays.
+"""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg2
+from psycopg2 import errors
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from lib.config import Settings, fingerprint
+from lib.entities import ENTITIES, LINEAGE
+from lib.errors import WarehouseError
+from lib.lake import Lake
+from lib.quoting import quoted, quoted_list, text_literal
+from lib.standardize import Standardized
+from lib.warehouse import bulk, difference
+from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse
+from lib.warehouse.server import ANALYST_URL, LOADER_URL, Server, fetch_value, is_lost, twice
+
+ANALYST = "shop_analyst"
+
+#: Text is compared by code point and lowered as Unicode says, the same as in DuckDB.
+_TEXT = 'varchar collate "pg_c_utf8"'
+_OLDEST = 170000
+#: Keys of advisory locks: one run a database, and one change of what is published at a time.
+_RUN_LOCK, _PUBLISH_LOCK = 7_401_001, 7_401_002
+#: How long a run waits for another one to end, in seconds.
+_PATIENCE = 5
+#: Whose data a database holds and how often they were published; the private copies and what each was made from.
+_STATE = {
+    "ops.shop": "identity varchar not null, generation bigint not null",
+    "ops.copies": "prefix varchar primary key, base bigint not null, is_full boolean not null",
+}
+
+
+class PostgresWarehouse(Warehouse):
+    """One copy of the warehouse on the server that `WAREHOUSE_URL` names.
+
+    What is published is read as the analyst: by `WAREHOUSE_ANALYST_URL` where it is set, else in that role.
+    """
+
+    def __init__(self, settings: Settings, copy: Copy = "published") -> None:
+        super().__init__(settings, copy)
+        own = fingerprint([socket.gethostname(), str(settings.data_dir)])[:8]
+        self.prefix = {"published": "", "run": "run_", "kept": "kept_", "draft": f"draft_{own}_"}[copy]
+        limits = settings.config.warehouse.postgres
+        self._server = Server(LOADER_URL, limits)
+        self._reader = Server(ANALYST_URL, limits) if os.environ.get(ANALYST_URL) else self._server
+
+    @property
+    def place(self) -> str:
+        return self._reader.place if self.copy == "published" else self._server.place
+
+    def logical(self, schema: str) -> str:
+        return schema.removeprefix(self.prefix)
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        connection = self._server.connect()
+        try:
+            deadline = time.monotonic() + _PATIENCE
+            with connection.cursor() as cursor:
+                while not fetch_value(cursor, "select pg_try_advisory_lock(%s)", (_RUN_LOCK,)):
+                    if time.monotonic() >= deadline:
+                        raise WarehouseError(
+                            f"Another run is at work on {self.place}. Wait for it to end, then try again."
+                        )
+                    time.sleep(0.2)
+            # The lock belongs to the connection, not to this transaction.
+            connection.commit()
+            yield
+        except psycopg2.Error as error:
+            raise self._server.explained(error) from None
+        finally:
+            with contextlib.suppress(psycopg2.Error):
+                connection.close()
+
+    def exists(self) -> bool:
+        with self._server.session(read_only=True) as cursor:
+            return bool(fetch_value(cursor, "select to_regnamespace(%s) is not null", (f"{self.prefix}ops",)))
+
+    def is_current(self) -> bool:
+        def ask() -> bool:
+            with self._reader.session(read_only=True) as cursor:
+                if not fetch_value(cursor, "select to_regclass('ops.copies') is not null"):
+                    return False
+                sql = "select count(*) from ops.copies c join ops.shop s on s.generation = c.base where c.prefix = %s"
+                return bool(fetch_value(cursor, sql, (self.prefix,)))
+
+        return twice(ask)
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        return twice(lambda: self._query(sql, parameters))
+
+    def _query(self, sql: str, parameters: Sequence[Any]) -> pd.DataFrame:
+        published = self.copy == "published"
+        with (self._reader if published else self._server).session(read_only=True) as cursor:
+            if published:
+                _become_analyst(cursor)
+                names = set()
+            else:
+                names = set(_relations(cursor, [self.prefix + s for s in SCHEMAS]))
+            try:
+                cursor.execute(_as_psycopg2(sql, self.prefix, names, bool(parameters)), list(parameters) or None)
+                return bulk.frame(cursor) if cursor.description else pd.DataFrame()
+            except errors.UndefinedTable as error:
+                cursor.connection.rollback()
+                if published and not fetch_value(cursor, "select to_regclass('ops.runs') is not null"):
+                    raise WarehouseError(
+                        f"Nothing has been published at {self.place} yet. Run: python run_pipeline.py --target postgres"
+                    ) from None
+                raise WarehouseError(f"The query failed: {error}") from None
+            except psycopg2.Error as error:
+                if is_lost(error) or isinstance(
+                    error, errors.QueryCanceled | errors.LockNotAvailable | errors.InsufficientPrivilege
+                ):
+                    raise
+                raise WarehouseError(f"The query failed: {error}") from None
+
+    def begin(self, *, full_refresh: bool = False) -> None:
+        with self._server.session() as cursor:
+            cursor.execute("select pg_advisory_xact_lock(%s)", (_PUBLISH_LOCK,))
+            self._check_server(cursor)
+            generation = self._claim(cursor)
+            self._drop(cursor)
+            for schema in (*SCHEMAS, "delta"):
+                cursor.execute(f"create schema {quoted(self.prefix + schema)}")
+            sql = "insert into ops.copies (prefix, base, is_full) values (%s, %s, %s)"
+            cursor.execute(sql, (self.prefix, generation, full_refresh))
+            published = _relations(cursor, SCHEMAS)
+            for name, columns in OPS_TABLES.items():
+                cursor.execute(f"create table {self._own(name)} ({_ddl(columns)})")
+                if name in published and (not full_refresh or name in HISTORY):
+                    cursor.execute(f"insert into {self._own(name)} select * from {name}")
+            cursor.execute(
+                f"create table {self._delta('gone')} (entity varchar, source {_TEXT}, batch_id {_TEXT}, file {_TEXT})"
+            )
+            for entity in ENTITIES:
+                cursor.execute(f"create table {self._delta(entity)} ({_stage_ddl(entity)})")
+                self._show_stage(cursor, entity)
+            # What the run does not build anew it reads as it is published.
+            for name, kind in published.items():
+                known = name in OPS_TABLES or name in _STATE or name.startswith("stage.")
+                if kind == "r" and not known and not full_refresh:
+                    cursor.execute(f"create view {self._own(name)} as select * from {name}")
+
+    def noted_batches(self) -> list[tuple[str, str, str, str]]:
+        with self._server.session(read_only=True) as cursor:
+            cursor.execute(f"select batch_id, source, entity, rules from {self._own('ops.batches')}")
+            return cursor.fetchall()
+
+    def forget(self, sources: Iterable[tuple[str, str]]) -> None:
+        notes = self._own("ops.batches")
+        with self._server.session() as cursor:
+            for source, entity in sources:
+                cursor.execute(
+                    f"insert into {self._delta('gone')} (entity, source, batch_id)"
+                    f" select entity, source, batch_id from {notes} where source = %s and entity = %s",
+                    (source, entity),
+                )
+                cursor.execute(f"delete from {self._delta(entity)} where _source = %s", (source,))
+                cursor.execute(f"delete from {notes} where source = %s and entity = %s", (source, entity))
+                self._show_stage(cursor, entity)
+
+    def load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
+        # A transaction that was cut off may be done again: the batch's rows and note are replaced, never added to.
+        return twice(lambda: self._load(lake, item, live, replaced, run_id))
+
+    def _load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
+        batch = item.batch
+        table, notes, gone = self._delta(batch.entity), self._own("ops.batches"), self._delta("gone")
+        key = (batch.batch_id, batch.source, batch.entity)
+        with self._server.session() as cursor:
+            cursor.execute(f"delete from {notes} where batch_id = %s and source = %s and entity = %s", key)
+            if cursor.rowcount:
+                cursor.execute(
+                    f"delete from {table} where _source = %s and _batch_id = %s", (batch.source, batch.batch_id)
+                )
+                sql = f"insert into {gone} (batch_id, source, entity) values (%s, %s, %s)"
+                cursor.execute(sql, key)
+            if replaced:
+                files = sorted(replaced)
+                cursor.execute(
+                    f"delete from {table} where _source = %s and _source_file = any(%s)", (batch.source, files)
+                )
+                sql = f"insert into {gone} (entity, source, file) select %s, %s, unnest(%s::varchar[])"
+                cursor.execute(sql, (batch.entity, batch.source, files))
+            columns = [*ENTITIES[batch.entity].names, *LINEAGE]
+            some = None if len(live) == len(batch.files) else live
+            rows = bulk.copy_parquet(cursor, lake, item.path, table, columns, some)
+            noted = (
+                batch.batch_id, batch.source, batch.entity, batch.sequence, item.rules, len(batch.files), rows,
+                batch.malformed, batch.bytes, json.dumps(batch.cursor_before), json.dumps(batch.cursor_after),
+                batch.run_id, batch.ingested_at, run_id,
+            )  # fmt: skip
+            cursor.execute(f"insert into {notes} values ({'%s, ' * 14}now() at time zone 'UTC')", noted)
+            self._show_stage(cursor, batch.entity)
+            cursor.execute(f"analyze {table}")
+        return rows
+
+    def replace(self, table: str, frame: pd.DataFrame, *, where: str = "true", parameters: Sequence[Any] = ()) -> None:
+        def change() -> None:
+            with self._server.session() as cursor:
+                sql = _as_psycopg2(f"delete from {self._own(table)} where {where}", "", set(), bool(parameters))
+                cursor.execute(sql, list(parameters) or None)
+                if len(frame):
+                    bulk.copy_frame(cursor, frame, self._own(table))
+
+        twice(change)
+
+    def export(self, table: str, path: Path) -> None:
+        with self._server.session(read_only=True) as cursor:
+            types = difference.columns_of(cursor, self._own(table))
+            bulk.export(cursor, self._own(table), {name: kind for name, (kind, _) in types.items()}, path)
+
+    def discard(self) -> None:
+        if self.copy != "published":
+            with self._server.session() as cursor:
+                self._drop(cursor)
+
+    def take_over(self, other: Warehouse) -> None:
+        assert isinstance(other, PostgresWarehouse)
+        with self._server.session() as cursor:
+            self._drop(cursor)
+            for schema in _schemas_of(cursor, other.prefix):
+                renamed = self.prefix + schema.removeprefix(other.prefix)
+                cursor.execute(f"alter schema {quoted(schema)} rename to {quoted(renamed)}")
+            cursor.execute("update ops.copies set prefix = %s where prefix = %s", (self.prefix, other.prefix))
+
+    def publish(self) -> None:
+        with self._server.session() as cursor:
+            cursor.execute("select pg_advisory_xact_lock(%s)", (_PUBLISH_LOCK,))
+            cursor.execute(
+                "update ops.shop set generation = generation + 1 from ops.copies"
+                " where copies.prefix = %s and copies.base = shop.generation returning is_full",
+                (self.prefix,),
+            )
+            row = cursor.fetchone()
+            if row is None:
+                raise WarehouseError(
+                    f"{self.place} was published anew since this copy was made."
+                    " Run 03_clean to 05_quality again, so that nothing of it is lost."
+                )
+            self._publish_stage(cursor, is_full=row[0])
+            for name, kind in _relations(cursor, [self.prefix + s for s in SCHEMAS if s != "stage"]).items():
+                if kind == "r":
+                    difference.bring(cursor, name, name.removeprefix(self.prefix))
+            _let_the_analyst_read(cursor)
+            self._drop(cursor)
+
+    def has_published(self, run_id: str) -> bool:
+        try:
+            with self._reader.session(read_only=True) as cursor:
+                if not fetch_value(cursor, "select to_regclass('ops.runs') is not null"):
+                    return False
+                return bool(fetch_value(cursor, "select count(*) from ops.runs where run_id = %s", (run_id,)))
+        except WarehouseError:
+            return False
+
+    def dbt_environment(self) -> dict[str, str]:
+        url, query = self._server.url, self._server.url.query
+        values = {
+            "SHOP_TARGET": "postgres",
+            "SHOP_SCHEMA_PREFIX": self.prefix,
+            "SHOP_PG_HOST": str(url.host or query.get("host") or "localhost"),
+            "SHOP_PG_PORT": str(url.port or query.get("port") or 5432),
+            "SHOP_PG_USER": url.username or "",
+            "DBT_ENV_SECRET_PG_PASSWORD": str(url.password or ""),
+            "SHOP_PG_DATABASE": url.database or "",
+            "SHOP_PG_SSLMODE": str(query.get("sslmode", "prefer")),
+            "SHOP_THREADS": str(self.settings.config.warehouse.threads or os.cpu_count() or 2),
+            "PGOPTIONS": self._server.options,
+            "PGAPPNAME": "shop-analytics",
+        }
+        return values | ({"SHOP_PG_SSLROOTCERT": str(query["sslrootcert"])} if "sslrootcert" in query else {})
+
+    def release_dbt(self) -> None:
+        from dbt.adapters.factory import cleanup_connections
+
+        cleanup_connections()
+
+    def _own(self, name: str) -> str:
+        """Return where this copy keeps schema.table."""
+        return self.prefix + name
+
+    def _delta(self, table: str) -> str:
+        return f"{self.prefix}delta.{table}"
+
+    def _drop(self, cursor: Cursor) -> None:
+        """Remove this private copy's schemas."""
+        for schema in _schemas_of(cursor, self.prefix):
+            cursor.execute(f"drop schema {quoted(schema)} cascade")
+        if fetch_value(cursor, "select to_regclass('ops.copies') is not null"):
+            cursor.execute("delete from ops.copies where prefix = %s", (self.prefix,))
+
+    def _check_server(self, cursor: Cursor) -> None:
+        version = int(fetch_value(cursor, "show server_version_num"))
+        if version < _OLDEST:
+            raise WarehouseError(
+                f"{self.place} is PostgreSQL {version // 10000}; expected {_OLDEST // 10000} or newer, which orders"
+                " text the same everywhere (collation pg_c_utf8)."
+            )
+        encoding = fetch_value(cursor, "show server_encoding")
+        if encoding != "UTF8":
+            raise WarehouseError(
+                f"{self.place} has the encoding {encoding}; expected UTF8. Create a database that has it:"
+                " create database shop encoding 'UTF8' template template0"
+            )
+
+    def _claim(self, cursor: Cursor) -> int:
+        """Make the published schemas where they are missing, and return how often this shop has been published.
+
+        Raises WarehouseError where the database holds another shop.
+        """
+        for schema in SCHEMAS:
+            if not fetch_value(cursor, "select to_regnamespace(%s) is not null", (schema,)):
+                cursor.execute(f"create schema {schema}")
+        for name, columns in _STATE.items():
+            cursor.execute(f"create table if not exists {name} ({columns})")
+        identity = json.dumps(self.settings.identity, sort_keys=True)
+        cursor.execute("insert into ops.shop select %s, 0 where not exists (select 1 from ops.shop)", (identity,))
+        cursor.execute("select identity, generation from ops.shop")
+        found, generation = cursor.fetchone() or ("", 0)
+        if found != identity:
+            raise WarehouseError(
+                f"The database {self.place} holds the shop {found}, and this run is for {identity}."
+                f" Two shops are never mixed: name another database in {LOADER_URL}."
+            )
+        return int(generation)
+
+    def _show_stage(self, cursor: Cursor, entity: str) -> None:
+        """Let the copy's view of a stage table say what is published and still counts, and what is new."""
+        columns = quoted_list([*ENTITIES[entity].names, *LINEAGE])
+        sql = f"select {columns} from {self._delta(entity)}"
+        is_full = fetch_value(cursor, "select is_full from ops.copies where prefix = %s", (self.prefix,))
+        if not is_full and fetch_value(cursor, "select to_regclass(%s) is not null", (f"stage.{entity}",)):
+            kept = "".join(
+                f" and not exists (select 1 from {self._delta('gone')} g where g.entity = {text_literal(entity)}"
+                f" and g.source = s._source and g.{by} = s.{column})"
+                for by, column in (("batch_id", "_batch_id"), ("file", "_source_file"))
+                if self._anything_gone(cursor, entity)
+            )
+            sql = f"select {columns} from stage.{entity} s where true{kept} union all {sql}"
+        cursor.execute(f"create or replace view {self._own('stage.' + entity)} as {sql}")
+
+    def _anything_gone(self, cursor: Cursor, entity: str) -> bool:
+        return bool(fetch_value(cursor, f"select count(*) from {self._delta('gone')} where entity = %s", (entity,)))
+
+    def _publish_stage(self, cursor: Cursor, *, is_full: bool) -> None:
+        """Bring the published stage tables to what this copy's views show."""
+        gone = self._delta("gone")
+        for entity in ENTITIES:
+            table = f"stage.{entity}"
+            if is_full or not fetch_value(cursor, "select to_regclass(%s) is not null", (table,)):
+                difference.bring(cursor, self._delta(entity), table)
+                continue
+            removed = 0
+            for by, column in (("batch_id", "_batch_id"), ("file", "_source_file")):
+                same = f"g.source = s._source and g.{by} = s.{column}"
+                cursor.execute(f"delete from {table} s using {gone} g where g.entity = %s and {same}", (entity,))
+                removed += cursor.rowcount
+            columns = quoted_list([*ENTITIES[entity].names, *LINEAGE])
+            cursor.execute(f"insert into {table} ({columns}) select {columns} from {self._delta(entity)}")
+            if removed or cursor.rowcount:
+                cursor.execute(f"analyze {table}")
+
+
+def _relations(cursor: Cursor, schemas: Sequence[str]) -> dict[str, str]:
+    """Return schema.name of every table ("r") and view ("v") in some schemas."""
+    cursor.execute(
+        "select n.nspname || '.' || c.relname, c.relkind from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = any(%s) and c.relkind in ('r', 'v') order by 1",
+        (list(schemas),),
+    )
+    return dict(cursor.fetchall())
+
+
+def _schemas_of(cursor: Cursor, prefix: str) -> list[str]:
+    """Return the schemas of the private copy with a prefix."""
+    names = [prefix + s for s in (*SCHEMAS, "delta")]
+    cursor.execute("select nspname from pg_namespace where nspname = any(%s)", (names if prefix else [],))
+    return [name for (name,) in cursor.fetchall()]
+
+
+def _ddl(columns: str) -> str:
+    return re.sub(r"\bvarchar\b", _TEXT, columns)
+
+
+def _stage_ddl(entity: str) -> str:
+    columns = [(c.name, c.sql_type) for c in ENTITIES[entity].columns] + list(LINEAGE.items())
+    return ", ".join(f"{quoted(name)} {_ddl(kind)}" for name, kind in columns)
+
+
+def _become_analyst(cursor: Cursor) -> None:
+    """Read as the analyst from here on, where that role is there and may be taken."""
+    may = "select pg_has_role(oid, 'set') and rolname <> current_user from pg_roles where rolname = %s"
+    if fetch_value(cursor, may, (ANALYST,)):
+        cursor.execute(f"set local role {ANALYST}")
+
+
+def _let_the_analyst_read(cursor: Cursor) -> None:
+    if fetch_value(cursor, "select count(*) from pg_roles where rolname = %s", (ANALYST,)):
+        for schema in SCHEMAS:
+            cursor.execute(f"grant usage on schema {schema} to {ANALYST}")
+            cursor.execute(f"grant select on all tables in schema {schema} to {ANALYST}")
+
+
+#: Texts, quoted names and comments are passed over; a parameter, a percent sign and a qualified name are looked at.
+_TOKEN = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|(?P<parameter>\?)|\b(?P<schema>[a-z_]+)\s*\.\s*(?P<name>[a-z_0-9]+)""",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+def _as_psycopg2(sql: str, prefix: str, names: set[str], has_parameters: bool) -> str:
+    """Return a query for psycopg2, its tables taken from a private copy where that has them.
+
+    `names` are the copy's relations as prefix + schema.table. Only a name that stands there is changed, so a column
+    of a table's alias stays what it is.
+    """
+
+    def token(found: re.Match[str]) -> str:
+        text = found.group()
+        if found["parameter"]:
+            return "%s" if has_parameters else text
+        if found["schema"]:
+            own = f"{prefix}{found['schema']}.{found['name']}".lower()
+            return own if own in names else text
+        return text
+
+    escaped = sql.replace("%", "%%") if has_parameters else sql
+    return _TOKEN.sub(token, escaped)

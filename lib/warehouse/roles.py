@@ -1,0 +1,192 @@
+"""Sets up a PostgreSQL warehouse for its users: the roles, schemas and rights of `sql/roles/roles.sql`, and passwords.
+
+What runs and readers do in the warehouse afterwards is not here. All of this runs as a user who administers the
+database, never as the loader or the analyst.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import psycopg2
+from psycopg2 import errors, sql
+from psycopg2.extensions import connection as Connection  # noqa: N812
+from psycopg2.extensions import encrypt_password, parse_dsn
+
+from lib.config import PROJECT, mask
+from lib.errors import ConfigError, WarehouseError
+
+ROLES_FILE = PROJECT / "sql" / "roles" / "roles.sql"
+
+#: The environment variable that holds each role's password.
+PASSWORD_VARIABLES = {"shop_loader": "LOADER_PASSWORD", "shop_analyst": "ANALYST_PASSWORD"}
+
+_SCHEME = re.compile(r"^postgres(?:ql)?(?:\+psycopg2)?://")
+_ATTEMPTS = 5
+
+
+def admin_url(environment: Mapping[str, str]) -> str:
+    """Return the URL to administer the warehouse with: WAREHOUSE_ADMIN_URL, else WAREHOUSE_URL.
+
+    Raises ConfigError where neither is set.
+    """
+    url = environment.get("WAREHOUSE_ADMIN_URL") or environment.get("WAREHOUSE_URL")
+    if not url:
+        raise ConfigError(
+            "Neither WAREHOUSE_ADMIN_URL nor WAREHOUSE_URL is set. Name the database and a user who may set it up: "
+            "WAREHOUSE_ADMIN_URL=postgresql://postgres:<password>@localhost:5432/shop"
+        )
+    return url
+
+
+def role_passwords(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the passwords that LOADER_PASSWORD and ANALYST_PASSWORD give, by role; an empty one counts as none."""
+    return {role: environment[name] for role, name in PASSWORD_VARIABLES.items() if environment.get(name)}
+
+
+def init_db(url: str, passwords: Mapping[str, str]) -> list[str]:
+    """Set up roles, schemas and rights in the database at `url`, and the given passwords; say what is there and next.
+
+    One transaction: all of it or nothing. May be run again at any time. Passwords leave this process hashed
+    (SCRAM-SHA-256), so that no log of the server holds them.
+
+    Raises ConfigError for an unusable URL, WarehouseError where the server or the user's rights do not do.
+    """
+    arguments = connection_arguments(url)
+    connection = _connect(arguments)
+    try:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with connection, connection.cursor() as cursor:
+                    cursor.execute(ROLES_FILE.read_text(encoding="utf-8"))
+                    for role, password in passwords.items():
+                        hashed = encrypt_password(password, role, connection, "scram-sha-256")
+                        statement = sql.SQL("alter role {} password {}")
+                        cursor.execute(statement.format(sql.Identifier(role), sql.Literal(hashed)))
+                break
+            except errors.InternalError_ as error:
+                # Roles belong to the whole server: another database's set-up changed the same one this instant.
+                if "concurrently" not in str(error) or attempt == _ATTEMPTS:
+                    raise
+                time.sleep(0.1 * attempt)
+        return _state(connection, passwords)
+    except errors.FeatureNotSupported as error:
+        raise WarehouseError(_primary(error)) from None
+    except errors.InsufficientPrivilege as error:
+        raise WarehouseError(
+            f"User {_user(connection)} may not set up database {_database(connection)}: {_primary(error)}. Give, as "
+            "WAREHOUSE_ADMIN_URL, the URL of a superuser, or of the database's owner with CREATEROLE; where the roles "
+            "exist already, of the user who made them."
+        ) from None
+    except psycopg2.Error as error:
+        raise WarehouseError(
+            f"Setting up {_place(arguments)} failed, nothing was changed: {_clean(error, arguments)}"
+        ) from None
+    finally:
+        connection.close()
+
+
+def connection_arguments(url: str) -> dict[str, str]:
+    """Return a PostgreSQL URL's parts as libpq's keywords; the URL may carry SQLAlchemy's `+psycopg2`.
+
+    Raises ConfigError for anything else; its message does not quote the URL, which may hold a password anywhere.
+    """
+    if not _SCHEME.match(url):
+        raise ConfigError(f"The warehouse's URL is no PostgreSQL URL. {_EXPECTED}")
+    try:
+        arguments: dict[str, str] = parse_dsn(_SCHEME.sub("postgresql://", url))
+    except psycopg2.ProgrammingError:
+        arguments = {}
+    ports = arguments.get("port", "").split(",")
+    if not arguments or not all(port.isdigit() or not port for port in ports):
+        raise ConfigError(f"The warehouse's URL cannot be read. {_EXPECTED}")
+    return arguments
+
+
+_EXPECTED = (
+    "Expected postgresql://user:password@host:5432/database, where a password's characters other than letters, digits "
+    "and -._~ are percent-encoded (@ is %40)."
+)
+
+
+def _connect(arguments: Mapping[str, str]) -> Connection:
+    try:
+        defaults: dict[str, Any] = {"connect_timeout": "10", "application_name": "shop init-db"}
+        return psycopg2.connect(**{**defaults, **arguments})
+    except psycopg2.Error as error:
+        found = _clean(error, arguments)
+        place = _place(arguments)
+        if re.search(r'database ".*" does not exist', found, re.DOTALL):
+            name = arguments.get("dbname") or arguments.get("user", "")
+            advice = (
+                f"There is no database {name!r}. Create it: create database shop encoding 'UTF8' template template0"
+            )
+        elif re.search(r"authentication failed|no password supplied|role .* does not exist|no pg_hba.conf", found):
+            advice = "The server refused the user. Check user and password in the URL."
+        else:
+            advice = "Check that it runs (docker compose up -d --wait starts the project's own) and host and port."
+        raise WarehouseError(f"No connection to {place}: {found}. {advice}") from None
+
+
+def _state(connection: Connection, passwords: Mapping[str, str]) -> list[str]:
+    """Return lines on what is there now and what to do next."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select string_agg(nspname, ', ' order by nspname) from pg_namespace"
+            " where nspowner = 'shop_loader'::regrole and has_schema_privilege('shop_analyst', oid, 'usage')"
+        )
+        (schemas,) = cursor.fetchone() or ("",)
+        lines = [
+            f"Database {_database(connection)} is set up (PostgreSQL {_version(connection)}).",
+            f"shop_loader writes and shop_analyst reads the schemas {schemas}.",
+        ]
+        for role, variable in PASSWORD_VARIABLES.items():
+            if role in passwords:
+                lines.append(f"{role}: the password is set to {variable}.")
+                continue
+            cursor.execute("select has_table_privilege('pg_authid', 'select')")
+            known = (cursor.fetchone() or (False,))[0]
+            if known:
+                cursor.execute("select rolpassword is not null from pg_authid where rolname = %s", (role,))
+                if (cursor.fetchone() or (False,))[0]:
+                    lines.append(f"{role}: keeps the password it has.")
+                    continue
+            lacks = "has no password yet" if known else "keeps its password, if it has one"
+            lines.append(f"{role}: {lacks}. To set one: set {variable} and run init-db again, or \\password in psql.")
+    info = connection.info
+    host = "localhost" if info.host.startswith("/") else info.host
+    lines.append(
+        f"Next: WAREHOUSE_URL=postgresql://shop_loader:<password>@{host}:{info.port}/{quote(info.dbname, safe='')}"
+        " python run_pipeline.py --target postgres"
+    )
+    return lines
+
+
+def _database(connection: Connection) -> str:
+    return repr(connection.info.dbname)
+
+
+def _version(connection: Connection) -> str:
+    return (connection.get_parameter_status("server_version") or "").split()[0]
+
+
+def _user(connection: Connection) -> str:
+    return repr(connection.info.user)
+
+
+def _place(arguments: Mapping[str, str]) -> str:
+    name, host = arguments.get("dbname", ""), arguments.get("host", "localhost")
+    return f"database {name!r} at {host}:{arguments.get('port', '5432')}"
+
+
+def _primary(error: psycopg2.Error) -> str:
+    return mask((error.diag.message_primary or str(error)).strip())
+
+
+def _clean(error: psycopg2.Error, arguments: Mapping[str, str]) -> str:
+    """Return an error's text in one line, without the password."""
+    text = " ".join(str(error).split()).rstrip(".?")
+    password = arguments.get("password", "")
+    return mask(text.replace(password, "***") if len(password) >= 4 else text)

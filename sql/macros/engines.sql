@@ -1,0 +1,16 @@
+{# What engines do differently beside amounts and times. #}
+
+{# A literal in a column of text that comes from literals alone: in code point order, as all other text is. #}
+{% macro label(expression) %}{{ adapter.dispatch('label', 'shop')(expression) }}{% endmacro %}
+{% macro default__label(expression) %}{{ expression }}{% endmacro %}
+{% macro postgres__label(expression) %}({{ expression }} collate pg_c_utf8){% endmacro %}
+
+{# `with name as {{ inlined() }} (`: a step that is read twice, and is not to be stored between. #}
+{% macro inlined() %}{{ adapter.dispatch('inlined', 'shop')() }}{% endmacro %}
+{% macro default__inlined() %}{% endmacro %}
+{% macro postgres__inlined() %}not materialized{% endmacro %}
+
+{# Run after each model: the models that read it are planned by its statistics. #}
+{% macro gather_statistics() %}{{ adapter.dispatch('gather_statistics', 'shop')() }}{% endmacro %}
+{% macro default__gather_statistics() %}{% endmacro %}
+{% macro postgres__gather_statistics() %}analyze {{ this }}{% endmacro %}
