@@ -3,6 +3,7 @@
 The work is in `notebooks/` and `lib/`; this file is the command line: options, progress, messages, exit codes.
 """
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -198,6 +199,29 @@ def query(
             )
         else:
             frame.to_csv(sys.stdout, index=False)
+
+
+@app.command("init-db")
+def init_db() -> None:
+    """Set up a PostgreSQL database for `--target postgres`: two roles, seven schemas, and who may do what.
+
+    Connects to WAREHOUSE_ADMIN_URL (else WAREHOUSE_URL) as a superuser, or as the database's owner with CREATEROLE.
+    Sets the roles' passwords to LOADER_PASSWORD and ANALYST_PASSWORD where they are given. May be run again at any
+    time.
+
+    Example (docs/postgres.md has the whole way):
+
+        cp .env.example .env    # fill in the passwords
+
+        set -a; . ./.env; set +a
+
+        python run_pipeline.py init-db
+    """
+    with _plain_errors():
+        from lib.warehouse import roles
+
+        for line in roles.init_db(roles.admin_url(os.environ), roles.role_passwords(os.environ)):
+            out.print(line, highlight=False, markup=False)
 
 
 def _plan(

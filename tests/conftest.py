@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Shop:
-    """A simulated shop's folders and the command line on them."""
+    """A simulated shop's folders and the command line on them; `extra` are environment variables."""
 
     root: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def data(self) -> Path:
@@ -31,7 +32,7 @@ class Shop:
     @property
     def environment(self) -> dict[str, str]:
         places = {"SHOP_DATA_DIR": str(self.data), "SHOP_OUTPUT_DIR": str(self.outputs), "SHOP_SIZE": "small"}
-        return {**os.environ, **places}
+        return {**os.environ, **places, **self.extra}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `run_pipeline.py` and return the process."""

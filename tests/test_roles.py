@@ -15,7 +15,9 @@ from sqlalchemy.engine import make_url
 
 from lib.errors import ConfigError, WarehouseError
 from lib.warehouse import SCHEMAS
-from lib.warehouse.roles import admin_url, connection_arguments, init_db, role_passwords
+from lib.warehouse.roles import admin_url, init_db, role_passwords
+from lib.warehouse.server import connection_arguments as parsed
+from tests.conftest import PROJECT
 from tests.postgres import connect, create_database, start_server
 
 #: The same in every test process: roles belong to the whole server, which some of them may share.
@@ -25,7 +27,7 @@ PASSWORDS = {"shop_loader": "loader-of-the-tests", "shop_analyst": "analyst-of-t
 def as_role(url: str, role: str, password: str = "", **changes: str) -> str:
     """Return the URL's parts, for another user."""
     changed = {"user": role, "password": password or PASSWORDS.get(role, ""), **changes}
-    return make_dsn(**{**connection_arguments(url), **changed})
+    return make_dsn(**{**parsed(url, "url"), **changed})
 
 
 def run(where: str, *statements: str | sql.Composable) -> list[tuple]:
@@ -110,7 +112,7 @@ def test_init_db_says_what_is_there_and_what_is_next(empty_server):
     database = create_database(empty_server)
     init_db(database, {})
     run(database, "alter role shop_analyst password null")
-    name = connection_arguments(database)["dbname"]
+    name = parsed(database, "url")["dbname"]
     schemas = "analytics, clean, ops, quality, quarantine, stage, warehouse"
     url = f"postgresql://shop_loader:<password>@localhost:5432/{name}"
     first = [
@@ -185,6 +187,13 @@ def test_the_loader_sees_with_set_role_what_an_analyst_sees(loader):
         run(loader, "set role shop_analyst", "drop table analytics.sales")
 
 
+def test_the_queries_of_the_page_run_as_the_analyst(analyst):
+    blocks = re.findall(r"^```\n(select .*?)^```$", (PROJECT / "docs" / "postgres.md").read_text(), re.DOTALL | re.M)
+    busy, sizes = (run(analyst, block) for block in blocks)
+    assert "shop_analyst" in {row[1] for row in busy}
+    assert {"analytics", "run_clean"} <= {row[0] for row in sizes}
+
+
 def test_what_another_user_made_before_becomes_the_loaders(new_database):
     database = new_database()
     run(
@@ -218,7 +227,7 @@ def test_what_another_user_made_before_becomes_the_loaders(new_database):
 
 def test_a_hostile_database_name_works(postgres_server):
     name = f'its "shop" %s {{}} \'25; -- {os.getpid()}'
-    place = {**connection_arguments(postgres_server), "dbname": name}
+    place = {**parsed(postgres_server, "url"), "dbname": name}
     host, port = place.get("host", ""), place.get("port", "")
     user, password = quote(place["user"], safe=""), quote(place.get("password", ""), safe="")
     url = f"postgresql+psycopg2://{user}:{password}@/{quote(name, safe='')}?host={quote(host, safe='')}"
@@ -252,7 +261,7 @@ def test_a_database_owner_with_createrole_may_set_up_a_server_that_has_no_superu
 
 def test_passwords_are_stored_hashed_and_are_the_ones_given(empty_server):
     database = create_database(empty_server)
-    run(database, f"alter database {connection_arguments(database)['dbname']} set log_statement = 'all'")
+    run(database, f"alter database {parsed(database, 'url')['dbname']} set log_statement = 'all'")
     given = {"shop_loader": 'it\'s \\ "ä" %s', "shop_analyst": "a plain one"}
     init_db(database, given)
     stored = dict(run(empty_server, "select rolname, rolpassword from pg_authid where rolname like 'shop%'"))
@@ -273,7 +282,7 @@ def test_a_user_without_the_rights_is_told_whom_it_takes(database):
         init_db(url.render_as_string(hide_password=False), {})
     assert str(caught.value) == (
         f"User 'shop_tests_guest' may not set up database '{url.database}': permission denied to grant role "
-        '"shop_loader". Give, as WAREHOUSE_ADMIN_URL, the URL of a superuser, or of the database\'s owner with '
+        '"shop_analyst". Give, as WAREHOUSE_ADMIN_URL, the URL of a superuser, or of the database\'s owner with '
         "CREATEROLE; where the roles exist already, of the user who made them."
     )
     run(database, "drop role shop_tests_guest")

@@ -135,6 +135,9 @@ class PostgresWarehouse(Warehouse):
                 ):
                     raise
                 raise WarehouseError(f"The query failed: {error}") from None
+            except ValueError as error:
+                # A text that is no UTF-8, or holds a NUL character: no server takes it.
+                raise WarehouseError(f"The query failed: {error}") from None
 
     def begin(self, *, full_refresh: bool = False) -> None:
         with self._server.session() as cursor:
@@ -277,21 +280,19 @@ class PostgresWarehouse(Warehouse):
             return False
 
     def dbt_environment(self) -> dict[str, str]:
-        url, query = self._server.url, self._server.url.query
+        server = self._server.arguments
         values = {
             "SHOP_TARGET": "postgres",
             "SHOP_SCHEMA_PREFIX": self.prefix,
-            "SHOP_PG_HOST": str(url.host or query.get("host") or "localhost"),
-            "SHOP_PG_PORT": str(url.port or query.get("port") or 5432),
-            "SHOP_PG_USER": url.username or "",
-            "DBT_ENV_SECRET_PG_PASSWORD": str(url.password or ""),
-            "SHOP_PG_DATABASE": url.database or "",
-            "SHOP_PG_SSLMODE": str(query.get("sslmode", "prefer")),
+            "SHOP_PG_HOST": server["host"],
+            "SHOP_PG_PORT": server["port"],
+            "SHOP_PG_USER": server["user"],
+            "DBT_ENV_SECRET_PG_PASSWORD": server["password"],
+            "SHOP_PG_DATABASE": server["dbname"],
             "SHOP_THREADS": str(self.settings.config.warehouse.threads or os.cpu_count() or 2),
             "PGOPTIONS": self._server.options,
-            "PGAPPNAME": "shop-analytics",
         }
-        return values | ({"SHOP_PG_SSLROOTCERT": str(query["sslrootcert"])} if "sslrootcert" in query else {})
+        return values | {f"SHOP_PG_{k.upper()}": v for k, v in server.items() if k.startswith("ssl")}
 
     def release_dbt(self) -> None:
         from dbt.adapters.factory import cleanup_connections

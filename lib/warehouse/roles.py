@@ -4,7 +4,6 @@ What runs and readers do in the warehouse afterwards is not here. All of this ru
 database, never as the loader or the analyst.
 """
 
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +12,17 @@ from urllib.parse import quote
 import psycopg2
 from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
-from psycopg2.extensions import encrypt_password, parse_dsn
+from psycopg2.extensions import encrypt_password
 
 from lib.config import PROJECT, mask
 from lib.errors import ConfigError, WarehouseError
+from lib.warehouse.server import ADMIN_URL, LOADER_URL, advice, connection_arguments, in_one_line
 
 ROLES_FILE = PROJECT / "sql" / "roles" / "roles.sql"
 
 #: The environment variable that holds each role's password.
 PASSWORD_VARIABLES = {"shop_loader": "LOADER_PASSWORD", "shop_analyst": "ANALYST_PASSWORD"}
 
-_SCHEME = re.compile(r"^postgres(?:ql)?(?:\+psycopg2)?://")
 _ATTEMPTS = 5
 
 
@@ -32,7 +31,7 @@ def admin_url(environment: Mapping[str, str]) -> str:
 
     Raises ConfigError where neither is set.
     """
-    url = environment.get("WAREHOUSE_ADMIN_URL") or environment.get("WAREHOUSE_URL")
+    url = environment.get(ADMIN_URL) or environment.get(LOADER_URL)
     if not url:
         raise ConfigError(
             "Neither WAREHOUSE_ADMIN_URL nor WAREHOUSE_URL is set. Name the database and a user who may set it up: "
@@ -54,7 +53,7 @@ def init_db(url: str, passwords: Mapping[str, str]) -> list[str]:
 
     Raises ConfigError for an unusable URL, WarehouseError where the server or the user's rights do not do.
     """
-    arguments = connection_arguments(url)
+    arguments = connection_arguments(url, "The warehouse's URL")
     connection = _connect(arguments)
     try:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -82,33 +81,10 @@ def init_db(url: str, passwords: Mapping[str, str]) -> list[str]:
         ) from None
     except psycopg2.Error as error:
         raise WarehouseError(
-            f"Setting up {_place(arguments)} failed, nothing was changed: {_clean(error, arguments)}"
+            f"Setting up {_place(arguments)} failed, nothing was changed: {in_one_line(error)}"
         ) from None
     finally:
         connection.close()
-
-
-def connection_arguments(url: str) -> dict[str, str]:
-    """Return a PostgreSQL URL's parts as libpq's keywords; the URL may carry SQLAlchemy's `+psycopg2`.
-
-    Raises ConfigError for anything else; its message does not quote the URL, which may hold a password anywhere.
-    """
-    if not _SCHEME.match(url):
-        raise ConfigError(f"The warehouse's URL is no PostgreSQL URL. {_EXPECTED}")
-    try:
-        arguments: dict[str, str] = parse_dsn(_SCHEME.sub("postgresql://", url))
-    except psycopg2.ProgrammingError:
-        arguments = {}
-    ports = arguments.get("port", "").split(",")
-    if not arguments or not all(port.isdigit() or not port for port in ports):
-        raise ConfigError(f"The warehouse's URL cannot be read. {_EXPECTED}")
-    return arguments
-
-
-_EXPECTED = (
-    "Expected postgresql://user:password@host:5432/database, where a password's characters other than letters, digits "
-    "and -._~ are percent-encoded (@ is %40)."
-)
 
 
 def _connect(arguments: Mapping[str, str]) -> Connection:
@@ -116,18 +92,8 @@ def _connect(arguments: Mapping[str, str]) -> Connection:
         defaults: dict[str, Any] = {"connect_timeout": "10", "application_name": "shop init-db"}
         return psycopg2.connect(**{**defaults, **arguments})
     except psycopg2.Error as error:
-        found = _clean(error, arguments)
-        place = _place(arguments)
-        if re.search(r'database ".*" does not exist', found, re.DOTALL):
-            name = arguments.get("dbname") or arguments.get("user", "")
-            advice = (
-                f"There is no database {name!r}. Create it: create database shop encoding 'UTF8' template template0"
-            )
-        elif re.search(r"authentication failed|no password supplied|role .* does not exist|no pg_hba.conf", found):
-            advice = "The server refused the user. Check user and password in the URL."
-        else:
-            advice = "Check that it runs (docker compose up -d --wait starts the project's own) and host and port."
-        raise WarehouseError(f"No connection to {place}: {found}. {advice}") from None
+        found = in_one_line(error)
+        raise WarehouseError(f"No connection to {_place(arguments)}: {found}. {advice(found, arguments)}") from None
 
 
 def _state(connection: Connection, passwords: Mapping[str, str]) -> list[str]:
@@ -183,10 +149,3 @@ def _place(arguments: Mapping[str, str]) -> str:
 
 def _primary(error: psycopg2.Error) -> str:
     return mask((error.diag.message_primary or str(error)).strip())
-
-
-def _clean(error: psycopg2.Error, arguments: Mapping[str, str]) -> str:
-    """Return an error's text in one line, without the password."""
-    text = " ".join(str(error).split()).rstrip(".?")
-    password = arguments.get("password", "")
-    return mask(text.replace(password, "***") if len(password) >= 4 else text)

@@ -5,19 +5,21 @@ An address holds a password, so it is read where it is needed and kept nowhere: 
 
 import contextlib
 import os
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import psycopg2
 from psycopg2 import errors
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
+from psycopg2.extensions import parse_dsn
 from sqlalchemy import create_engine
-from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from lib.config import Postgres, keep_secret, mask
@@ -26,6 +28,7 @@ from lib.errors import ConfigError, ConnectionLostError, WarehouseError
 LOADER_URL, ANALYST_URL, ADMIN_URL = "WAREHOUSE_URL", "WAREHOUSE_ANALYST_URL", "WAREHOUSE_ADMIN_URL"
 
 _EXAMPLE = "postgresql://user:password@host:5432/database"
+_SCHEME = re.compile(r"^postgres(?:ql)?(?:\+psycopg2)?://")
 #: How long to wait before asking a server again that does not answer, in seconds.
 _PAUSES = (0.5, 1.0, 2.0)
 #: What a server that may answer in a moment says, or the system in its place.
@@ -43,29 +46,24 @@ class Server:
     limits: Postgres = _LIMITS
 
     @cached_property
-    def url(self) -> URL:
-        """The parsed address; raise ConfigError where the variable is missing or holds none."""
+    def arguments(self) -> dict[str, str]:
+        """The address as libpq's keywords: host, port, dbname, user, password, sslmode ...
+
+        Raises ConfigError where the variable is missing or holds no address.
+        """
         text = os.environ.get(self.variable, "")
         if not text:
             raise ConfigError(
                 f"PostgreSQL needs the environment variable {self.variable}, which is not set:"
                 f" {self.variable}={_EXAMPLE} (see docs/postgres.md)."
             )
-        try:
-            url = make_url(text)
-        except (ArgumentError, ValueError):
-            raise ConfigError(f"{self.variable} is no address such as {_EXAMPLE}.") from None
-        if url.drivername.split("+")[0] not in ("postgresql", "postgres") or not url.database:
-            raise ConfigError(f"{self.variable} is {mask(text)!r}; expected {_EXAMPLE}.")
-        if url.password:
-            keep_secret(str(url.password))
-        return url.set(drivername="postgresql+psycopg2")
+        arguments = connection_arguments(text, self.variable)
+        return {"host": "localhost", "port": "5432", "user": "", "password": ""} | arguments
 
     @property
     def place(self) -> str:
         """host:port/database, to be read by people."""
-        host = self.url.host or str(self.url.query.get("host") or "localhost")
-        return f"{host}:{self.url.port or 5432}/{self.url.database}"
+        return f"{self.arguments['host']}:{self.arguments['port']}/{self.arguments['dbname']}"
 
     def is_at(self, place: str) -> bool:
         """Whether the variable names this place."""
@@ -90,23 +88,22 @@ class Server:
 
     @cached_property
     def _engine(self) -> Engine:
-        given = {"options": self.options, "connect_timeout": 10, "keepalives_idle": 30}
-        arguments = {**given, "application_name": "shop-analytics"}
-        return create_engine(self.url, poolclass=NullPool, connect_args=arguments, use_native_hstore=False)
+        defaults = {"connect_timeout": "10", "keepalives_idle": "30", "application_name": "shop-analytics"}
+        given = defaults | {k: v for k, v in self.arguments.items() if v} | {"options": self.options}
+        connect = partial(psycopg2.connect, **given)
+        return create_engine("postgresql+psycopg2://", creator=connect, poolclass=NullPool, use_native_hstore=False)
 
     def connect(self) -> Connection:
         """Return a new connection, asked for again where the server is likely to answer in a moment."""
         for pause in (*_PAUSES, None):
             try:
                 return self._engine.raw_connection()
-            except Exception as error:
-                cause = error.__cause__ if isinstance(error.__cause__, psycopg2.Error) else error
-                if not isinstance(cause, psycopg2.Error):
-                    raise
-                if pause is None or not any(word in str(cause) for word in _PASSING):
+            except (DBAPIError, psycopg2.Error) as error:
+                found = in_one_line(error.__cause__ or error)
+                if pause is None or not any(word in found for word in _PASSING):
                     raise WarehouseError(
-                        f"PostgreSQL at {self.place} cannot be reached ({first_line(cause)}). Is it running, and is"
-                        f" {self.variable} right? See docs/postgres.md."
+                        f"PostgreSQL at {self.place} cannot be reached ({found}). {advice(found, self.arguments)}"
+                        f" The address is in {self.variable}; see docs/postgres.md."
                     ) from None
                 time.sleep(pause)
         raise AssertionError
@@ -132,7 +129,7 @@ class Server:
 
     def explained(self, error: psycopg2.Error) -> WarehouseError:
         """Return the error as one message: what was found, and what to do."""
-        found = first_line(error)
+        found = in_one_line(error)
         if is_lost(error):
             return ConnectionLostError(
                 f"The connection to PostgreSQL at {self.place} was lost ({found}). What readers see is whole: the last"
@@ -152,7 +149,7 @@ class Server:
                 )
             case errors.InsufficientPrivilege() | errors.ReadOnlySqlTransaction():
                 return WarehouseError(
-                    f"{self.url.username!r} may only read at {self.place} ({found}). Runs need the loader:"
+                    f"{self.arguments['user']!r} may only read at {self.place} ({found}). Runs need the loader:"
                     f" python run_pipeline.py init-db, and {LOADER_URL} with its name."
                 )
             case errors.DiskFull() | errors.OutOfMemory():
@@ -161,6 +158,35 @@ class Server:
                     " free some there and run again."
                 )
         return WarehouseError(f"PostgreSQL at {self.place}: {mask(str(error).strip())}")
+
+
+def connection_arguments(url: str, variable: str) -> dict[str, str]:
+    """Return a PostgreSQL URL's parts as libpq's keywords; the URL may carry SQLAlchemy's `+psycopg2`.
+
+    Raises ConfigError for anything else; its message does not quote the URL, which may hold a password anywhere.
+    """
+    arguments: dict[str, str] = {}
+    if _SCHEME.match(url):
+        with contextlib.suppress(psycopg2.ProgrammingError):
+            arguments = parse_dsn(_SCHEME.sub("postgresql://", url))
+    ports = arguments.get("port", "").split(",")
+    if not arguments.get("dbname") or not all(port.isdigit() or not port for port in ports):
+        raise ConfigError(
+            f"{variable} is no address of a PostgreSQL database. Expected {_EXAMPLE}, where a password's characters"
+            " other than letters, digits and -._~ are percent-encoded (@ is %40)."
+        )
+    keep_secret(arguments.get("password", ""))
+    return arguments
+
+
+def advice(found: str, arguments: Mapping[str, str]) -> str:
+    """Return what to do about an attempt to connect that failed."""
+    if re.search(r'database ".*" does not exist', found):
+        name = arguments.get("dbname", "")
+        return f"There is no database {name!r}. Create it: create database shop encoding 'UTF8' template template0."
+    if re.search(r"authentication failed|no password supplied|role .* does not exist|no pg_hba.conf", found):
+        return "The server refused the user: check name and password."
+    return "Is it running there? `docker compose up -d --wait` starts the project's own."
 
 
 def is_lost(error: BaseException) -> bool:
@@ -180,9 +206,9 @@ def twice(action: Callable[[], T]) -> T:
         return action()
 
 
-def first_line(error: BaseException) -> str:
+def in_one_line(error: BaseException) -> str:
     """Return what an error says, on one line and without secrets."""
-    return mask(next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__))
+    return mask(" ".join(str(error).split()).rstrip(".?") or type(error).__name__)
 
 
 def fetch_value(cursor: Cursor, sql: str, parameters: tuple[Any, ...] = ()) -> Any:

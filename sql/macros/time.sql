@@ -9,3 +9,7 @@
 
 {# Whole days between two dates. #}
 {% macro days_between(first, last) %}(cast({{ last }} as date) - cast({{ first }} as date)){% endmacro %}
+
+{# The present time as a UTC timestamp, for tests alone: what a model holds does not depend on when it is built. #}
+{% macro utc_now() %}{{ adapter.dispatch('utc_now', 'shop')() }}{% endmacro %}
+{% macro default__utc_now() %}(current_timestamp at time zone 'UTC'){% endmacro %}

@@ -2,7 +2,8 @@
 --
 -- `python run_pipeline.py init-db` runs it, docker compose runs it when it makes the database, and by hand it is:
 --     psql "$WAREHOUSE_ADMIN_URL" -v ON_ERROR_STOP=1 -f sql/roles/roles.sql
--- The user who runs it is a superuser, or owns the database and has CREATEROLE. One block: all of it happens or nothing.
+-- The user who runs it is a superuser, or owns the database and has CREATEROLE. It is one block: all of it happens, or
+-- nothing.
 do $roles$
 declare
     published constant text[] :=
@@ -26,11 +27,11 @@ begin
             'Database %I is encoded in %s; the warehouse needs UTF8. Make another: '
             'create database shop encoding ''UTF8'' template template0', this, getdatabaseencoding());
     end if;
-    -- One at a time in this database; what goes on in others is met where it matters.
+    -- One at a time in this database.
     perform pg_advisory_xact_lock(hashtext('shop warehouse roles'));
-    perform set_config('client_min_messages', 'warning', true);
+    perform set_config('client_min_messages', 'warning', true), set_config('lock_timeout', '1min', true);
 
-    -- The two roles ------------------------------------------------------------------------------------------------
+    -- The two roles.
     foreach role_name in array array['shop_loader', 'shop_analyst'] loop
         if to_regrole(role_name) is null then
             begin
@@ -46,16 +47,15 @@ begin
         raise insufficient_privilege using message =
             'shop_analyst is a superuser, whom nothing keeps from writing: alter role shop_analyst nosuperuser';
     end if;
+    -- With `set role shop_analyst` the loader sees what an analyst sees. Done again each time, as it locks the role on
+    -- the whole server: set-ups of several databases go on from here one after another.
+    grant shop_analyst to shop_loader with inherit false, set true;
     -- Who creates a role may grant it, but is not yet a member: needed to make, and to reach, what the loader owns.
     if not (pg_has_role(admin, 'shop_loader', 'set') and pg_has_role(admin, 'shop_loader', 'usage')) then
         execute format('grant shop_loader to %I with inherit true, set true', admin);
     end if;
-    -- With `set role shop_analyst` the loader sees what an analyst sees.
-    if not pg_has_role('shop_loader', 'shop_analyst', 'set') then
-        grant shop_analyst to shop_loader with inherit false, set true;
-    end if;
 
-    -- The database ---------------------------------------------------------------------------------------------------
+    -- The database.
     execute format('revoke create, temporary on database %I from public, shop_analyst', this);
     execute format('grant connect, create, temporary on database %I to shop_loader', this);
     execute format('grant connect on database %I to shop_analyst', this);
@@ -77,7 +77,7 @@ begin
     execute format('alter role shop_analyst in database %I set idle_in_transaction_session_timeout = ''10min''', this);
     execute format('alter role shop_analyst in database %I set lock_timeout = ''1min''', this);
 
-    -- The schemas, and whatever another user made in them before --------------------------------------------------
+    -- The schemas, and whatever another user made in them before.
     foreach schema_name in array published loop
         if to_regnamespace(schema_name) is null then
             execute format('create schema %I authorization shop_loader', schema_name);
@@ -116,7 +116,7 @@ begin
         end;
     end loop;
 
-    -- Reading, now and for tables to come; granted by their owner, whose rights these are -------------------------
+    -- Reading, now and for tables to come; granted by their owner, whose rights these are.
     set local role shop_loader;
     for item in select nspname from pg_namespace where nspname = any (published) or nspname ~ private loop
         execute format('revoke all on schema %I from public, shop_analyst', item.nspname);

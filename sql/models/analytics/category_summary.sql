@@ -1,12 +1,18 @@
 -- One row per product category.
-with orders as (
+with sold_orders as (
 
-    select
-        products.category,
-        count(distinct case when items.line_type = 'sale' then items.order_id end) as orders
+    select distinct products.category, items.order_id
     from {{ ref('fact_order_items') }} as items
     inner join {{ ref('dim_products') }} as products on products.product_key = items.product_key
-    group by products.category
+    where items.line_type = 'sale'
+
+),
+
+orders as (
+
+    select category, count(*) as orders
+    from sold_orders
+    group by category
 
 ),
 
@@ -22,7 +28,7 @@ sales as (
 
 select
     sales.category,
-    orders.orders,
+    coalesce(orders.orders, 0) as orders,
     {{ amount('sales.quantity') }} as quantity,
     {{ amount('sales.gross_amount') }} as gross_amount,
     {{ amount('sales.discount_amount') }} as discount_amount,
@@ -33,4 +39,4 @@ select
     {{ share('sales.margin_amount', 'sales.net_amount') }} as margin_rate,
     {{ share('sales.return_amount', 'sales.gross_amount - sales.discount_amount') }} as return_rate
 from sales
-inner join orders on orders.category = sales.category
+left join orders on orders.category = sales.category
