@@ -16,6 +16,7 @@ from typing import Any
 from lib.config import PROJECT, Settings, mask
 from lib.errors import TransformError
 from lib.warehouse import Warehouse
+from lib.warehouse.base import twice
 
 _SQL = PROJECT / "sql"
 
@@ -61,7 +62,14 @@ def preload(target: str) -> None:
 
 
 def _invoke(settings: Settings, warehouse: Warehouse, arguments: list[str]) -> list[NodeResult]:
-    """Run one dbt command in this process and close its connections."""
+    """Run one dbt command in this process and close its connections; once more where one was lost.
+
+    Models and tests may be run again: they make the same of the same stage tables.
+    """
+    return twice(lambda: _invoke_once(settings, warehouse, arguments))
+
+
+def _invoke_once(settings: Settings, warehouse: Warehouse, arguments: list[str]) -> list[NodeResult]:
     os.environ["DO_NOT_TRACK"] = "1"
     with _environment(warehouse.dbt_environment()), contextlib.redirect_stdout(io.StringIO()):
         from dbt.cli.main import dbtRunner
@@ -85,8 +93,13 @@ def _invoke(settings: Settings, warehouse: Warehouse, arguments: list[str]) -> l
     if answer.exception is not None:
         # A damaged parse cache must not spoil the next try.
         shutil.rmtree(target, ignore_errors=True)
-        raise TransformError(f"dbt stopped: {mask(str(answer.exception))}") from answer.exception
-    return [_result(r) for r in answer.result.results] if answer.result is not None else []
+        message = mask(str(answer.exception))
+        raise (warehouse.as_lost(message) or TransformError(f"dbt stopped: {message}")) from answer.exception
+    results = [_result(r) for r in answer.result.results] if answer.result is not None else []
+    for result in results:
+        if result.state == "error" and (lost := warehouse.as_lost(mask(result.message))):
+            raise lost
+    return results
 
 
 def _result(result: Any) -> NodeResult:

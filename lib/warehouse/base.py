@@ -5,15 +5,17 @@ A reader therefore sees one finished run or the one before, and a killed run cha
 """
 
 import contextlib
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 
 from lib.config import Settings
+from lib.errors import ConnectionLostError
 from lib.lake import Batch, Lake
 from lib.standardize import Standardized
 
@@ -39,6 +41,18 @@ OPS_TABLES = {
 }
 #: Tables that tell the history of runs; a full refresh, which rebuilds all else, keeps them.
 HISTORY = ("ops.runs", "quality.checks", "quality.scores")
+
+
+T = TypeVar("T")
+
+
+def twice(action: Callable[[], T]) -> T:
+    """Do what may safely be done again: once more, where the connection is lost under way."""
+    try:
+        return action()
+    except ConnectionLostError:
+        time.sleep(0.5)
+        return action()
 
 
 class Warehouse(ABC):
@@ -121,6 +135,10 @@ class Warehouse(ABC):
     @abstractmethod
     def release_dbt(self) -> None:
         """Close the connections that dbt left open in this process."""
+
+    def as_lost(self, message: str) -> ConnectionLostError | None:
+        """Return the error that dbt's message means where it says that the connection was lost."""
+        return None
 
     def logical(self, schema: str) -> str:
         """Return the name that readers know a schema by, of the one that this copy builds in."""

@@ -28,13 +28,13 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from lib.config import Settings, fingerprint
 from lib.entities import ENTITIES, LINEAGE
-from lib.errors import WarehouseError
+from lib.errors import ConnectionLostError, WarehouseError
 from lib.lake import Lake
 from lib.quoting import quoted, quoted_list, text_literal
 from lib.standardize import Standardized
 from lib.warehouse import bulk, difference
-from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse
-from lib.warehouse.server import ANALYST_URL, LOADER_URL, Server, fetch_value, is_lost, twice
+from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse, twice
+from lib.warehouse.server import ANALYST_URL, LOADER_URL, LOST, Server, fetch_value, is_lost
 
 ANALYST = "shop_analyst"
 
@@ -69,6 +69,9 @@ class PostgresWarehouse(Warehouse):
     @property
     def place(self) -> str:
         return self._reader.place if self.copy == "published" else self._server.place
+
+    def as_lost(self, message: str) -> ConnectionLostError | None:
+        return self._server.lost(" ".join(message.split())[:200]) if LOST.search(message) else None
 
     def logical(self, schema: str) -> str:
         return schema.removeprefix(self.prefix)

@@ -7,10 +7,10 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg2
 from psycopg2 import errors
@@ -35,7 +35,6 @@ _PAUSES = (0.5, 1.0, 2.0)
 _PASSING = ("refused", "timeout", "timed out", "starting up", "shutting down", "closed the connection", "No such file",
             "too many clients", "remaining connection slots")  # fmt: skip
 _LIMITS = Postgres()
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -127,14 +126,18 @@ class Server:
             with contextlib.suppress(psycopg2.Error):
                 connection.close()
 
+    def lost(self, found: str) -> ConnectionLostError:
+        """Return the error that tells of a connection which is gone."""
+        return ConnectionLostError(
+            f"The connection to PostgreSQL at {self.place} was lost ({found}). What readers see is whole: the last run"
+            " that was published. Run again when the server is back."
+        )
+
     def explained(self, error: psycopg2.Error) -> WarehouseError:
         """Return the error as one message: what was found, and what to do."""
         found = in_one_line(error)
         if is_lost(error):
-            return ConnectionLostError(
-                f"The connection to PostgreSQL at {self.place} was lost ({found}). What readers see is whole: the last"
-                " run that was published. Run again when the server is back."
-            )
+            return self.lost(found)
         limits = self.limits
         match error:
             case errors.QueryCanceled() if "statement timeout" in found:
@@ -189,21 +192,20 @@ def advice(found: str, arguments: Mapping[str, str]) -> str:
     return "Is it running there? `docker compose up -d --wait` starts the project's own."
 
 
+#: The same, as text: how libpq and the server say it, in messages that went through dbt.
+LOST = re.compile(
+    "terminating connection|closed the connection|connection already closed|connection has been closed"
+    "|could not receive|could not send|connection to server|no connection to the server|the database system is",
+    re.IGNORECASE,
+)
+
+
 def is_lost(error: BaseException) -> bool:
     """Whether an error says that the connection is gone."""
     if isinstance(error, psycopg2.InterfaceError | errors.AdminShutdown | errors.CrashShutdown):
         return True
     code = getattr(error, "pgcode", None) or ""
     return isinstance(error, psycopg2.OperationalError) and (not code or code.startswith("08"))
-
-
-def twice(action: Callable[[], T]) -> T:
-    """Do what may safely be done again: once more, where the connection is lost under way."""
-    try:
-        return action()
-    except ConnectionLostError:
-        time.sleep(_PAUSES[0])
-        return action()
 
 
 def in_one_line(error: BaseException) -> str:

@@ -61,7 +61,10 @@ discounted as (
         *,
         case
             when amount <= 0 or quantity <= 0 then 0
-            when row_number() over (partition by order_id, amount > 0 and quantity > 0 order by line_number desc nulls last) = 1
+            when row_number() over (
+                partition by order_id, amount > 0 and quantity > 0
+                order by line_number desc nulls last, product_id, amount, line_discount_amount
+            ) = 1
                 then undistributed_amount - sum(order_discount_amount) over (partition by order_id) + order_discount_amount
             else order_discount_amount
         end as settled_discount_amount
