@@ -19,8 +19,8 @@ test: $(READY)   ## set up, run every test (ARGS="-k lake" adds options)
 lab: $(READY)    ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=.
 
-bench: $(READY)  ## measure whole runs: seconds and peak memory, per stage too (ARGS="--size large")
-	@$(BIN)/python -m tests.bench $(ARGS)
+bench: $(READY)  ## measure whole runs: seconds and peak memory, per stage too (ARGS="--size large"; TARGET=postgres: both)
+	@$(BIN)/python -m tests.bench $(if $(TARGET),--target $(TARGET)) $(ARGS)
 
 lint: $(READY)   ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

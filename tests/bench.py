@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import yaml
 
 from lib.parameters import NOTEBOOKS
+from tests.postgres import create_database, drop_database, start_server
 
 PROJECT = Path(__file__).resolve().parent.parent
 ONLINE_RETAIL = (PROJECT / os.environ.get("ONLINE_RETAIL_DIR", "../shared/data/online_retail")).resolve()
@@ -76,40 +78,67 @@ def plain_papermill(environment: dict[str, str], outputs: Path, *arguments: str)
     return result
 
 
-def case(label: str, size: str, runner: Callable[..., Measured], *arguments: str, again: bool = False) -> None:
-    """Measure one case in an empty folder and print it; `again` measures a second run on the same data too."""
+def case(
+    label: str, size: str, runner: Callable[..., Measured], *arguments: str, again: bool = False, server: str = ""
+) -> None:
+    """Measure one case in an empty folder and print it; `again` measures a second run on the same data too.
+
+    With the URL of a `server` the warehouse is an empty database there.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         outputs = Path(folder) / "outputs"
         outputs.mkdir()
         places = {"SHOP_DATA_DIR": f"{folder}/data", "SHOP_OUTPUT_DIR": str(outputs), "SHOP_SIZE": size}
         environment = {**os.environ, **places, "ONLINE_RETAIL_DIR": str(ONLINE_RETAIL)}
+        if server:
+            environment["WAREHOUSE_URL"] = create_database(server)
+            arguments = (*arguments, "--target", "postgres")
+            label += ", PostgreSQL"
         _print(label, runner(environment, outputs, *arguments))
         if again:
             second = Path(folder) / "again"
             second.mkdir()
             _print(f"{label}, nothing new", runner({**environment, "SHOP_OUTPUT_DIR": str(second)}, second, *arguments))
+        if server:
+            drop_database(environment["WAREHOUSE_URL"])
 
 
 def main() -> None:
     """Measure the cases that the command line asks for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n\n")[0])
     parser.add_argument("--size", choices=("small", "default", "large"), default="default")
+    parser.add_argument(
+        "--target", choices=("duckdb", "postgres"), default="duckdb", help="postgres: both, side by side"
+    )
     parser.add_argument("--no-papermill", action="store_true", help="leave out the comparison with plain papermill")
     chosen = parser.parse_args()
+    server = ""
+    if chosen.target == "postgres":
+        chosen.no_papermill = True
+        server = os.environ.get("TEST_POSTGRES_URL") or start_server(compose_settings())
     print(
         f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, Python {platform.python_version()}\n"
     )
     print(f"{'case':<44}{'seconds':>9}{'peak MB':>9}   seconds (peak MB) by stage")
-    case(f"simulated shop, {chosen.size}", chosen.size, run_pipeline, again=True)
+    servers = ["", server] if server else [""]
+    for one in servers:
+        case(f"simulated shop, {chosen.size}", chosen.size, run_pipeline, again=True, server=one)
     if not chosen.no_papermill:
         case(f"simulated shop, {chosen.size}, plain papermill", chosen.size, plain_papermill)
     if not ONLINE_RETAIL.is_dir():
         print(f"Online Retail: left out, not at {ONLINE_RETAIL}")
     elif chosen.size == "default":
         sources = ("--sources", "examples/online_retail.yml")
-        case("Online Retail, 68 files", "default", run_pipeline, *sources)
+        for one in servers:
+            case("Online Retail, 68 files", "default", run_pipeline, *sources, server=one)
         if not chosen.no_papermill:
             case("Online Retail, plain papermill", "default", plain_papermill, *sources)
+
+
+def compose_settings() -> dict[str, str]:
+    """Return the settings of the server in docker-compose.yml."""
+    service = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]["warehouse"]
+    return dict(setting.split("=", 1) for setting in service["command"] if setting != "-c")
 
 
 def _print(label: str, result: Measured) -> None:

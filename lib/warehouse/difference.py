@@ -100,7 +100,9 @@ def _index(cursor: Cursor, table: str) -> None:
         except (errors.UniqueViolation, errors.NotNullViolation) as error:
             raise WarehouseError(f"The key of {table} does not hold: {error.diag.message_detail or error}") from None
     for columns in indexes:
-        index = f"{name}_{fingerprint(columns)[:8]}_idx"
+        index = "_".join((name, *columns, "idx"))
+        if len(index) > 63:  # what PostgreSQL keeps of a name
+            index = f"{name[:40]}_{fingerprint(columns)}_idx"
         if not fetch_value(cursor, "select to_regclass(%s) is not null", (f"{schema}.{index}",)):
             cursor.execute(f"create index {index} on {table} ({quoted_list(columns)})")
 
