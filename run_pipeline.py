@@ -232,6 +232,7 @@ def _plan(
     from lib.parameters import NOTEBOOKS, find_notebook, parse_parameters
     from lib.runner import Plan
     from lib.runs import command_line
+    from lib.warehouse import open_warehouse
 
     names = list(NOTEBOOKS)
     if only and (first or last):
@@ -258,6 +259,8 @@ def _plan(
         data_dir=_from_here(data_dir),
         output_dir=_from_here(output_dir),
     )
+    # An address that is missing or unusable is said before anything starts.
+    _ = open_warehouse(settings, "run").place
     return Plan(settings, tuple(chosen), parameters, full_refresh, command_line())
 
 

@@ -121,7 +121,7 @@ def start_run(
         "pid": os.getpid(),
         "shop": {"id": settings.shop_id} | settings.shop.model_dump(),
         "target": settings.config.warehouse.target,
-        "warehouse": open_warehouse(settings).place,
+        "warehouse": open_warehouse(settings, "run").place,
         "data_dir": str(settings.data_dir),
         "as_of": settings.as_of.isoformat() if settings.as_of else None,
         "size": settings.size if settings.simulated else None,

@@ -61,12 +61,12 @@ def postgres_server() -> str:
 
 
 @pytest.fixture(scope="session")
-def new_database(postgres_server: str) -> Iterator[Callable[[], str]]:
-    """Return a function that creates an empty database and returns its URL; they go when the tests end."""
+def new_database(postgres_server: str) -> Iterator[Callable[..., str]]:
+    """Return a function that creates a database, empty or a copy of another, and returns its URL; all go at the end."""
     made: list[str] = []
 
-    def create() -> str:
-        made.append(create_database(postgres_server))
+    def create(template: str = "") -> str:
+        made.append(create_database(postgres_server, template))
         return made[-1]
 
     yield create

@@ -37,10 +37,11 @@ def start_server(settings: Mapping[str, str] = QUICK) -> str:
     return str(server.get_uri())
 
 
-def create_database(server_url: str) -> str:
-    """Create an empty database on a server and return its URL."""
+def create_database(server_url: str, template: str = "") -> str:
+    """Create a database on a server, empty or a copy of the one at a URL, and return its URL."""
     name = f"shop_{uuid4().hex[:12]}"
-    _administer(server_url, sql.SQL("create database {}").format(sql.Identifier(name)))
+    of = sql.SQL(" template {}").format(sql.Identifier(make_url(template).database)) if template else sql.SQL("")
+    _administer(server_url, sql.SQL("create database {}").format(sql.Identifier(name)) + of)
     return make_url(server_url).set(database=name).render_as_string(hide_password=False)
 
 

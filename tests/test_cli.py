@@ -48,6 +48,24 @@ def test_a_mistake_on_the_command_line_is_one_message_and_exit_code_2(call, argu
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    ("url", "code", "message"),
+    [
+        ("", 2, "needs the environment variable WAREHOUSE_URL, which is not set"),
+        ("mysql://loader:hunter22@localhost/shop", 2, "WAREHOUSE_URL is no address of a PostgreSQL database. Expected"),
+        ("postgresql://loader:hunter22@localhost", 2, "WAREHOUSE_URL is no address of a PostgreSQL database. Expected"),
+    ],
+)
+def test_a_missing_or_unusable_server_address_is_one_message_without_the_password(
+    call, monkeypatch, url, code, message
+):
+    monkeypatch.setenv("WAREHOUSE_URL", url)
+    result = call("--target", "postgres")
+    said = " ".join(result.output.split())
+    assert (result.exit_code, message in said) == (code, True), result.output
+    assert "hunter22" not in said and "Traceback" not in said
+
+
 def test_an_unset_variable_of_a_sources_file_is_named_with_its_key(call, monkeypatch):
     monkeypatch.delenv("ONLINE_RETAIL_DIR", raising=False)
     result = call("--sources", "examples/online_retail.yml")

@@ -170,7 +170,7 @@ def test_a_statement_that_takes_too_long_or_waits_too_long_says_which_key_of_the
     with pytest.raises(WarehouseError, match="statement_timeout_seconds"):
         quick.query("select pg_sleep(5)::text as nothing")
     with (
-        held(os.environ["WAREHOUSE_URL"], "lock table run_ops.batches"),
+        held(os.environ["WAREHOUSE_URL"], f"lock table {warehouse.prefix}ops.batches"),
         pytest.raises(WarehouseError, match=r"(lock|statement)_timeout_seconds"),
     ):
         quick.query("select count(*) as n from ops.batches")

@@ -76,8 +76,8 @@ def loader(database):
         "create table analytics.sales (day date, amount numeric)",
         "insert into analytics.sales values ('2025-01-31', 12.5)",
         "create view analytics.all_sales as select * from analytics.sales",
-        "create schema run_clean",
-        "create table run_clean.orders (order_id text)",
+        "create schema run_ab12_clean",
+        "create table run_ab12_clean.orders (order_id text)",
     )
     return where
 
@@ -98,7 +98,7 @@ def test_a_second_init_db_changes_nothing(database):
     init_db(database, PASSWORDS)
     assert rights(database) == before
     owned = {name for kind, name, value in before if kind == "schema" and value.startswith("shop_loader")}
-    assert owned - {"run_clean"} == set(SCHEMAS)
+    assert owned - {"run_ab12_clean"} == set(SCHEMAS)
 
 
 def test_set_ups_of_several_databases_at_once_all_succeed(empty_server):
@@ -167,8 +167,8 @@ def test_the_analyst_cannot_write(analyst, statement):
 
 
 def test_the_analyst_cannot_read_what_a_run_builds(analyst):
-    with pytest.raises(errors.InsufficientPrivilege, match="run_clean"):
-        run(analyst, "select * from run_clean.orders")
+    with pytest.raises(errors.InsufficientPrivilege, match="run_ab12_clean"):
+        run(analyst, "select * from run_ab12_clean.orders")
 
 
 def test_an_analysts_session_has_limits_and_utc_in_this_database_only(analyst, database):
@@ -182,7 +182,7 @@ def test_an_analysts_session_has_limits_and_utc_in_this_database_only(analyst, d
 def test_the_loader_sees_with_set_role_what_an_analyst_sees(loader):
     assert run(loader, "set role shop_analyst", "select count(*) from analytics.sales") == [(1,)]
     with pytest.raises(errors.InsufficientPrivilege):
-        run(loader, "set role shop_analyst", "select * from run_clean.orders")
+        run(loader, "set role shop_analyst", "select * from run_ab12_clean.orders")
     with pytest.raises(errors.InsufficientPrivilege):
         run(loader, "set role shop_analyst", "drop table analytics.sales")
 
@@ -191,7 +191,7 @@ def test_the_queries_of_the_page_run_as_the_analyst(analyst):
     blocks = re.findall(r"^```\n(select .*?)^```$", (PROJECT / "docs" / "postgres.md").read_text(), re.DOTALL | re.M)
     busy, sizes = (run(analyst, block) for block in blocks)
     assert "shop_analyst" in {row[1] for row in busy}
-    assert {"analytics", "run_clean"} <= {row[0] for row in sizes}
+    assert {"analytics", "run_ab12_clean"} <= {row[0] for row in sizes}
 
 
 def test_what_another_user_made_before_becomes_the_loaders(new_database):

@@ -1,9 +1,9 @@
 """The warehouse on a PostgreSQL server: private schemas, published by one transaction.
 
 What readers see are ordinary tables in the schemas of `SCHEMAS`. A private copy is a set of schemas of the same names
-with a prefix (`run_clean`): tables where the run has built them, else views of what is published. Of `stage` a copy
-holds only what is new (`run_delta`) and, in `run_delta.gone`, which published rows no longer count; its `run_stage` are
-views over both. Publishing brings the published tables to the copy's content in one transaction that removes and
+with a prefix (`run_<id>_clean`): tables where the run has built them, else views of what is published. Of `stage` it
+holds only what is new (`..._delta`) and, in `..._delta.gone`, which published rows no longer count; its `..._stage`
+are views over both. Publishing brings the published tables to the copy's content in one transaction that removes and
 adds the rows that differ (`lib.warehouse.difference`), so that
 
 - a statement, and a repeatable-read transaction, sees one run whole, whatever tables it names;
@@ -61,7 +61,8 @@ class PostgresWarehouse(Warehouse):
     def __init__(self, settings: Settings, copy: Copy = "published") -> None:
         super().__init__(settings, copy)
         own = fingerprint([socket.gethostname(), str(settings.data_dir)])[:8]
-        self.prefix = {"published": "", "run": "run_", "kept": "kept_", "draft": f"draft_{own}_"}[copy]
+        # Runs from two folders or machines never share a copy, not even where one has lost its lock.
+        self.prefix = "" if copy == "published" else f"{copy}_{own}_"
         limits = settings.config.warehouse.postgres
         self._server = Server(LOADER_URL, limits)
         self._reader = Server(ANALYST_URL, limits) if os.environ.get(ANALYST_URL) else self._server
@@ -133,9 +134,7 @@ class PostgresWarehouse(Warehouse):
                     ) from None
                 raise WarehouseError(f"The query failed: {error}") from None
             except psycopg2.Error as error:
-                if is_lost(error) or isinstance(
-                    error, errors.QueryCanceled | errors.LockNotAvailable | errors.InsufficientPrivilege
-                ):
+                if is_lost(error) or isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
                     raise
                 raise WarehouseError(f"The query failed: {error}") from None
             except ValueError as error:
@@ -147,7 +146,12 @@ class PostgresWarehouse(Warehouse):
             cursor.execute("select pg_advisory_xact_lock(%s)", (_PUBLISH_LOCK,))
             self._check_server(cursor)
             generation = self._claim(cursor)
-            self._drop(cursor)
+            self._drop(cursor, self.prefix)
+            if self.copy == "run":
+                # This run holds the lock, so these are the remains of runs that were killed elsewhere.
+                cursor.execute("select prefix from ops.copies where prefix like 'run\\_%'")
+                for (prefix,) in cursor.fetchall():
+                    self._drop(cursor, prefix)
             for schema in (*SCHEMAS, "delta"):
                 cursor.execute(f"create schema {quoted(self.prefix + schema)}")
             sql = "insert into ops.copies (prefix, base, is_full) values (%s, %s, %s)"
@@ -168,6 +172,7 @@ class PostgresWarehouse(Warehouse):
                 known = name in OPS_TABLES or name in _STATE or name.startswith("stage.")
                 if kind == "r" and not known and not full_refresh:
                     cursor.execute(f"create view {self._own(name)} as select * from {name}")
+            _let_the_analyst_read(cursor)
 
     def noted_batches(self) -> list[tuple[str, str, str, str]]:
         with self._server.session(read_only=True) as cursor:
@@ -241,12 +246,12 @@ class PostgresWarehouse(Warehouse):
     def discard(self) -> None:
         if self.copy != "published":
             with self._server.session() as cursor:
-                self._drop(cursor)
+                self._drop(cursor, self.prefix)
 
     def take_over(self, other: Warehouse) -> None:
         assert isinstance(other, PostgresWarehouse)
         with self._server.session() as cursor:
-            self._drop(cursor)
+            self._drop(cursor, self.prefix)
             for schema in _schemas_of(cursor, other.prefix):
                 renamed = self.prefix + schema.removeprefix(other.prefix)
                 cursor.execute(f"alter schema {quoted(schema)} rename to {quoted(renamed)}")
@@ -271,7 +276,7 @@ class PostgresWarehouse(Warehouse):
                 if kind == "r":
                     difference.bring(cursor, name, name.removeprefix(self.prefix))
             _let_the_analyst_read(cursor)
-            self._drop(cursor)
+            self._drop(cursor, self.prefix)
 
     def has_published(self, run_id: str) -> bool:
         try:
@@ -309,12 +314,13 @@ class PostgresWarehouse(Warehouse):
     def _delta(self, table: str) -> str:
         return f"{self.prefix}delta.{table}"
 
-    def _drop(self, cursor: Cursor) -> None:
-        """Remove this private copy's schemas."""
-        for schema in _schemas_of(cursor, self.prefix):
+    @staticmethod
+    def _drop(cursor: Cursor, prefix: str) -> None:
+        """Remove a private copy's schemas."""
+        for schema in _schemas_of(cursor, prefix):
             cursor.execute(f"drop schema {quoted(schema)} cascade")
         if fetch_value(cursor, "select to_regclass('ops.copies') is not null"):
-            cursor.execute("delete from ops.copies where prefix = %s", (self.prefix,))
+            cursor.execute("delete from ops.copies where prefix = %s", (prefix,))
 
     def _check_server(self, cursor: Cursor) -> None:
         version = int(fetch_value(cursor, "show server_version_num"))
@@ -422,6 +428,7 @@ def _become_analyst(cursor: Cursor) -> None:
 
 
 def _let_the_analyst_read(cursor: Cursor) -> None:
+    """Grant what is published to the analyst, where that role is there: a table that was moved brings no grants."""
     if fetch_value(cursor, "select count(*) from pg_roles where rolname = %s", (ANALYST,)):
         for schema in SCHEMAS:
             cursor.execute(f"grant usage on schema {schema} to {ANALYST}")

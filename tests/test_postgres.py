@@ -1,0 +1,289 @@
+"""The warehouse on PostgreSQL: what publishing does to readers and what they built, copies side by side, roles."""
+
+import os
+import shutil
+import threading
+from dataclasses import replace
+
+import pandas as pd
+import psycopg2
+import pytest
+
+from lib.config import PROJECT
+from lib.errors import WarehouseError
+from lib.stage import Stage
+from lib.warehouse import open_warehouse
+from lib.warehouse.difference import declared
+from lib.warehouse.postgres import _as_psycopg2
+from lib.warehouse.roles import init_db
+from tests.conftest import Shop
+from tests.postgres import connect
+from tests.small_shop import SmallShop, csv
+
+ON_POSTGRES = {"warehouse": {"memory_limit": "1GB", "threads": 2, "target": "postgres"}}
+
+
+def days(first: int, last: int) -> str:
+    rows = (f"o{n},2025-01-{n:02} 10:00:00,c{n % 3},paid" for n in range(first, last + 1))
+    return csv("order_id,ordered_at,customer_id,status", *rows)
+
+
+def items(first: int, last: int, product: str = "p1", price: int = 5) -> str:
+    rows = (f"o{n},1,{product},1,{price}" for n in range(first, last + 1))
+    return csv("order_id,line_number,product_id,quantity,unit_price", *rows)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory, new_database) -> tuple[SmallShop, str]:
+    """A shop with ten orders that have been published, and its database; both are copied for each test."""
+    url = new_database()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WAREHOUSE_URL", url)
+        init_db(url, {})
+        entities = {"orders": {}, "order_items": {}}
+        shop = SmallShop(tmp_path_factory.mktemp("first") / "shop", entities=entities, config=ON_POSTGRES)
+        shop.write("orders/1.csv", days(1, 10))
+        shop.write("order_items/1.csv", items(1, 10))
+        shop.build(publish=True)
+    return shop, url
+
+
+@pytest.fixture
+def shop(first, tmp_path, new_database, monkeypatch) -> SmallShop:
+    shop, template = first
+    monkeypatch.setenv("WAREHOUSE_URL", new_database(template))
+    monkeypatch.delenv("WAREHOUSE_ANALYST_URL", raising=False)
+    init_db(os.environ["WAREHOUSE_URL"], {})
+    shutil.copytree(shop.root, tmp_path / "shop")
+    return replace(shop, root=tmp_path / "shop")
+
+
+@pytest.fixture
+def admin(shop) -> psycopg2.extensions.connection:
+    connection = connect(os.environ["WAREHOUSE_URL"])
+    yield connection
+    connection.close()
+
+
+def ask(connection: psycopg2.extensions.connection, sql: str) -> list[tuple]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall() if cursor.description else []
+
+
+def add_days(shop: SmallShop) -> None:
+    shop.write("orders/2.csv", days(11, 20))
+    shop.write("order_items/2.csv", items(11, 20))
+
+
+def test_what_others_built_on_the_tables_stays_and_follows(shop, admin):
+    ask(admin, "create schema mine; create view mine.months as select month, net_amount from analytics.monthly_sales")
+    before = ask(admin, "select 'analytics.monthly_sales'::regclass::oid, sum(net_amount) from mine.months")
+    add_days(shop)
+    shop.build(publish=True)
+    after = ask(admin, "select 'analytics.monthly_sales'::regclass::oid, sum(net_amount) from mine.months")
+    assert after[0][0] == before[0][0] and (before[0][1], after[0][1]) == (50, 100)
+
+
+def test_an_open_transaction_goes_on_with_the_run_it_began_with_and_blocks_nobody(shop):
+    reader = psycopg2.connect(os.environ["WAREHOUSE_URL"])
+    reader.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    assert ask(reader, "select count(*) from warehouse.fact_orders") == [(10,)]
+    add_days(shop)
+    shop.build(publish=True)
+    # A table it has not looked at yet is of the same run.
+    assert ask(reader, "select sum(orders) from analytics.monthly_sales") == [(10,)]
+    reader.rollback()
+    assert ask(reader, "select sum(orders) from analytics.monthly_sales") == [(20,)]
+    reader.close()
+
+
+def test_tables_have_the_keys_and_indexes_that_their_models_declare(shop, admin):
+    found = ask(
+        admin,
+        "select n.nspname || '.' || c.relname, array_agg(a.attname::text order by k.place), i.indisprimary"
+        " from pg_index i join pg_class c on c.oid = i.indrelid join pg_namespace n on n.oid = c.relnamespace"
+        " cross join unnest(i.indkey::int[]) with ordinality k(number, place)"
+        " join pg_attribute a on a.attrelid = c.oid and a.attnum = k.number"
+        " where n.nspname in ('clean', 'warehouse', 'analytics') group by 1, i.indexrelid, 3",
+    )
+    keys = {table.split(".")[1]: tuple(columns) for table, columns, primary in found if primary}
+    others = {(table.split(".")[1], tuple(columns)) for table, columns, primary in found if not primary}
+    models = [p.stem for s in ("clean", "warehouse", "analytics") for p in (PROJECT / "sql/models" / s).glob("*.sql")]
+    assert keys == {name: declared()[name][0] for name in models} and len(keys) > 15
+    assert others == {(name, columns) for name in models for columns in declared()[name][1]}
+
+
+def test_a_view_that_needs_a_table_whose_columns_change_is_named_and_nothing_is_published(shop, admin):
+    ask(admin, "create schema mine; create view mine.kept as select * from analytics.monthly_sales")
+    ask(admin, "alter table analytics.monthly_sales rename column is_complete to was_complete")
+    add_days(shop)
+    with pytest.raises(WarehouseError, match=r"view mine\.kept depends on table analytics\.monthly_sales"):
+        shop.build(publish=True)
+    assert ask(admin, "select count(*) from warehouse.fact_orders") == [(10,)]
+    ask(admin, "drop view mine.kept")
+    open_warehouse(shop.settings, "run").publish()
+    assert ask(admin, "select count(*), sum(is_complete::int) from analytics.monthly_sales") == [(1, 0)]
+
+
+def test_a_copy_is_no_longer_current_and_not_published_once_another_was(shop):
+    add_days(shop)
+    draft, run = open_warehouse(shop.settings, "draft"), open_warehouse(shop.settings, "run")
+    draft.begin()
+    assert draft.is_current() and not run.is_current()
+    shop.build(publish=True)
+    assert not draft.is_current() and draft.exists()
+    with pytest.raises(WarehouseError, match="published anew since this copy was made"):
+        draft.publish()
+    draft.discard()
+    assert not draft.exists()
+
+
+def test_a_copy_kept_for_a_later_run_is_taken_over_whole(shop):
+    add_days(shop)
+    shop.build()
+    run, kept = open_warehouse(shop.settings, "run"), open_warehouse(shop.settings, "kept")
+    kept.take_over(run)
+    assert kept.is_current() and not run.exists()
+    run.take_over(kept)
+    run.publish()
+    assert open_warehouse(shop.settings).query("select count(*) as n from clean.orders")["n"].tolist() == [20]
+
+
+def test_a_file_delivered_again_replaces_its_rows_and_a_lost_batch_takes_its_own_along(shop, admin):
+    shop.write("orders/1.csv", days(1, 4))
+    shop.build(publish=True)
+    assert ask(admin, "select count(*) from stage.orders") == [(4,)]
+    batch = next(b for b in shop.lake.batches("exports", "order_items"))
+    shop.lake._remove(batch.folder)
+    shop.write("order_items/1.csv", items(1, 2))
+    shop.build(publish=True)
+    assert ask(admin, "select count(*) from stage.order_items") == [(2,)]
+    assert ask(admin, "select entity, sum(rows) from ops.batches group by 1 order by 1")[0] == ("order_items", 2)
+
+
+def test_another_shop_and_another_run_at_once_are_refused(shop, tmp_path):
+    other = SmallShop(tmp_path / "other", entities={"orders": {}}, config=ON_POSTGRES)
+    other.root.mkdir()
+    (other.root / "small.yml").touch()
+    settings = replace(other.settings, shop_id="other")
+    with pytest.raises(WarehouseError, match="Two shops are never mixed"):
+        open_warehouse(settings, "run").begin()
+    with (
+        open_warehouse(shop.settings).hold(),
+        pytest.raises(WarehouseError, match="Another run is at work"),
+        open_warehouse(settings).hold(),
+    ):
+        pass
+
+
+def test_what_is_published_is_read_as_the_analyst_who_changes_nothing(shop):
+    published = open_warehouse(shop.settings)
+    assert published.query("select current_user as me")["me"].tolist() == ["shop_analyst"]
+    for change in ("delete from warehouse.fact_orders", "create table clean.mine (a int)", "drop table clean.orders"):
+        with pytest.raises(WarehouseError, match=r"The query failed: (cannot execute|permission denied|must be owner)"):
+            published.query(change)
+    assert published.query("select count(*) as n from warehouse.fact_orders")["n"].tolist() == [10]
+
+
+def test_an_analyst_without_the_loaders_address_explores_but_cannot_run(shop, monkeypatch, tmp_path):
+    url = os.environ["WAREHOUSE_URL"]
+    analyst = url.replace("//postgres:", "//shop_analyst:")
+    monkeypatch.delenv("WAREHOUSE_URL")
+    monkeypatch.setenv("WAREHOUSE_ANALYST_URL", analyst)
+    stage = Stage("06_insights", shop.settings, "draft-1", is_batch=False, folder=tmp_path)
+    assert stage.query("select sum(net_amount) as net from analytics.monthly_sales")["net"].tolist() == [50.0]
+    monkeypatch.setenv("WAREHOUSE_URL", analyst)
+    with pytest.raises(WarehouseError, match="'shop_analyst' may only read"):
+        stage.writable()
+
+
+def test_several_analysts_and_drafts_work_while_a_run_publishes(shop):
+    add_days(shop)
+    faults: list[str] = []
+    stop = threading.Event()
+
+    published = open_warehouse(shop.settings)
+    orders, months = "select count(*) from clean.orders", "select sum(orders) from analytics.monthly_sales"
+
+    def explore() -> None:
+        while not stop.is_set():
+            try:
+                found = published.query(f"select ({orders}) as orders, ({months}) as months")
+                if found["orders"][0] != found["months"][0]:
+                    faults.append(str(found))
+            except WarehouseError as error:
+                faults.append(str(error))
+            stop.wait(0.02)
+
+    analysts = [threading.Thread(target=explore) for _ in range(3)]
+    for analyst in analysts:
+        analyst.start()
+    draft = open_warehouse(shop.settings, "draft")
+    draft.begin()
+    shop.build(publish=True)
+    stop.set()
+    for analyst in analysts:
+        analyst.join()
+    assert faults == []
+    assert draft.query("select count(*) as n from stage.orders")["n"].tolist() == [20], (
+        "a draft reads what is published"
+    )
+
+
+def test_frames_have_the_types_that_duckdb_gives(shop):
+    sql = """
+        select cast(1 as bigint) as i, cast(null as bigint) as n, cast(1.5 as decimal(18, 4)) as d,
+            cast('2025-01-02' as date) as t, true as b, 'x' as s, cast(null as varchar) as e, cast(1 as integer) as k
+        union all
+        select 2, 3, 2.5, cast('2025-01-03' as date), false, 'y', null, 2
+        order by 1
+    """
+    ours = open_warehouse(shop.settings.on("duckdb"), "draft")
+    ours.begin()
+    pd.testing.assert_frame_equal(open_warehouse(shop.settings).query(sql), ours.query(sql))
+    nothing = "select 1 as a, 'x' as b where false"
+    assert list(open_warehouse(shop.settings).query(nothing).columns) == ["a", "b"]
+
+
+NAMES = {"run_clean.orders", "run_quality.scores"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("select * from clean.orders", "select * from run_clean.orders"),
+        ("select * from Clean . Orders o", "select * from run_clean.orders o"),
+        ("select clean.n from clean.orders as clean", "select clean.n from run_clean.orders as clean"),
+        ("select 'clean.orders', \"clean.orders\" -- clean.orders\n/* clean.orders */", None),
+        ("select * from clean.items", None),
+        (
+            "select quality.score, quality.scores from x quality",
+            "select quality.score, run_quality.scores from x quality",
+        ),
+    ],
+)
+def test_a_query_on_a_private_copy_names_its_tables_and_leaves_all_else(sql, expected):
+    assert _as_psycopg2(sql, "run_", NAMES, has_parameters=False) == (expected or sql)
+
+
+def test_parameters_are_bound_and_percent_signs_are_text():
+    sql = "select '?%', \"a?\" from clean.orders where a = ? and b like '50%' -- why?"
+    assert _as_psycopg2(sql, "", set(), has_parameters=True) == (
+        "select '?%%', \"a?\" from clean.orders where a = %s and b like '50%%' -- why?"
+    )
+    assert _as_psycopg2(sql, "", set(), has_parameters=False) == sql
+
+
+def test_a_whole_run_refused_by_the_gate_leaves_what_is_published(shop, admin, tmp_path):
+    shop.write("orders/2.csv", days(11, 20))
+    shop.write("order_items/2.csv", items(11, 40, product="nobody", price=-1))
+    strict = replace(shop, config={**ON_POSTGRES, "quality": {"min_score": 99.9}}).settings
+    whole = Shop(tmp_path, extra={"SHOP_DATA_DIR": str(strict.data_dir), "SHOP_OUTPUT_DIR": str(strict.output_dir)})
+    run = ("--sources", str(strict.sources_file), "--data-dir", str(strict.data_dir), "--target", "postgres")
+    refused = whole.run(*run, "--from", "02_ingest", "--to", "05_quality")
+    assert refused.returncode == 3 and "the quality gate refused" in refused.stdout, refused.stdout + refused.stderr
+    assert ask(admin, "select count(*), (select count(*) from ops.runs) from warehouse.fact_orders") == [(10, 0)]
+    assert open_warehouse(strict, "kept").is_current()
+    count = "select count(*) as orders from warehouse.fact_orders"
+    assert whole.run("query", count, *run).stdout == "orders\n10\n"
