@@ -14,7 +14,7 @@ run: $(READY)    ## set up, run all six notebooks, say where the report is (ARGS
 	@$(BIN)/python run_pipeline.py $(ARGS)
 
 test: $(READY)   ## set up, run every test (ARGS="-k lake" adds options)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lab: $(READY)    ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=.

@@ -137,7 +137,7 @@ def _run_stages(plan: Plan, current: Run, show: Callable[[Progress], None]) -> O
         finally:
             for kernel in ready.values():
                 kernel.stop()
-    show(Progress(len(plan.notebooks), len(plan.notebooks), "publishing", 0, 1, ""))
+    show(Progress(len(plan.notebooks), len(plan.notebooks), "publishing", 1, 1, ""))
     return _publish(plan, current)
 
 

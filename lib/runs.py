@@ -210,19 +210,20 @@ def latest_place(output_dir: Path) -> tuple[Path, str] | None:
     """Return the data folder and the target of the run that published last."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         manifest = json.loads((output_dir / "latest" / "run.json").read_text(encoding="utf-8"))
-        return Path(manifest["data_dir"]), manifest["target"]
+        return Path(manifest["data_dir"]), manifest.get("target", "duckdb")
     return None
 
 
 def has_published(run: Run, settings: Settings) -> bool:
     """Whether the run's data went public, as the published data themselves tell."""
-    settings = replace(settings, data_dir=Path(run.manifest["data_dir"])).on(run.manifest["target"])
+    settings = replace(settings, data_dir=Path(run.manifest["data_dir"])).on(run.manifest.get("target", "duckdb"))
     return open_warehouse(settings).has_published(run.run_id)
 
 
 def _is_at_hand(manifest: dict[str, Any]) -> bool:
     """Whether the warehouse of a run can be asked: a file always, a server where it is the one we are told of."""
-    return manifest["target"] == "duckdb" or Server(LOADER_URL).is_at(manifest["warehouse"])
+    target = manifest.get("target", "duckdb")  # older manifests name none
+    return target == "duckdb" or Server(LOADER_URL).is_at(manifest["warehouse"])
 
 
 def _git() -> dict[str, Any]:

@@ -14,6 +14,12 @@ from tests.postgres import create_database, drop_database, start_server
 PROJECT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with whole runs first: they take longest, and the short ones then fill up both workers to the end."""
+    long = {item.path for item in items if "shop_at" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @dataclass(frozen=True)
 class Shop:
     """A simulated shop's folders and the command line on them; `extra` are environment variables."""

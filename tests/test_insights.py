@@ -473,5 +473,5 @@ def test_the_notebook_is_stored_clean_with_short_cells_and_typed_parameters() ->
     parameters = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     assert len(parameters) == 1
     names = [node.target.id for node in ast.parse(parameters[0].source).body if isinstance(node, ast.AnnAssign)]
-    assert names == ["sources", "data_dir", "output_dir", "run_id", "top_n", "months"]
+    assert names == ["sources", "data_dir", "output_dir", "target", "run_id", "top_n", "months"]
     assert all("# " in line for line in parameters[0].source.splitlines())

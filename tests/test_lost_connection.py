@@ -53,7 +53,7 @@ def database(new_database) -> Iterator[Database]:
 def shop(shop_at, database) -> Shop:
     """A shop that has published its first months; the rest of its trade is in the lake."""
     shop = replace(shop_at("lost"), extra={"WAREHOUSE_URL": database.url})
-    done = shop.run("--as-of", "2025-09-30", "--target", "postgres")
+    done = shop.run("--as-of", "2025-09-30", "--target", "postgres", "--to", "05_quality")
     assert done.returncode == 0, done.stdout + done.stderr
     assert shop.run("--to", "02_ingest", "--target", "postgres").returncode == 0
     return shop
@@ -68,7 +68,7 @@ def wait_for(condition, process) -> None:
 @pytest.mark.parametrize("stage", ["03_clean", "04_model", "05_quality", "06_insights"])
 def test_a_run_cut_off_in_a_stage_fails_clearly_and_changes_nothing_that_is_published(shop, database, stage):
     before = database.ask(FIGURES)
-    process = shop.start("--target", "postgres", "--from", stage)
+    process = shop.start("--target", "postgres", "--only", stage)
     wait_for(lambda: running_stage(shop) == stage, process)
     cut = 0
     while process.poll() is None and running_stage(shop) == stage:
@@ -88,13 +88,25 @@ def test_a_run_cut_off_in_a_stage_fails_clearly_and_changes_nothing_that_is_publ
 def test_a_run_cut_off_while_it_publishes_changes_nothing(shop, database):
     before, runs = database.ask(FIGURES), database.ask("select count(*) from ops.runs")
     with held(database.url, "lock table ops.runs in share mode"):
-        process = shop.start("--target", "postgres", "--from", "03_clean", "--to", "05_quality")
+        process = shop.start("--target", "postgres", "--only", "05_quality")
         wait_for(lambda: database.ask(f"select 1 {OTHERS} and wait_event_type = 'Lock'"), process)
         assert database.cut("wait_event_type = 'Lock'") == 1
         out, err = process.communicate(timeout=60)
     assert process.returncode == 1 and "was lost" in out, out + err
     assert database.ask(FIGURES) == before and database.ask("select count(*) from ops.runs") == runs
-    assert database.ask("select nspname from pg_namespace where nspname like 'run\\_%'") == []
+    assert database.ask("select nspname from pg_namespace where nspname ~ '^run_'") == []
+
+
+def test_a_run_killed_while_it_publishes_changes_nothing(shop, database):
+    before, runs = database.ask(FIGURES), database.ask("select count(*) from ops.runs")
+    with held(database.url, "lock table ops.runs in share mode"):
+        process = shop.start("--target", "postgres", "--only", "05_quality")
+        wait_for(lambda: database.ask(f"select 1 {OTHERS} and wait_event_type = 'Lock'"), process)
+        process.kill()
+        process.communicate()
+    while database.ask(f"select 1 {OTHERS}"):
+        time.sleep(0.05)  # the server finds its client gone
+    assert database.ask(FIGURES) == before and database.ask("select count(*) from ops.runs") == runs
 
 
 def test_the_run_after_all_that_publishes_everything_once(shop, database):
@@ -108,6 +120,9 @@ def test_the_run_after_all_that_publishes_everything_once(shop, database):
     assert staged["orders"] == 2_000 == database.ask("select count(*) from warehouse.fact_orders")[0][0]
     ((total, parts),) = database.ask(FIGURES)
     assert total == parts > 0
+    states = [line.split("\t")[1] for line in shop.run("runs").stdout.splitlines()[1:]]
+    assert states.count("killed") == 1 and "running" not in states
+    assert database.ask("select nspname from pg_namespace where nspname ~ '^(run|kept)_'") == []
 
 
 @contextmanager

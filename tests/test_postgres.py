@@ -8,6 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import psycopg2
 import pytest
+from sqlalchemy.engine import make_url
 
 from lib.config import PROJECT
 from lib.errors import WarehouseError
@@ -20,6 +21,7 @@ from tests.conftest import Shop
 from tests.postgres import connect
 from tests.small_shop import SmallShop, csv
 
+ANALYST_PASSWORD = "reads-and-does-not-write"
 ON_POSTGRES = {"warehouse": {"memory_limit": "1GB", "threads": 2, "target": "postgres"}}
 
 
@@ -53,7 +55,7 @@ def shop(first, tmp_path, new_database, monkeypatch) -> SmallShop:
     shop, template = first
     monkeypatch.setenv("WAREHOUSE_URL", new_database(template))
     monkeypatch.delenv("WAREHOUSE_ANALYST_URL", raising=False)
-    init_db(os.environ["WAREHOUSE_URL"], {})
+    init_db(os.environ["WAREHOUSE_URL"], {"shop_analyst": ANALYST_PASSWORD})
     shutil.copytree(shop.root, tmp_path / "shop")
     return replace(shop, root=tmp_path / "shop")
 
@@ -187,8 +189,8 @@ def test_what_is_published_is_read_as_the_analyst_who_changes_nothing(shop):
 
 
 def test_an_analyst_without_the_loaders_address_explores_but_cannot_run(shop, monkeypatch, tmp_path):
-    url = os.environ["WAREHOUSE_URL"]
-    analyst = url.replace("//postgres:", "//shop_analyst:")
+    url = make_url(os.environ["WAREHOUSE_URL"]).set(username="shop_analyst", password=ANALYST_PASSWORD)
+    analyst = url.render_as_string(hide_password=False)
     monkeypatch.delenv("WAREHOUSE_URL")
     monkeypatch.setenv("WAREHOUSE_ANALYST_URL", analyst)
     stage = Stage("06_insights", shop.settings, "draft-1", is_batch=False, folder=tmp_path)

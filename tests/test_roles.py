@@ -203,16 +203,16 @@ def test_what_another_user_made_before_becomes_the_loaders(new_database):
         "create materialized view analytics.fast as select * from analytics.sales",
         "create sequence analytics.alone",
         "create function analytics.one() returns int language sql return 1",
-        "create schema run_analytics",
-        "create table run_analytics.sales (id int)",
+        "create schema run_ab12_analytics",
+        "create table run_ab12_analytics.sales (id int)",
         "create schema run_errands",
         "grant insert on analytics.sales to public",
-        "grant usage on schema run_analytics to public",
+        "grant usage on schema run_ab12_analytics to public",
     )
     init_db(database, PASSWORDS)
     run(
         as_role(database, "shop_loader"),
-        "drop schema run_analytics cascade",
+        "drop schema run_ab12_analytics cascade",
         "drop function analytics.one()",
         "drop sequence analytics.alone",
         "refresh materialized view analytics.fast",
