@@ -30,13 +30,13 @@ def shop(shop_at) -> Shop:
     exports.mkdir()
     (exports / "1.csv").write_text(GOOD)
     (shop.root / "corner.yml").write_text(SOURCES % exports)
-    done = run(shop)
+    done = run(shop, "--to", "05_quality")
     assert done.returncode == 0, done.stdout + done.stderr
     return shop
 
 
-def run(shop: Shop):
-    return shop.run("--sources", str(shop.root / "corner.yml"))
+def run(shop: Shop, *arguments: str):
+    return shop.run("--sources", str(shop.root / "corner.yml"), *arguments)
 
 
 def last_run(shop: Shop) -> tuple[Path, dict]:
@@ -63,7 +63,7 @@ def test_a_refused_run_ends_with_3_keeps_what_is_published_and_says_why(shop):
 
 def test_a_corrected_file_replaces_the_refused_one_and_publishes(shop):
     (shop.root / "exports" / "2.csv").write_text(BAD.replace(",,2,0,", ",Ink,2,3.10,c1"))
-    done = run(shop)
+    done = run(shop, "--to", "05_quality")
     assert done.returncode == 0, done.stdout + done.stderr
     assert orders(shop) == "440"
 

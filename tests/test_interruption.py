@@ -27,7 +27,7 @@ KPI = (
 def shop(shop_at) -> Shop:
     """A shop that has published its first months; the rest of its trade is still to come."""
     shop = shop_at("interruption")
-    done = shop.run("--as-of", "2025-09-30")
+    done = shop.run("--as-of", "2025-09-30", "--to", "05_quality")
     assert done.returncode == 0, done.stdout + done.stderr
     return shop
 
@@ -67,12 +67,12 @@ def test_a_run_killed_in_a_stage_leaves_what_is_published_readable_and_unchanged
 
 
 def test_the_run_after_the_kills_succeeds_and_counts_nothing_twice(shop, shop_at):
-    done = shop.run()
+    done = shop.run("--to", "05_quality")
     assert done.returncode == 0, done.stdout + done.stderr
     states = sorted(line.split("\t")[1] for line in shop.run("runs").stdout.splitlines()[1:])
     assert states.count("published") >= 2 and "running" not in states
     undisturbed = shop_at("undisturbed")
-    assert undisturbed.run().returncode == 0
+    assert undisturbed.run("--to", "05_quality").returncode == 0
     sql = "select count(*), sum(net_amount), sum(quantity) from warehouse.fact_order_items"
     assert shop.run("query", sql).stdout == undisturbed.run("query", sql).stdout
     rows = (
@@ -116,7 +116,7 @@ def test_analysts_and_a_run_never_disturb_each_other(shop):
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        done = shop.run("--from", "03_clean")
+        done = shop.run("--from", "03_clean", "--to", "05_quality")
     finally:
         stop.set()
         reader.join()
@@ -140,7 +140,7 @@ def test_an_analyst_who_holds_the_published_file_for_writing_stops_no_run(shop):
     held.execute("create schema if not exists mine")
     held.execute("create table mine.notes as select 1 as note")
     try:
-        done = shop.run("--from", "03_clean")
+        done = shop.run("--only", "05_quality")
         assert done.returncode == 0, done.stdout + done.stderr
         assert held.execute("select note from mine.notes").fetchone() == (1,)
     finally:
@@ -149,7 +149,7 @@ def test_an_analyst_who_holds_the_published_file_for_writing_stops_no_run(shop):
 
 
 def test_two_runs_at_once_on_the_same_data_refuse_the_second(shop):
-    first = shop.start()
+    first = shop.start("--to", "02_ingest")
     while running_stage(shop) is None:
         time.sleep(0.02)
     second = shop.run()

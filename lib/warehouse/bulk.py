@@ -97,7 +97,7 @@ def _series(code: int, values: tuple[object, ...]) -> pd.Series:
 def export(cursor: Cursor, table: str, types: dict[str, str], path: Path) -> None:
     """Write a table, columns with their SQL types, to a Parquet file."""
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".csv") as file, duckdb.connect() as connection:
-        cursor.copy_expert(f"copy {table} ({quoted_list(types)}) to stdout (format csv)", file)
+        cursor.copy_expert(f"copy (select {quoted_list(types)} from {table}) to stdout (format csv)", file)
         file.flush()
         listed = ", ".join(f"{text_literal(name)}: {text_literal(kind)}" for name, kind in types.items())
         connection.execute("set TimeZone = 'UTC'")

@@ -36,7 +36,7 @@ def columns_of(cursor: Cursor, table: str) -> dict[str, tuple[str, int]]:
     """Return each column's SQL type and collation, by name."""
     cursor.execute(
         "select attname, format_type(atttypid, atttypmod), attcollation::bigint from pg_attribute"
-        " where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attname",
+        " where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum",
         (table,),
     )
     return {name: (kind, collation) for name, kind, collation in cursor.fetchall()}

@@ -171,7 +171,9 @@ class PostgresWarehouse(Warehouse):
             for name, kind in published.items():
                 known = name in OPS_TABLES or name in _STATE or name.startswith("stage.")
                 if kind == "r" and not known and not full_refresh:
-                    cursor.execute(f"create view {self._own(name)} as select * from {name}")
+                    schema, table = name.split(".", 1)
+                    there, here = f"{schema}.{quoted(table)}", f"{self.prefix}{schema}.{quoted(table)}"
+                    cursor.execute(f"create view {here} as select * from {there}")
             _let_the_analyst_read(cursor)
 
     def noted_batches(self) -> list[tuple[str, str, str, str]]:
@@ -429,10 +431,20 @@ def _become_analyst(cursor: Cursor) -> None:
 
 def _let_the_analyst_read(cursor: Cursor) -> None:
     """Grant what is published to the analyst, where that role is there: a table that was moved brings no grants."""
-    if fetch_value(cursor, "select count(*) from pg_roles where rolname = %s", (ANALYST,)):
-        for schema in SCHEMAS:
-            cursor.execute(f"grant usage on schema {schema} to {ANALYST}")
-            cursor.execute(f"grant select on all tables in schema {schema} to {ANALYST}")
+    if not fetch_value(cursor, "select count(*) from pg_roles where rolname = %s", (ANALYST,)):
+        return
+    # Only what is ours to grant: somebody else may have a table there too.
+    cursor.execute(
+        "select format('grant usage on schema %%I to', nspname) from pg_namespace where nspname = any(%(schemas)s)"
+        " and pg_has_role(nspowner, 'usage') and not has_schema_privilege(%(analyst)s, oid, 'usage')"
+        " union all select format('grant select on %%s to', c.oid::regclass)"
+        " from pg_class c join pg_namespace n on n.oid = c.relnamespace where nspname = any(%(schemas)s)"
+        " and relkind = 'r' and pg_has_role(relowner, 'usage')"
+        " and not has_table_privilege(%(analyst)s, c.oid, 'select')",
+        {"schemas": list(SCHEMAS), "analyst": ANALYST},
+    )
+    for (grant,) in cursor.fetchall():
+        cursor.execute(f"{grant} {ANALYST}")
 
 
 #: Texts, quoted names and comments are passed over; a parameter, a percent sign and a qualified name are looked at.

@@ -44,6 +44,11 @@ class Server:
     variable: str
     limits: Postgres = _LIMITS
 
+    def __post_init__(self) -> None:
+        # From now on nothing that is written shows the password, whether or not the address is used.
+        with contextlib.suppress(ConfigError):
+            _ = self.arguments
+
     @cached_property
     def arguments(self) -> dict[str, str]:
         """The address as libpq's keywords: host, port, dbname, user, password, sslmode ...
