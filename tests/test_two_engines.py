@@ -3,19 +3,21 @@
 The tables are found in the two catalogs, so a model that is added later is compared too.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import duckdb
 import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
+from lib.warehouse import open_warehouse
 from tests.conftest import Shop
 from tests.postgres import connect
+from tests.small_shop import SmallShop
 
 SCHEMAS = ("stage", "clean", "quarantine", "warehouse", "analytics", "quality")
 INCREMENTS = ("2025-08-31", "2025-10-31", "2025-12-31")
@@ -49,7 +51,7 @@ class Readers:
         connection.autocommit = number % 2 == 0
         if not connection.autocommit:
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        while not self._stop.is_set():
+        while not self._stop.wait(0.5):
             try:
                 with connection.cursor() as cursor:
                     found = self._ask(cursor, whole=connection.autocommit)
@@ -66,7 +68,6 @@ class Readers:
                 self.faults.append(f"mixed: {found}")
             self.answers.add(found)
             self.count += 1
-            self._stop.wait(0.5)
         connection.close()
 
     @staticmethod
@@ -106,11 +107,6 @@ def server(shop: Shop) -> Iterator[psycopg2.extensions.connection]:
     connection.close()
 
 
-def on_duckdb(path: Path, sql: str) -> list[tuple]:
-    with duckdb.connect(str(path), read_only=True) as connection:
-        return connection.execute(sql).fetchall()
-
-
 def on_postgres(server: psycopg2.extensions.connection, sql: str) -> list[tuple]:
     with server.cursor() as cursor:
         cursor.execute(sql)
@@ -131,12 +127,20 @@ def rows_of(fetched: list[tuple]) -> list[tuple]:
 
 
 def assert_same(shop: Shop, server: psycopg2.extensions.connection) -> None:
-    path = shop.data / "shop.duckdb"
+    with duckdb.connect(str(shop.data / "shop.duckdb"), read_only=True) as file:
+        assert_same_rows(file, server)
+        for entity in ("customers", "products", "orders", "order_items", "payments"):
+            exported, ours = f"select * from '{shop.data}/lake/clean/{entity}.parquet'", f"select * from clean.{entity}"
+            assert file.execute(f"{exported} except all {ours}").fetchall() == []
+            assert file.execute(f"{ours} except all {exported}").fetchall() == []
+
+
+def assert_same_rows(file: duckdb.DuckDBPyConnection, server: psycopg2.extensions.connection) -> None:
     listed = ", ".join(f"'{s}'" for s in SCHEMAS)
     sql = (
         f"select table_schema, table_name, column_name from information_schema.columns where table_schema in ({listed})"
     )
-    ours, theirs = set(on_duckdb(path, sql)), set(on_postgres(server, sql))
+    ours, theirs = set(file.execute(sql).fetchall()), set(on_postgres(server, sql))
     assert ours == theirs
     tables: dict[str, list[str]] = {}
     for schema, table, column in sorted(ours):
@@ -146,7 +150,7 @@ def assert_same(shop: Shop, server: psycopg2.extensions.connection) -> None:
         # Runs have names of their own on each engine: which run in their order it was is what agrees.
         which = ", ".join(f"dense_rank() over (order by {c})" if c == "run_id" else f'"{c}"' for c in columns)
         sql = f"select {which} from {table}"
-        one, other = rows_of(on_duckdb(path, sql)), rows_of(on_postgres(server, sql))
+        one, other = rows_of(file.execute(sql).fetchall()), rows_of(on_postgres(server, sql))
         different = [pair for pair in zip(one, other, strict=False) if pair[0] != pair[1]]
         assert len(one) == len(other) and not different, (table, columns, len(one), len(other), different[:2])
 
@@ -163,11 +167,6 @@ def test_both_engines_hold_the_same_rows_after_each_increment_while_ten_readers_
             away.rename(systems)
             assert done.returncode == 0, done.stdout + done.stderr
             assert_same(shop, server)
-            for entity in ("customers", "products", "orders", "order_items", "payments"):
-                exported = f"select * from '{shop.data}/lake/clean/{entity}.parquet'"
-                ours = f"select * from clean.{entity}"
-                assert on_duckdb(shop.data / "shop.duckdb", f"{exported} except all {ours}") == []
-                assert on_duckdb(shop.data / "shop.duckdb", f"{ours} except all {exported}") == []
     assert readers.faults == []
     assert len(readers.answers) == len(INCREMENTS) and readers.count > 5 * READERS
 
@@ -191,3 +190,103 @@ def test_nothing_that_a_run_leaves_holds_the_servers_password(shop):
     assert len(left) > 100
     assert [p for p in left if password in p.read_bytes()] == []
     assert b"postgres" in (shop.outputs / "latest" / "run.json").read_bytes()
+
+
+def test_both_engines_make_the_same_of_messy_deliveries(tmp_path, new_database, monkeypatch):
+    monkeypatch.setenv("WAREHOUSE_URL", new_database())
+    ours = SmallShop(tmp_path, entities={entity: {} for entity in MESSY})
+    theirs = replace(ours, config={"warehouse": {"memory_limit": "1GB", "threads": 2, "target": "postgres"}})
+    for entity, text in MESSY.items():
+        ours.write(f"{entity}/1.csv", text)
+    for delivery in (1, 2):
+        if delivery == 2:
+            # A file comes again without two of its rows, and one more takes up an old payment.
+            header, *rows = MESSY["orders"].splitlines(keepends=True)
+            ours.write("orders/1.csv", "".join([header, *rows[2:]]))
+            ours.write("payments/2.csv", MESSY["payments"].splitlines()[0] + "\ny1,A9,card,1.005,paid,2025-03-09\n")
+        for shop in (ours, theirs):
+            shop.audit(shop.build())
+            open_warehouse(shop.settings, "run").publish()
+        with (
+            duckdb.connect(str(ours.settings.data_dir / "shop.duckdb"), read_only=True) as file,
+            connect(os.environ["WAREHOUSE_URL"]) as server,
+        ):
+            assert_same_rows(file, server)
+            rules = "select rule from quarantine.orders union select rule from ops.set_aside_orders"
+            found = {rule for (rule,) in file.execute(rules.replace("rule from q", "_rule as rule from q")).fetchall()}
+            assert {"conflicting_duplicate", "exact_duplicate", "not_a_date_or_time"} <= found
+            fates = "sum(exact_duplicates), sum(older_versions), sum(quarantined_rows), sum(abs(unaccounted_rows))"
+            *set_aside, lost = file.execute(f"select {fates} from quality.row_accounting").fetchone()
+            assert min(set_aside) > 0 and lost == 0
+
+
+#: Copies, versions with and without a time, contradictions, orphans, unreadable values, ugly shares, mixed case.
+MESSY = {
+    "customers": """customer_id,email,country,updated_at
+c1,a@x.de,DE,2025-01-01
+c1,b@x.de,DE,2025-02-01
+c1,b@x.de,DE,2025-02-01
+C1,c@x.de,AT,
+C1,d@x.de,AT,
+c2,,ÖSTERREICH,not a date
+,no@key.de,DE,2025-01-01
+c10,e@x.de,,2025-01-01
+""",
+    "products": """product_id,name,unit_price,unit_cost,updated_at
+p1,Ärmel,3.3333,1.1111,2025-01-01
+p1,Ärmel neu,3.3334,,2025-01-02
+P1,arm,x,1,2025-01-02
+p2,,10,3.00005,
+p2,,10,3.00005,
+p3,gratis,0,0,2025-01-01
+""",
+    "orders": """order_id,ordered_at,customer_id,status,discount_amount,updated_at
+A1,2025-01-31 23:30:00,c1,PAID,1.00,2025-02-01
+A1,2025-01-31 23:30:00,c1,RÜCKGABE,1.00,2025-02-02
+A2,2025-02-01 00:10:00,c2,paid,0.07,
+A2,2025-02-01 00:10:00,c2,cancelled,0.07,
+A3,never,c1,paid,0,
+A4,2025-03-30 01:30:00,nobody,Returned,,2025-04-01
+a4,2025-03-30 02:30:00,,void,100,2025-04-01
+A9,2025-03-09 12:00:00,c10,paid,9.99,
+A9,2025-03-09 12:00:00,c10,paid,9.99,
+A10,2025-03-10,c10,,0.01,
+""",
+    "order_items": """order_id,line_number,product_id,quantity,unit_price
+A1,1,p1,3,3.3333
+A1,2,p2,1,0.0001
+A1,3,p9,7,1.4286
+A1,3,p9,7,1.4286
+A2,1,p1,1,9.99
+A2,1,p1,2,9.99
+A4,,p2,-1,10
+A4,,p3,-2,0
+A4,,p3,-2,0
+X1,1,p1,1,1
+A9,1,p1,1,0.333
+A9,2,p1,1,0.333
+A9,3,p1,1,0.334
+A9,4,P1,many,1
+A10,1,p2,1e9,1
+""",
+    "payments": """payment_id,order_id,method,amount,status,paid_at
+y1,A1,Card,10.5,paid,2025-02-01
+y1,A1,Card,10.5,paid,2025-02-01
+y2,A1,PayPal,-1,refund,
+y3,A9,,0.335,,2025-03-09 23:59:59
+y4,nowhere,card,1,paid,
+y5,A9,card,free,paid,
+,A9,cash,2,paid,
+""",
+    "order_lines": """\
+order_id,ordered_at,product_id,product_name,quantity,unit_price,customer_id,customer_country,status
+L1,2025-01-05 10:00,p1,Ärmel,2,3.33,c1,DE,paid
+L1,2025-01-05 10:00,p1,Ärmel,2,3.33,c1,DE,paid
+L1,2025-01-05 10:00,q1,Hut,1,7,c1,DE,paid
+L2,2025-01-06 10:00,q1,hut,-1,7,d1,FR,returned
+L2,2025-01-06 10:00,q2,damaged,-1,0,d1,,returned
+L3,2025-01-07 10:00,,Hut,1,7,d2,FR,paid
+,2025-01-08 10:00,q1,Hut,1,7,d2,,paid
+,2025-01-08 10:00,q2,,1,7,d2,IT,paid
+""",
+}
