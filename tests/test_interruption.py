@@ -149,7 +149,7 @@ def test_an_analyst_who_holds_the_published_file_for_writing_stops_no_run(shop):
 
 
 def test_two_runs_at_once_on_the_same_data_refuse_the_second(shop):
-    first = shop.start("--to", "02_ingest")
+    first = shop.start("--to", "05_quality")
     while running_stage(shop) is None:
         time.sleep(0.02)
     second = shop.run()

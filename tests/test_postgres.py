@@ -15,7 +15,7 @@ from lib.errors import WarehouseError
 from lib.stage import Stage
 from lib.warehouse import difference, open_warehouse
 from lib.warehouse.difference import declared
-from lib.warehouse.postgres import _as_psycopg2
+from lib.warehouse.rewriting import as_psycopg2
 from lib.warehouse.roles import init_db
 from lib.warehouse.server import Server
 from tests.conftest import Shop
@@ -286,15 +286,15 @@ NAMES = {"run_clean.orders", "run_quality.scores"}
     ],
 )
 def test_a_query_on_a_private_copy_names_its_tables_and_leaves_all_else(sql, expected):
-    assert _as_psycopg2(sql, "run_", NAMES, has_parameters=False) == (expected or sql)
+    assert as_psycopg2(sql, "run_", NAMES, has_parameters=False) == (expected or sql)
 
 
 def test_parameters_are_bound_and_percent_signs_are_text():
     sql = "select '?%', \"a?\" from clean.orders where a = ? and b like '50%' -- why?"
-    assert _as_psycopg2(sql, "", set(), has_parameters=True) == (
+    assert as_psycopg2(sql, "", set(), has_parameters=True) == (
         "select '?%%', \"a?\" from clean.orders where a = %s and b like '50%%' -- why?"
     )
-    assert _as_psycopg2(sql, "", set(), has_parameters=False) == sql
+    assert as_psycopg2(sql, "", set(), has_parameters=False) == sql
 
 
 def test_a_whole_run_refused_by_the_gate_leaves_what_is_published(shop, admin, tmp_path):

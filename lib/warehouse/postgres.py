@@ -34,6 +34,7 @@ from lib.quoting import quoted, quoted_list, text_literal
 from lib.standardize import Standardized
 from lib.warehouse import bulk, difference
 from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse, twice
+from lib.warehouse.rewriting import as_psycopg2
 from lib.warehouse.server import ANALYST_URL, LOADER_URL, LOST, Server, fetch_value, is_lost
 
 ANALYST = "shop_analyst"
@@ -124,7 +125,7 @@ class PostgresWarehouse(Warehouse):
             else:
                 names = set(_relations(cursor, [self.prefix + s for s in SCHEMAS]))
             try:
-                cursor.execute(_as_psycopg2(sql, self.prefix, names, bool(parameters)), list(parameters) or None)
+                cursor.execute(as_psycopg2(sql, self.prefix, names, bool(parameters)), list(parameters) or None)
                 return bulk.frame(cursor) if cursor.description else pd.DataFrame()
             except errors.UndefinedTable as error:
                 cursor.connection.rollback()
@@ -233,7 +234,7 @@ class PostgresWarehouse(Warehouse):
     def replace(self, table: str, frame: pd.DataFrame, *, where: str = "true", parameters: Sequence[Any] = ()) -> None:
         def change() -> None:
             with self._server.session() as cursor:
-                sql = _as_psycopg2(f"delete from {self._own(table)} where {where}", "", set(), bool(parameters))
+                sql = as_psycopg2(f"delete from {self._own(table)} where {where}", "", set(), bool(parameters))
                 cursor.execute(sql, list(parameters) or None)
                 if len(frame):
                     bulk.copy_frame(cursor, frame, self._own(table))
@@ -445,30 +446,3 @@ def _let_the_analyst_read(cursor: Cursor) -> None:
     )
     for (grant,) in cursor.fetchall():
         cursor.execute(f"{grant} {ANALYST}")
-
-
-#: Texts, quoted names and comments are passed over; a parameter, a percent sign and a qualified name are looked at.
-_TOKEN = re.compile(
-    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|(?P<parameter>\?)|\b(?P<schema>[a-z_]+)\s*\.\s*(?P<name>[a-z_0-9]+)""",
-    re.DOTALL | re.IGNORECASE,
-)
-
-
-def _as_psycopg2(sql: str, prefix: str, names: set[str], has_parameters: bool) -> str:
-    """Return a query for psycopg2, its tables taken from a private copy where that has them.
-
-    `names` are the copy's relations as prefix + schema.table. Only a name that stands there is changed, so a column
-    of a table's alias stays what it is.
-    """
-
-    def token(found: re.Match[str]) -> str:
-        text = found.group()
-        if found["parameter"]:
-            return "%s" if has_parameters else text
-        if found["schema"]:
-            own = f"{prefix}{found['schema']}.{found['name']}".lower()
-            return own if own in names else text
-        return text
-
-    escaped = sql.replace("%", "%%") if has_parameters else sql
-    return _TOKEN.sub(token, escaped)
