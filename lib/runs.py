@@ -18,9 +18,9 @@ from typing import Any
 
 from lib import report
 from lib.config import PROJECT, Settings, mask
+from lib.errors import ConfigError
 from lib.lake import sha256_of, write_atomically
 from lib.warehouse import open_warehouse
-from lib.warehouse.server import LOADER_URL, Server
 
 _PACKAGES = (
     "dbt-core",
@@ -164,7 +164,7 @@ def settle_killed(settings: Settings) -> list[str]:
             continue
         if manifest["data_dir"] != str(settings.data_dir) and is_alive(manifest):
             continue
-        if not _is_at_hand(manifest):
+        if not _is_at_hand(manifest, settings):
             continue
         run = Run(settings.output_dir / "runs" / manifest["run_id"], manifest)
         published = has_published(run, settings)
@@ -220,10 +220,14 @@ def has_published(run: Run, settings: Settings) -> bool:
     return open_warehouse(settings).has_published(run.run_id)
 
 
-def _is_at_hand(manifest: dict[str, Any]) -> bool:
+def _is_at_hand(manifest: dict[str, Any], settings: Settings) -> bool:
     """Whether the warehouse of a run can be asked: a file always, a server where it is the one we are told of."""
     target = manifest.get("target", "duckdb")  # older manifests name none
-    return target == "duckdb" or Server(LOADER_URL).is_at(manifest["warehouse"])
+    if target == "duckdb":
+        return True
+    with contextlib.suppress(ConfigError):
+        return bool(open_warehouse(settings.on(target), "run").place == manifest["warehouse"])
+    return False
 
 
 def _git() -> dict[str, Any]:

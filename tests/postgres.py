@@ -61,6 +61,13 @@ def connect(url: str, **options: str) -> psycopg2.extensions.connection:
     return connection
 
 
+def ask(connection: psycopg2.extensions.connection, statement: str) -> list[tuple]:
+    """Execute a statement and return its rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
 def _administer(url: str, statement: sql.Composable) -> None:
     connection = connect(url)
     try:

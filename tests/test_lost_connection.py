@@ -14,7 +14,7 @@ import pytest
 from lib.errors import ConnectionLostError, WarehouseError
 from lib.warehouse import open_warehouse
 from tests.conftest import Shop
-from tests.postgres import connect
+from tests.postgres import ask, connect
 from tests.small_shop import SmallShop, csv
 from tests.test_interruption import running_stage
 
@@ -31,9 +31,7 @@ class Database:
         self.connection = connect(url)
 
     def ask(self, sql: str) -> list[tuple]:
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql)
-            return cursor.fetchall()
+        return ask(self.connection, sql)
 
     def cut(self, condition: str = "true") -> int:
         """Terminate the others' connections; return how many there were."""

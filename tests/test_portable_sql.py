@@ -19,6 +19,7 @@ from sqlglot import exp
 from sqlglot.tokens import TokenType
 
 from lib.config import PROJECT
+from lib.warehouse import difference
 from tests.small_shop import SmallShop, csv, rows
 
 SQL = PROJECT / "sql"
@@ -438,8 +439,9 @@ def declared() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def meta(model: str) -> dict[str, Any]:
-    return next((m.get("config", {}).get("meta", {}) for _, m in declared() if m["name"] == model), {})
+def keys(model: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """A model's key and further indexes, as publishing reads them."""
+    return difference.declared().get(model, ((), ()))
 
 
 KEYED_MODELS = [(f, p.stem) for f in KEYED for p in sorted((SQL / "models" / f).glob("*.sql"))]
@@ -472,23 +474,24 @@ def test_what_is_dispatched_has_a_form_for_each_engine():
 
 
 def test_every_mart_declares_its_key():
-    assert [f"{schema}.{model}" for schema, model in KEYED_MODELS if not meta(model).get("key")] == []
+    assert [f"{schema}.{model}" for schema, model in KEYED_MODELS if not keys(model)[0]] == []
 
 
 @pytest.mark.parametrize(("schema", "model"), KEYED_MODELS)
 def test_keys_and_indexes_are_columns(schema, model):
     columns = read(project()[f"sql/models/{schema}/{model}.sql"]).tree.named_selects
-    named = {*meta(model).get("key", []), *(c for index in meta(model).get("indexes", []) for c in index)}
+    key, indexes = keys(model)
+    named = {*key, *(c for index in indexes for c in index)}
     assert named - set(columns) == set()
 
 
 def test_indexes_are_no_copies_of_the_key():
-    for _, model in declared():
-        indexes = [meta(model["name"]).get("key"), *meta(model["name"]).get("indexes", [])]
+    for model, (key, others) in difference.declared().items():
+        indexes = [key, *others]
         starts = [
             i for a, i in enumerate(indexes) for b, other in enumerate(indexes) if a != b and other[: len(i)] == i
         ]
-        assert starts == [], model["name"]
+        assert starts == [], model
 
 
 def test_a_key_is_there_once_in_every_row(tmp_path):
@@ -523,7 +526,7 @@ def test_a_key_is_there_once_in_every_row(tmp_path):
         f"select '{table}', count(*), (select count(*) from (select distinct {', '.join(key)} from {table})),"
         f" count(*) filter (where {' or '.join(f'{column} is null' for column in key)}) from {table}"
         for schema, model in KEYED_MODELS
-        for table, key in [(f"{schema}.{model}", meta(model)["key"])]
+        for table, key in [(f"{schema}.{model}", keys(model)[0])]
     ]
     for table, number, different, nulls in rows(shop.build(), " union all ".join(checks)):
         assert number > 0, f"{table} has no row to check"

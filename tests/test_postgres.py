@@ -19,7 +19,7 @@ from lib.warehouse.rewriting import as_psycopg2
 from lib.warehouse.roles import init_db
 from lib.warehouse.server import Server
 from tests.conftest import Shop
-from tests.postgres import connect
+from tests.postgres import ask, connect
 from tests.small_shop import SmallShop, csv
 
 ANALYST_PASSWORD = "reads-and-does-not-write"
@@ -66,12 +66,6 @@ def admin(shop) -> psycopg2.extensions.connection:
     connection = connect(os.environ["WAREHOUSE_URL"])
     yield connection
     connection.close()
-
-
-def ask(connection: psycopg2.extensions.connection, sql: str) -> list[tuple]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return cursor.fetchall() if cursor.description else []
 
 
 def add_days(shop: SmallShop) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from lib.warehouse import open_warehouse
 from tests.conftest import Shop
-from tests.postgres import connect
+from tests.postgres import ask, connect
 from tests.small_shop import SmallShop
 
 SCHEMAS = ("stage", "clean", "quarantine", "warehouse", "analytics", "quality")
@@ -107,12 +107,6 @@ def server(shop: Shop) -> Iterator[psycopg2.extensions.connection]:
     connection.close()
 
 
-def on_postgres(server: psycopg2.extensions.connection, sql: str) -> list[tuple]:
-    with server.cursor() as cursor:
-        cursor.execute(sql)
-        return cursor.fetchall()
-
-
 def comparable(value: object) -> object:
     """Return a value so that it compares and sorts the same from both engines: a double to twelve digits."""
     if isinstance(value, float):
@@ -140,7 +134,7 @@ def assert_same_rows(file: duckdb.DuckDBPyConnection, server: psycopg2.extension
     sql = (
         f"select table_schema, table_name, column_name from information_schema.columns where table_schema in ({listed})"
     )
-    ours, theirs = set(file.execute(sql).fetchall()), set(on_postgres(server, sql))
+    ours, theirs = set(file.execute(sql).fetchall()), set(ask(server, sql))
     assert ours == theirs
     tables: dict[str, list[str]] = {}
     for schema, table, column in sorted(ours):
@@ -150,7 +144,7 @@ def assert_same_rows(file: duckdb.DuckDBPyConnection, server: psycopg2.extension
         # Runs have names of their own on each engine: which run in their order it was is what agrees.
         which = ", ".join(f"dense_rank() over (order by {c})" if c == "run_id" else f'"{c}"' for c in columns)
         sql = f"select {which} from {table}"
-        one, other = rows_of(file.execute(sql).fetchall()), rows_of(on_postgres(server, sql))
+        one, other = rows_of(file.execute(sql).fetchall()), rows_of(ask(server, sql))
         different = [pair for pair in zip(one, other, strict=False) if pair[0] != pair[1]]
         assert len(one) == len(other) and not different, (table, columns, len(one), len(other), different[:2])
 
@@ -175,13 +169,13 @@ def test_a_run_with_nothing_new_and_a_full_refresh_change_no_row_on_the_server(s
     # `ops` and `quality` note each run.
     sql = "select sum(n_tup_ins), sum(n_tup_upd), sum(n_tup_del) from pg_stat_user_tables where schemaname in"
     sql += " ('stage', 'clean', 'quarantine', 'warehouse', 'analytics')"
-    written = on_postgres(server, sql)
+    written = ask(server, sql)
     assert written[0][0] > 10_000
     for arguments in ((), ("--full-refresh",)):
         done = shop.run("--target", "postgres", "--from", "03_clean", "--to", "05_quality", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         assert ("0 new rows loaded" in done.stdout) is not bool(arguments)
-    assert on_postgres(server, sql) == written
+    assert ask(server, sql) == written
 
 
 def test_nothing_that_a_run_leaves_holds_the_servers_password(shop):

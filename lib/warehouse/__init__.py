@@ -4,10 +4,10 @@ Models are SQL in `sql/`, run by `lib.transform`. What every engine promises is 
 """
 
 from lib.config import Settings
-from lib.warehouse.base import OPS_TABLES, SCHEMAS, Copy, Warehouse
-from lib.warehouse.duckdb_file import RESOURCE_ERRORS
+from lib.warehouse.base import SCHEMAS, Copy, Warehouse
+from lib.warehouse.duckdb_file import RESOURCE_ERRORS, DuckDBWarehouse
 
-__all__ = ["OPS_TABLES", "RESOURCE_ERRORS", "SCHEMAS", "Copy", "Warehouse", "open_warehouse"]
+__all__ = ["RESOURCE_ERRORS", "SCHEMAS", "Copy", "Warehouse", "open_warehouse"]
 
 
 def open_warehouse(settings: Settings, copy: Copy = "published") -> Warehouse:
@@ -16,6 +16,4 @@ def open_warehouse(settings: Settings, copy: Copy = "published") -> Warehouse:
         from lib.warehouse.postgres import PostgresWarehouse
 
         return PostgresWarehouse(settings, copy)
-    from lib.warehouse.duckdb_file import DuckDBWarehouse
-
     return DuckDBWarehouse(settings, copy)

@@ -10,7 +10,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from lib.config import PROJECT, fingerprint
 from lib.errors import WarehouseError
 from lib.quoting import quoted, quoted_list
-from lib.warehouse.server import fetch_value
+from lib.warehouse.server import fetch_value, is_there
 
 
 def bring(cursor: Cursor, made: str, published: str) -> None:
@@ -20,7 +20,7 @@ def bring(cursor: Cursor, made: str, published: str) -> None:
     afterwards.
     """
     columns = columns_of(cursor, made)
-    there = fetch_value(cursor, "select to_regclass(%s) is not null", (published,))
+    there = is_there(cursor, published)
     if there and columns_of(cursor, published) == columns:
         if _content(cursor, made, columns) != _content(cursor, published, columns):
             _change(cursor, made, published, columns)
@@ -90,9 +90,9 @@ def _remove(cursor: Cursor, table: str) -> None:
 def _index(cursor: Cursor, table: str) -> None:
     """Create the key and the indexes that the table's model declares, where they are missing."""
     schema, name = table.split(".")
-    key, indexes = declared().get(f"quarantined_{name}" if schema == "quarantine" else name, ((), ()))
-    if schema == "stage":
-        return
+    if schema in ("stage", "quarantine"):
+        return  # named as the clean tables are, and without keys
+    key, indexes = declared().get(name, ((), ()))
     sql = "select count(*) from pg_constraint where conrelid = %s::regclass and contype = 'p'"
     if key and not fetch_value(cursor, sql, (table,)):
         try:
@@ -103,7 +103,7 @@ def _index(cursor: Cursor, table: str) -> None:
         index = "_".join((name, *columns, "idx"))
         if len(index) > 63:  # what PostgreSQL keeps of a name
             index = f"{name[:40]}_{fingerprint(columns)}_idx"
-        if not fetch_value(cursor, "select to_regclass(%s) is not null", (f"{schema}.{index}",)):
+        if not is_there(cursor, f"{schema}.{index}"):
             cursor.execute(f"create index {index} on {table} ({quoted_list(columns)})")
 
 

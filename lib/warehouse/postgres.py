@@ -35,7 +35,7 @@ from lib.standardize import Standardized
 from lib.warehouse import bulk, difference
 from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse, twice
 from lib.warehouse.rewriting import as_psycopg2
-from lib.warehouse.server import ANALYST_URL, LOADER_URL, LOST, Server, fetch_value, is_lost
+from lib.warehouse.server import ANALYST_URL, LOADER_URL, LOST, Server, fetch_value, is_lost, is_there
 
 ANALYST = "shop_analyst"
 
@@ -51,6 +51,8 @@ _STATE = {
     "ops.shop": "identity varchar not null, generation bigint not null",
     "ops.copies": "prefix varchar primary key, base bigint not null, is_full boolean not null",
 }
+#: Which staged rows `s` an entry `g` of a copy's list takes away: a whole batch's, or a whole file's.
+_GONE = tuple(f"g.source = s._source and g.{of}" for of in ("batch_id = s._batch_id", "file = s._source_file"))
 
 
 class PostgresWarehouse(Warehouse):
@@ -106,7 +108,7 @@ class PostgresWarehouse(Warehouse):
     def is_current(self) -> bool:
         def ask() -> bool:
             with self._reader.session(read_only=True) as cursor:
-                if not fetch_value(cursor, "select to_regclass('ops.copies') is not null"):
+                if not is_there(cursor, "ops.copies"):
                     return False
                 sql = "select count(*) from ops.copies c join ops.shop s on s.generation = c.base where c.prefix = %s"
                 return bool(fetch_value(cursor, sql, (self.prefix,)))
@@ -129,7 +131,7 @@ class PostgresWarehouse(Warehouse):
                 return bulk.frame(cursor) if cursor.description else pd.DataFrame()
             except errors.UndefinedTable as error:
                 cursor.connection.rollback()
-                if published and not fetch_value(cursor, "select to_regclass('ops.runs') is not null"):
+                if published and not is_there(cursor, "ops.runs"):
                     raise WarehouseError(
                         f"Nothing has been published at {self.place} yet. Run: python run_pipeline.py --target postgres"
                     ) from None
@@ -284,7 +286,7 @@ class PostgresWarehouse(Warehouse):
     def has_published(self, run_id: str) -> bool:
         try:
             with self._reader.session(read_only=True) as cursor:
-                if not fetch_value(cursor, "select to_regclass('ops.runs') is not null"):
+                if not is_there(cursor, "ops.runs"):
                     return False
                 return bool(fetch_value(cursor, "select count(*) from ops.runs where run_id = %s", (run_id,)))
         except WarehouseError:
@@ -322,7 +324,7 @@ class PostgresWarehouse(Warehouse):
         """Remove a private copy's schemas."""
         for schema in _schemas_of(cursor, prefix):
             cursor.execute(f"drop schema {quoted(schema)} cascade")
-        if fetch_value(cursor, "select to_regclass('ops.copies') is not null"):
+        if is_there(cursor, "ops.copies"):
             cursor.execute("delete from ops.copies where prefix = %s", (prefix,))
 
     def _check_server(self, cursor: Cursor) -> None:
@@ -365,30 +367,27 @@ class PostgresWarehouse(Warehouse):
         columns = quoted_list([*ENTITIES[entity].names, *LINEAGE])
         sql = f"select {columns} from {self._delta(entity)}"
         is_full = fetch_value(cursor, "select is_full from ops.copies where prefix = %s", (self.prefix,))
-        if not is_full and fetch_value(cursor, "select to_regclass(%s) is not null", (f"stage.{entity}",)):
+        if not is_full and is_there(cursor, f"stage.{entity}"):
+            gone = self._delta("gone")
+            anything = fetch_value(cursor, f"select count(*) from {gone} where entity = %s", (entity,))
             kept = "".join(
-                f" and not exists (select 1 from {self._delta('gone')} g where g.entity = {text_literal(entity)}"
-                f" and g.source = s._source and g.{by} = s.{column})"
-                for by, column in (("batch_id", "_batch_id"), ("file", "_source_file"))
-                if self._anything_gone(cursor, entity)
+                f" and not exists (select 1 from {gone} g where g.entity = {text_literal(entity)} and {same})"
+                for same in _GONE
+                if anything
             )
             sql = f"select {columns} from stage.{entity} s where true{kept} union all {sql}"
         cursor.execute(f"create or replace view {self._own('stage.' + entity)} as {sql}")
-
-    def _anything_gone(self, cursor: Cursor, entity: str) -> bool:
-        return bool(fetch_value(cursor, f"select count(*) from {self._delta('gone')} where entity = %s", (entity,)))
 
     def _publish_stage(self, cursor: Cursor, *, is_full: bool) -> None:
         """Bring the published stage tables to what this copy's views show."""
         gone = self._delta("gone")
         for entity in ENTITIES:
             table = f"stage.{entity}"
-            if is_full or not fetch_value(cursor, "select to_regclass(%s) is not null", (table,)):
+            if is_full or not is_there(cursor, table):
                 difference.bring(cursor, self._delta(entity), table)
                 continue
             removed = 0
-            for by, column in (("batch_id", "_batch_id"), ("file", "_source_file")):
-                same = f"g.source = s._source and g.{by} = s.{column}"
+            for same in _GONE:
                 cursor.execute(f"delete from {table} s using {gone} g where g.entity = %s and {same}", (entity,))
                 removed += cursor.rowcount
             columns = quoted_list([*ENTITIES[entity].names, *LINEAGE])

@@ -16,7 +16,7 @@ from psycopg2.extensions import encrypt_password
 
 from lib.config import PROJECT, mask
 from lib.errors import ConfigError, WarehouseError
-from lib.warehouse.server import ADMIN_URL, LOADER_URL, advice, connection_arguments, in_one_line
+from lib.warehouse.server import ADMIN_URL, LOADER_URL, advice, connection_arguments, fetch_value, in_one_line
 
 ROLES_FILE = PROJECT / "sql" / "roles" / "roles.sql"
 
@@ -99,11 +99,11 @@ def _connect(arguments: Mapping[str, str]) -> Connection:
 def _state(connection: Connection, passwords: Mapping[str, str]) -> list[str]:
     """Return lines on what is there now and what to do next."""
     with connection, connection.cursor() as cursor:
-        cursor.execute(
+        schemas = fetch_value(
+            cursor,
             "select string_agg(nspname, ', ' order by nspname) from pg_namespace"
-            " where nspowner = 'shop_loader'::regrole and has_schema_privilege('shop_analyst', oid, 'usage')"
+            " where nspowner = 'shop_loader'::regrole and has_schema_privilege('shop_analyst', oid, 'usage')",
         )
-        (schemas,) = cursor.fetchone() or ("",)
         lines = [
             f"Database {_database(connection)} is set up (PostgreSQL {_version(connection)}).",
             f"shop_loader writes and shop_analyst reads the schemas {schemas}.",
@@ -112,13 +112,11 @@ def _state(connection: Connection, passwords: Mapping[str, str]) -> list[str]:
             if role in passwords:
                 lines.append(f"{role}: the password is set to {variable}.")
                 continue
-            cursor.execute("select has_table_privilege('pg_authid', 'select')")
-            known = (cursor.fetchone() or (False,))[0]
-            if known:
-                cursor.execute("select rolpassword is not null from pg_authid where rolname = %s", (role,))
-                if (cursor.fetchone() or (False,))[0]:
-                    lines.append(f"{role}: keeps the password it has.")
-                    continue
+            known = fetch_value(cursor, "select has_table_privilege('pg_authid', 'select')")
+            has_one = "select rolpassword is not null from pg_authid where rolname = %s"
+            if known and fetch_value(cursor, has_one, (role,)):
+                lines.append(f"{role}: keeps the password it has.")
+                continue
             lacks = "has no password yet" if known else "keeps its password, if it has one"
             lines.append(f"{role}: {lacks}. To set one: set {variable} and run init-db again, or \\password in psql.")
     info = connection.info

@@ -69,12 +69,6 @@ class Server:
         """host:port/database, to be read by people."""
         return f"{self.arguments['host']}:{self.arguments['port']}/{self.arguments['dbname']}"
 
-    def is_at(self, place: str) -> bool:
-        """Whether the variable names this place."""
-        with contextlib.suppress(ConfigError):
-            return self.place == place
-        return False
-
     @property
     def options(self) -> str:
         """The settings of a session, as libpq takes them."""
@@ -216,6 +210,11 @@ def is_lost(error: BaseException) -> bool:
 def in_one_line(error: BaseException) -> str:
     """Return what an error says, on one line and without secrets."""
     return mask(" ".join(str(error).split()).rstrip(".?") or type(error).__name__)
+
+
+def is_there(cursor: Cursor, table: str) -> bool:
+    """Whether a table or view schema.name exists."""
+    return bool(fetch_value(cursor, "select to_regclass(%s) is not null", (table,)))
 
 
 def fetch_value(cursor: Cursor, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
