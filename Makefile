@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ARGS   ?=
 
-.PHONY: help run test lab bench lint clean lock setup
+.PHONY: help run test lab bench soak lint clean lock setup
 
 help:            ## list what make can do
 	@grep -hE '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ lab: $(READY)    ## open the notebooks in JupyterLab
 
 bench: $(READY)  ## measure whole runs: seconds and peak memory, per stage too (ARGS="--size large"; TARGET=postgres: both)
 	@$(BIN)/python -m tests.bench $(if $(TARGET),--target $(TARGET)) $(ARGS)
+
+soak: $(READY)   ## long campaigns: thirty single days for several seeds, kills at every write (ARGS="--days 5 --seeds 1")
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 lint: $(READY)   ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

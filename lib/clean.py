@@ -27,7 +27,7 @@ def load_stage(
     lake.claim(settings.identity)
     batches = lake.batches()
     rules = {
-        (name, entity): rules_of(entity, spec, source.time_zone)
+        (name, entity): rules_of(entity, spec, source)
         for name, source in settings.config.sources.items()
         for entity, spec in source.entities.items()
     }
@@ -107,7 +107,7 @@ def export_clean(settings: Settings, warehouse: Warehouse) -> None:
     scratch = Path(tempfile.mkdtemp(prefix="export-", dir=settings.work_dir))
     try:
         with lake.lock():
-            for entity in ("customers", "products", "orders", "order_items", "payments"):
+            for entity in ("customers", "products", "orders", "order_items", "payments", "events"):
                 part = scratch / f"{entity}.parquet"
                 warehouse.export(f"clean.{entity}", part)
                 lake.place(part, f"clean/{entity}.parquet")

@@ -9,10 +9,11 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -24,7 +25,7 @@ from lib.errors import ConfigError, did_you_mean
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIG_FILE = PROJECT / "pipeline.yml"
 
-_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>(?:[^{}]|\{[^{}]*\})*))?\}")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]+):[^/\s@]+@")
 _SECRET_KEY = re.compile(r"password|secret|token|api_?key|url", re.IGNORECASE)
 _secrets: set[str] = set()
@@ -83,27 +84,13 @@ class Derived(_Model):
 
 
 class EntitySource(_Model):
-    """Where one entity of a `files` source lies, how its files are written, and which column is which."""
+    """Which column of a source is which of ours, and how its values are written; a kind adds where they lie."""
 
-    files: str = "*"
-    encoding: str = "auto"
-    delimiter: str = "auto"
-    quote: str = Field('"', max_length=1)
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ".", ",", " ", "'"] = ""
     timestamp_formats: tuple[str, ...] = ()
     null_values: tuple[str, ...] = ()
     columns: dict[str, str | Derived] = {}
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str) -> str:
-        if value != "auto":
-            try:
-                "".encode(value)
-            except LookupError as error:
-                raise ValueError(f"{value!r} is no encoding known to Python, such as utf-8 or cp1252") from error
-        return value
 
     @model_validator(mode="after")
     def _separators_differ(self) -> "EntitySource":
@@ -112,18 +99,31 @@ class EntitySource(_Model):
         return self
 
     @property
-    def reader(self) -> dict[str, str]:
-        """The options that change what is read from the same bytes."""
-        return {"encoding": self.encoding, "delimiter": self.delimiter, "quote": self.quote}
+    def reader(self) -> dict[str, Any]:
+        """The options that change what is read from the same source: where they change, all is taken anew."""
+        return {}
+
+    @property
+    def mapped(self) -> list[str]:
+        """The source's columns that the mapping names."""
+        names = (c.column if isinstance(c, Derived) else c for c in self.columns.values())
+        return [n for n in names if n]
 
 
 class Source(_Model):
-    """One system of the shop and what it delivers."""
+    """One system of the shop and what it delivers; a kind (see `lib.sources`) adds where it is.
 
-    kind: Literal["files"]
-    path: str = Field(min_length=1)
+    Where `schema_changes` is `evolve`, a new column is kept and reported; `freeze` refuses what has one, and `discard`
+    takes the rest. An `optional` source that fails is a warning, not the end of the run. An id that another system
+    may have given to something else gets the prefix of its column.
+    """
+
+    kind: str
     time_zone: str = "UTC"
-    entities: dict[str, EntitySource] = Field(min_length=1)
+    schema_changes: Literal["evolve", "freeze", "discard"] = "evolve"
+    optional: bool = False
+    id_prefixes: dict[str, str] = {}
+    entities: Mapping[str, EntitySource] = Field(min_length=1)
 
     _zone = field_validator("time_zone")(Shop._known_zone.__func__)  # type: ignore[attr-defined]
 
@@ -144,6 +144,11 @@ class Source(_Model):
             missing = [c.name for c in entity.columns if c.required and spec.columns and c.name not in spec.columns]
             if missing:
                 raise ValueError(f"{name}.columns lacks the required {', '.join(missing)}")
+        ids = sorted({c.name for e in self.entities for c in ENTITIES[e].columns if c.kind == "id"})
+        for column in self.id_prefixes:
+            if column not in ids:
+                hint = did_you_mean(column, ids)
+                raise ValueError(f"id_prefixes: no id column {column!r}.{hint} There are {', '.join(ids)}")
         return self
 
 
@@ -152,6 +157,7 @@ class Simulation(_Model):
 
     size: Literal["small", "default", "large"] = "default"
     seed: int = Field(42, ge=0)
+    web_url: str = ""
 
 
 class Postgres(_Model):
@@ -252,10 +258,10 @@ class Settings:
         """
         if not self.simulated:
             return {"shop": self.shop_id}
-        own = {"size": self.size, "seed": self.seed}
+        own: dict[str, Any] = {"size": self.size, "seed": self.seed}
         with contextlib.suppress(OSError, ValueError):
             marker = json.loads((self.data_dir / "sources" / "shop.json").read_text(encoding="utf-8"))
-            own = {key: marker[key] for key in own if key in marker} or own
+            own = {key: marker[key] for key in (*own, "generator") if key in marker} or own
         return {"shop": "simulated"} | own
 
 
@@ -403,19 +409,40 @@ def _substitute(value: Any, where: str, key: str = "", **words: str) -> Any:
 
 
 def _validated(values: dict[str, Any], where: str, **words: str) -> Config:
+    values = _substitute(values, where, **words)
+    given = values.get("sources")
+    if isinstance(given, dict):
+        values = {**values, "sources": {name: _source(name, source, where) for name, source in given.items()}}
     try:
-        return Config.model_validate(_substitute(values, where, **words))
+        return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_describe(error, where)) from None
+        raise ConfigError(_describe(error, where, Config)) from None
 
 
-def _describe(error: ValidationError, where: str) -> str:
+def _source(name: str, values: Any, where: str) -> Any:
+    """Return a source as its kind's model; what is no mapping is left for `Config` to complain of."""
+    from lib.sources import KINDS, source_model
+
+    if not isinstance(values, dict):
+        return values
+    kind = values.get("kind")
+    if kind not in KINDS:
+        found = "is missing" if kind is None else f"{kind!r} is unknown.{did_you_mean(str(kind), KINDS)}"
+        raise ConfigError(f"{where}: sources.{name}.kind: {found} (known kinds: {', '.join(KINDS)})")
+    model = source_model(kind)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_describe(error, where, model, f"sources.{name}")) from None
+
+
+def _describe(error: ValidationError, where: str, root: type[BaseModel], prefix: str = "") -> str:
     """Turn pydantic's findings into one line each: file, key, what was found, what was expected."""
     lines = []
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"] if part not in ("str", "Derived"))
+        key = ".".join(str(part) for part in (prefix, *fault["loc"]) if part and part not in ("str", "Derived"))
         if fault["type"] == "extra_forbidden":
-            model = _model_at(fault["loc"][:-1])
+            model = _model_at(fault["loc"][:-1], root)
             known = list(model.model_fields) if model else []
             expected = f" Known keys: {', '.join(known)}." if known else ""
             lines.append(f"{where}: unknown key {key!r}.{did_you_mean(str(fault['loc'][-1]), known)}{expected}")
@@ -426,16 +453,21 @@ def _describe(error: ValidationError, where: str) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
-def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+def _model_at(loc: tuple[int | str, ...], root: type[BaseModel]) -> type[BaseModel] | None:
     """Return the model that a location in the configuration belongs to."""
-    model: type[BaseModel] | None = Config
-    named: dict[str, type[BaseModel]] = {"sources": Source, "entities": EntitySource, "columns": Derived}
+    model: type[BaseModel] | None = root
     steps = iter(loc)
     for step in steps:
-        if step in named:
-            next(steps, None)
-            model = named[str(step)]
-        elif model and str(step) in model.model_fields:
+        if model and str(step) in model.model_fields:
             annotation = model.model_fields[str(step)].annotation
-            model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+            if get_origin(annotation) in (dict, Mapping):
+                next(steps, None)
+            model = _model_in(annotation)
     return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model in a type, also where it stands in a union or as the values of a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)

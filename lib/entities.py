@@ -7,7 +7,7 @@ loader creates the `stage` tables from them. SQL lives in `sql/`; nothing here t
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["text", "id", "timestamp", "amount", "quantity", "integer", "boolean"]
+Kind = Literal["text", "id", "timestamp", "amount", "quantity", "measure", "integer", "boolean"]
 
 #: SQL type of each kind of column, the same on every engine.
 SQL_TYPES: dict[Kind, str] = {
@@ -16,6 +16,7 @@ SQL_TYPES: dict[Kind, str] = {
     "timestamp": "timestamp",
     "amount": "decimal(18,4)",
     "quantity": "decimal(18,3)",
+    "measure": "decimal(18,4)",
     "integer": "integer",
     "boolean": "boolean",
 }
@@ -41,7 +42,8 @@ class Column:
     """One column of an entity.
 
     `required`: a row without a usable value is quarantined. An unreadable value also quarantines the row
-    where the column is an amount, a quantity or required; elsewhere it becomes null and is noted.
+    where the column is an amount, a quantity or required; elsewhere (a `measure` is a number that no sum of money
+    hangs on) it becomes null and is noted.
     """
 
     name: str
@@ -96,8 +98,15 @@ _ORDERS = _columns(
 )
 _ORDER_ITEMS = _columns(
     "order_id:id! line_number:integer product_id:id! quantity:quantity! unit_price:amount! discount_amount:amount"
+    " updated_at:timestamp"
 )
-_PAYMENTS = _columns("payment_id:id order_id:id! method amount:amount! currency status paid_at:timestamp")
+_PAYMENTS = _columns(
+    "payment_id:id order_id:id! method amount:amount! currency status paid_at:timestamp updated_at:timestamp"
+)
+_EVENTS = _columns(
+    "event_id:id! event_at:timestamp! event_type! visitor_id:id customer_id:id session_id:id product_id:id order_id:id"
+    " device campaign page quantity:measure value:measure"
+)
 
 
 def _order_lines() -> tuple[Column, ...]:
@@ -107,7 +116,7 @@ def _order_lines() -> tuple[Column, ...]:
     """
     renamed = {"discount_amount": "order_discount_amount"}
     order = [replace(c, name=renamed.get(c.name, c.name), required=c.name == "ordered_at") for c in _ORDERS]
-    lines = [c for c in _ORDER_ITEMS if c.name != "order_id"]
+    lines = [c for c in _ORDER_ITEMS if c.name not in ("order_id", "updated_at")]
     customer = [replace(c, name=f"customer_{c.name}") for c in _CUSTOMERS if c.name != "customer_id"]
     product = [replace(c, name=f"product_{c.name}") for c in _PRODUCTS if c.name != "product_id"]
     return tuple(order + lines + customer + product)
@@ -121,6 +130,7 @@ ENTITIES: dict[str, Entity] = {
         Entity("orders", _ORDERS, ("order_id",)),
         Entity("order_items", _ORDER_ITEMS, ("order_id", "line_number")),
         Entity("payments", _PAYMENTS, ("payment_id",)),
+        Entity("events", _EVENTS, ("event_id",)),
         Entity("order_lines", _order_lines(), ("order_id", "line_number")),
     )
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import escape
 from matplotlib.figure import Figure
 
 from lib import words
@@ -38,6 +39,9 @@ class Gap:
 
 Result = Finding | Gap
 
+#: What a shop is not told of: a question that only some shops have.
+SILENT = Gap("")
+
 
 def presenter(stage: Any) -> Callable[[Result, str], Chart | Html]:
     """Return `show(result, query)`, which saves a finding's chart with the stage, or says what is missing."""
@@ -46,7 +50,7 @@ def presenter(stage: Any) -> Callable[[Result, str], Chart | Html]:
 
     def show(result: Result, query: str) -> Chart | Html:
         if isinstance(result, Gap):
-            again = result.text in said  # what a shop lacks is said once
+            again = not result.text or result.text in said  # what a shop lacks is said once
             said.add(result.text)
             return Html("", "") if again else note(result.text)
         words_of = {"title": result.title, "subtitle": result.subtitle, "alt": result.alt}
@@ -56,6 +60,13 @@ def presenter(stage: Any) -> Callable[[Result, str], Chart | Html]:
         return shown
 
     return show
+
+
+def heading(text: str, *results: Result) -> Html:
+    """Return the heading of a section that only some shops have; nothing where none of its results says anything."""
+    if not any(isinstance(result, Finding) for result in results):
+        return Html("", "")
+    return Html(f"<h2>{escape(text)}</h2>", text)
 
 
 def floats(frame: pd.DataFrame) -> pd.DataFrame:
@@ -69,6 +80,8 @@ def floats(frame: pd.DataFrame) -> pd.DataFrame:
         "payment_method",
         "product_id",
         "customer_id",
+        "channel",
+        "device",
     }
     out = frame.copy()
     for column in out.columns.difference([*texts, "is_complete", "first_order_date", "last_order_date"]):

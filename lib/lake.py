@@ -22,6 +22,7 @@ from typing import Any
 
 import duckdb
 import fsspec
+import pyarrow.parquet as pq
 
 from lib.config import Settings, fingerprint, mask
 from lib.errors import LakeError
@@ -55,7 +56,9 @@ class RejectedFile:
 class Delivery:
     """What a source handed over for one entity: local Parquet parts and the files they came from.
 
-    `unchanged` names the files that still are as they were taken.
+    A kind that reads no files names each answer, extract or message it took as one. `unchanged` names the files that
+    still are as they were taken, `originals` says where a file's own bytes lie on this machine, and `cursor` is what
+    the kind wants to be told the next time.
     """
 
     files: tuple[TakenFile, ...] = ()
@@ -63,6 +66,24 @@ class Delivery:
     parts: tuple[Path, ...] = ()
     columns: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
+    cursor: dict[str, Any] = field(default_factory=dict)
+    originals: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What the lake holds of a source's entity: where the next take goes on.
+
+    `files` maps each name to the hash of the newest version taken, `cursor` is what the kind handed over with the
+    newest batch, `parts` are the raw Parquet files of rows, oldest first, `types` the Arrow type of each column seen
+    so far, and `batches` counts the batches.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    cursor: dict[str, Any] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    types: dict[str, str] = field(default_factory=dict)
+    batches: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +105,7 @@ class Batch:
     bytes: int
     cursor_before: dict[str, Any] = field(default_factory=dict)
     cursor_after: dict[str, Any] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -99,6 +121,7 @@ class Lake:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.fs, self._root = fsspec.core.url_to_fs(self.url)
+        self._manifests: dict[str, Batch] = {}
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
     def path(self, relative: str) -> str:
@@ -138,24 +161,38 @@ class Lake:
             )
 
     def batches(self, source: str = "", entity: str = "") -> list[Batch]:
-        """Return the manifests, oldest first, of all batches or of one source's or entity's."""
+        """Return the manifests, oldest first, of all batches or of one source's or entity's.
+
+        A manifest never changes: each is read once.
+        """
         found = []
         for path in self.fs.glob(f"{glob.escape(self._root)}/raw/{source or '*'}/{entity or '*'}/*/manifest.json"):
-            try:
-                values = json.loads(self.fs.cat_file(path))
-                values["files"] = tuple(TakenFile(**f) for f in values["files"])
-                values["parts"], values["columns"] = tuple(values["parts"]), tuple(values["columns"])
-                found.append(Batch(**values))
-            except (ValueError, TypeError, KeyError) as error:
-                raise LakeError(
-                    f"The batch manifest {path} is damaged ({error}). Remove its folder; its files are then taken"
-                    " again."
-                ) from None
+            if path not in self._manifests:
+                self._manifests[path] = self._manifest(path)
+            found.append(self._manifests[path])
         return sorted(found, key=lambda b: (b.sequence, b.batch_id))
 
-    def taken(self, source: str, entity: str, reader: str) -> dict[str, str]:
-        """Return the cursor of a file source: name -> content hash of the newest version, where `reader` took it."""
-        return _taken(self.batches(source, entity), reader)
+    def _manifest(self, path: str) -> Batch:
+        try:
+            values = json.loads(self.fs.cat_file(path))
+            values["files"] = tuple(TakenFile(**f) for f in values["files"])
+            values["parts"], values["columns"] = tuple(values["parts"]), tuple(values["columns"])
+            return Batch(**values)
+        except (ValueError, TypeError, KeyError) as error:
+            raise LakeError(
+                f"The batch manifest {path} is damaged ({error}). Remove its folder; its files are then taken again."
+            ) from None
+
+    def taken(self, source: str, entity: str, reader: str) -> Taken:
+        """Return what was taken of a source's entity; by another `reader` than the present one, nothing was."""
+        batches = self.batches(source, entity)
+        own = [b for b in batches if b.reader == reader]
+        parts = tuple(glob.escape(self.path(f"{b.folder}/{p}")) for b in own for p in b.parts if p.startswith("part-"))
+        cursor = own[-1].cursor_after if own else {}
+        types: dict[str, str] = {}
+        for batch in own:
+            types |= batch.types
+        return Taken(_taken(batches, reader), cursor.get("kind") or {}, parts, types, len(batches))
 
     def commit(self, source: str, entity: str, reader: str, delivery: Delivery, run_id: str) -> Batch | None:
         """Make a delivery a batch and return it, or None where it holds no files.
@@ -165,21 +202,25 @@ class Lake:
         if not delivery.files:
             return None
         known = self.batches()
-        before = _taken([b for b in known if (b.source, b.entity) == (source, entity)], reader)
+        before = _taken([b for b in known if _is_of(b, source, entity)], reader)
         content = [source, entity, reader, sorted((f.name, f.sha256) for f in delivery.files)]
         batch_id = fingerprint(content)
         for batch in known:
-            if (batch.batch_id, batch.source, batch.entity) == (batch_id, source, entity):
+            if batch.batch_id == batch_id and _is_of(batch, source, entity):
                 # A file went back to an earlier content: the same batch would be older than what it replaces.
                 batch_id = fingerprint([*content, len(known)])
         folder = f"raw/{source}/{entity}/{batch_id}"
         self._remove(folder)
         names, size = [], 0
+        types: dict[str, str] = {}
         for part in delivery.parts:
+            if part.name.startswith("part-"):
+                types |= types_of(part)
             self._put(part, f"{folder}/{part.name}")
             names.append(part.name)
             size += part.stat().st_size
         after = before | {f.name: f.sha256 for f in delivery.files}
+        kind_before = next((b.cursor_after.get("kind") for b in reversed(known) if _is_of(b, source, entity)), None)
         batch = Batch(
             batch_id=batch_id,
             sequence=1 + max((b.sequence for b in known), default=0),
@@ -194,8 +235,9 @@ class Lake:
             rows=sum(f.rows for f in delivery.files),
             malformed=sum(f.malformed for f in delivery.files),
             bytes=size,
-            cursor_before=_cursor(before),
-            cursor_after=_cursor(after),
+            cursor_before=_cursor(before, kind_before),
+            cursor_after=_cursor(after, delivery.cursor),
+            types=types,
         )
         self.write_json(f"{folder}/manifest.json", asdict(batch))
         return batch
@@ -272,6 +314,12 @@ class Lake:
             self.fs.rm(f"{self._root}/{relative}", recursive=True)
 
 
+def types_of(part: Path) -> dict[str, str]:
+    """Return the Arrow type of each column that a raw part has from its source."""
+    schema = pq.read_schema(part)
+    return {name: str(schema.field(name).type) for name in schema.names if name not in ("_file", "_row")}
+
+
 def duckdb_limits(settings: Settings) -> dict[str, Any]:
     """Return DuckDB's settings for memory, threads and spilling."""
     limits: dict[str, Any] = {
@@ -322,13 +370,14 @@ def _taken(batches: list[Batch], reader: str) -> dict[str, str]:
     return {name: sha256 for name, (by, sha256) in newest.items() if by == reader}
 
 
-def _cursor(taken: dict[str, str]) -> dict[str, Any]:
-    """Summarize a file cursor for the manifest: how many files, the last name, and a hash over all."""
-    return {
-        "files": len(taken),
-        "last_file": max(taken, default=""),
-        "hash": fingerprint(sorted(taken.items())),
-    }
+def _is_of(batch: Batch, source: str, entity: str) -> bool:
+    return (batch.source, batch.entity) == (source, entity)
+
+
+def _cursor(taken: dict[str, str], kind: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a cursor as the manifest keeps it: how many files, the last name, a hash over all, and the kind's own."""
+    summary = {"files": len(taken), "last_file": max(taken, default=""), "hash": fingerprint(sorted(taken.items()))}
+    return summary | ({"kind": kind} if kind else {})
 
 
 def _describe(identity: dict[str, Any]) -> str:

@@ -8,19 +8,20 @@ import glob
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from lib.config import Derived, EntitySource, Settings, fingerprint
+from lib.config import Derived, EntitySource, Settings, Source, fingerprint
 from lib.entities import ENTITIES, LINEAGE, Column, Entity
 from lib.errors import ConfigError, LakeError
-from lib.lake import Batch, Lake
+from lib.lake import Batch, Lake, types_of
 from lib.quoting import quoted, quoted_list, text_literal
 
 #: Raised by one whenever the rules below change what they make of the same raw rows.
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 _OFFSET = r"\d:\d\d(:\d\d(\.\d+)?)?\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
 #: What lies outside is a placeholder or a slip (1900-01-00, 0001-01-01, 9999-12-31), and would give every day between
@@ -28,7 +29,7 @@ _OFFSET = r"\d:\d\d(:\d\d(\.\d+)?)?\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
 _FIRST_TIME, _LAST_TIME = "1900-01-02", "2150-01-01"
 #: What is larger is a slip, such as a bar code in the quantity; amounts and sums of it would not fit their type.
 _LARGEST_QUANTITY, _LARGEST_AMOUNT = 10**9, 10**11
-_BLANK = " \\t\\r\\n\\v\\f\u00a0\u200b\ufeff"
+_BLANK = " \\t\\r\\n\\x0b\\f\u00a0\u200b\ufeff"
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,14 @@ def standardize(settings: Settings, lake: Lake, batch: Batch) -> Standardized:
             " Put it back into 'sources', so that its rows can be read, or remove it from the lake."
         )
     entity = ENTITIES[batch.entity]
-    rules = rules_of(batch.entity, spec, source.time_zone)
+    rules = rules_of(batch.entity, spec, source)
     relative = f"standardized/{batch.source}/{batch.entity}/{batch.batch_id}/{rules}.parquet"
     if not lake.exists(relative):
         scratch = Path(tempfile.mkdtemp(prefix="standardize-", dir=settings.work_dir))
         try:
             with lake.connect(settings) as connection:
                 _check_mapping(connection, batch, spec)
-                _write(connection, lake, batch, entity, spec, source.time_zone, scratch / "rows.parquet")
+                _write(connection, lake, batch, entity, spec, source, scratch / "rows.parquet")
             lake.place(scratch / "rows.parquet", relative)
         except (duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
             if "No space left" in str(error):
@@ -75,15 +76,16 @@ def standardize(settings: Settings, lake: Lake, batch: Batch) -> Standardized:
     return Standardized(batch, rules, lake.path(relative))
 
 
-def rules_of(entity: str, spec: EntitySource, time_zone: str) -> str:
+def rules_of(entity: str, spec: EntitySource, source: Source) -> str:
     """Return the fingerprint of everything that decides what typed rows a raw batch gives."""
     contract = [(c.name, c.kind, c.required) for c in ENTITIES[entity].columns]
     return fingerprint(
         [
             RULES_VERSION,
             contract,
-            time_zone,
-            spec.model_dump(exclude={"files", "encoding", "delimiter", "quote"}),
+            source.time_zone,
+            source.id_prefixes,
+            spec.model_dump(include=set(EntitySource.model_fields)),
         ]
     )
 
@@ -107,7 +109,7 @@ def _write(
     batch: Batch,
     entity: Entity,
     spec: EntitySource,
-    time_zone: str,
+    source: Source,
     target: Path,
 ) -> None:
     parts = [glob.escape(lake.path(f"{batch.folder}/{p}")) for p in batch.parts if p.startswith("part-")]
@@ -119,7 +121,7 @@ def _write(
     )
     selects = []
     if parts:
-        selects.append(_rows_sql(batch, entity, spec, time_zone, parts, malformed))
+        selects.append(_rows_sql(batch, entity, spec, source, parts, malformed))
     if malformed:
         selects.append(_malformed_sql(batch, entity, malformed))
     if not selects:
@@ -132,14 +134,16 @@ def _write(
 
 
 def _rows_sql(
-    batch: Batch, entity: Entity, spec: EntitySource, time_zone: str, parts: list[str], malformed: list[str]
+    batch: Batch, entity: Entity, spec: EntitySource, source: Source, parts: list[str], malformed: list[str]
 ) -> str:
     """Return the query that types the well-formed rows."""
     texts, values, faults, rejects = [], [], [], []
     for column in entity.columns:
         text = _text(column, spec, batch)
+        if prefix := source.id_prefixes.get(column.name):
+            text = f"{text_literal(prefix)} || ({text})"
         texts.append(f"{text} as {column.name}")
-        value = _typed(column, spec, time_zone)
+        value = _typed(column, spec, source.time_zone)
         values.append(f"{value} as {column.name}")
         named = text_literal(column.name)
         if column.kind not in ("text", "id"):
@@ -187,7 +191,7 @@ def _rows_sql(
     ingested_at = f"cast({text_literal(batch.ingested_at)} as timestamp)"
     return f"""
     select {", ".join("d." + c for c in entity.names)},
-        {_key(entity, content)} as _key,
+        {_key(entity)} as _key,
         md5(concat_ws(chr(31), {content})) as _row_hash,
         d._issues, d._raw, d._reject_rule, d._reject_reason,
         {text_literal(batch.source)} as _source, d._file as _source_file, cast(d._source_row as bigint) as _source_row,
@@ -235,6 +239,7 @@ _WORDS = {
     "timestamp": "date or time",
     "amount": "number",
     "quantity": "number",
+    "measure": "number",
     "integer": "whole number",
     "boolean": "yes or no",
 }
@@ -342,11 +347,45 @@ def _derivations(entity: Entity) -> dict[str, str]:
     return {}
 
 
-def _key(entity: Entity, content: str) -> str:
-    """Return what identifies a row: its key, or its whole content where a line has no number."""
+def _key(entity: Entity) -> str:
+    """Return what identifies a row: its key, or its content but for the time of change where a line has no number."""
     if "line_number" in entity.key:
+        of_line = [c.name for c in entity.columns if c.name != "line_number"]
+        if entity.name == "order_items":
+            of_line.remove("updated_at")
+        content = ", ".join(f"coalesce(cast(d.{name} as varchar), chr(30))" for name in of_line)
         return f"d.order_id || '|' || coalesce(cast(d.line_number as varchar), md5(concat_ws(chr(31), {content})))"
     return f"d.{entity.key[0]}"
+
+
+def readable_share(
+    connection: duckdb.DuckDBPyConnection,
+    part: Path,
+    entity: str,
+    source: Source,
+    spec: EntitySource,
+    known: Sequence[str],
+) -> list[tuple[str, str, str, int, str]]:
+    """Return the columns of a raw part of which a document has values and none can be read as its type.
+
+    Each as column, the type's word, document, number of values and one of them; only of text columns in `known`.
+    """
+    columns = [name for name, kind in types_of(part).items() if kind in ("string", "large_string") and name in known]
+    found = []
+    for column in ENTITIES[entity].columns:
+        raw = spec.columns.get(column.name) if spec.columns else column.name
+        if column.kind in ("text", "id") or not isinstance(raw, str) or raw not in columns:
+            continue
+        text = _cleaned(f"r.{quoted(raw)}", column, spec)
+        typed = _typed(column, spec, source.time_zone)
+        rows = connection.execute(
+            f"select _file, count(*), min({column.name}) from"
+            f" (select {text} as {column.name}, _file from read_parquet(?) r) t"
+            f" where {column.name} is not null group by _file having count({typed}) = 0",
+            [glob.escape(str(part))],
+        ).fetchall()
+        found += [(raw, _WORDS[column.kind], name, count, example) for name, count, example in rows]
+    return found
 
 
 def stage_columns(entity: Entity) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from lib.config import PROJECT, Settings, mask
 from lib.errors import TransformError
-from lib.warehouse import Warehouse
+from lib.warehouse import Warehouse, increments
 from lib.warehouse.base import twice
 
 _SQL = PROJECT / "sql"
@@ -37,15 +37,19 @@ class NodeResult:
 def build_models(settings: Settings, warehouse: Warehouse, *folders: str) -> list[NodeResult]:
     """Build the models of some folders of `sql/models`, in the order of their references.
 
+    They recompute what loads have touched where the copy's tables allow it, and are built whole elsewhere.
     Raises TransformError with each failed model and the engine's message.
     """
-    results = _invoke(settings, warehouse, ["run", "--select", *(f"path:models/{f}" for f in folders)])
+    build = increments.plan(warehouse, folders, variables(settings))
+    whole = ["--full-refresh"] if build.is_whole else []
+    results = _invoke(settings, warehouse, ["run", *whole, "--select", *(f"path:models/{f}" for f in folders)])
     failed = [r for r in results if r.state in ("error", "fail")]
     if failed:
         raise TransformError(
             "\n".join(f"Model {r.name} failed: {' '.join(mask(r.message).split())}" for r in failed)
             + f"\n{sum(r.state == 'skipped' for r in results)} models that need them were not built."
         )
+    increments.note(warehouse, build)
     return results
 
 
@@ -79,12 +83,7 @@ def _invoke_once(settings: Settings, warehouse: Warehouse, arguments: list[str])
             *("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check", "--no-write-json"),
             *arguments,
             *("--project-dir", str(_SQL), "--profiles-dir", str(_SQL), "--target-path", str(target)),
-            *(
-                "--log-path",
-                str(target),
-                "--vars",
-                json.dumps({"time_zone": settings.shop.time_zone, "currency": settings.shop.currency}),
-            ),
+            *("--log-path", str(target), "--vars", variables(settings)),
         ]
         try:
             answer = dbtRunner().invoke(command)
@@ -100,6 +99,11 @@ def _invoke_once(settings: Settings, warehouse: Warehouse, arguments: list[str])
         if result.state == "error" and (lost := warehouse.as_lost(mask(result.message))):
             raise lost
     return results
+
+
+def variables(settings: Settings) -> str:
+    """Return the variables of the dbt project, as JSON."""
+    return json.dumps({"time_zone": settings.shop.time_zone, "currency": settings.shop.currency})
 
 
 def _result(result: Any) -> NodeResult:

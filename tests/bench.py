@@ -78,10 +78,14 @@ def plain_papermill(environment: dict[str, str], outputs: Path, *arguments: str)
     return result
 
 
+#: The day after the simulated shop's history.
+NEXT_DAY = ("--as-of", "2026-01-01")
+
+
 def case(
     label: str, size: str, runner: Callable[..., Measured], *arguments: str, again: bool = False, server: str = ""
 ) -> None:
-    """Measure one case in an empty folder and print it; `again` measures a second run on the same data too.
+    """Measure one case in an empty folder and print it; `again` measures one more day, and then a run with nothing new.
 
     With the URL of a `server` the warehouse is an empty database there.
     """
@@ -94,11 +98,16 @@ def case(
             environment["WAREHOUSE_URL"] = create_database(server)
             arguments = (*arguments, "--target", "postgres")
             label += ", PostgreSQL"
-        _print(label, runner(environment, outputs, *arguments))
-        if again:
-            second = Path(folder) / "again"
-            second.mkdir()
-            _print(f"{label}, nothing new", runner({**environment, "SHOP_OUTPUT_DIR": str(second)}, second, *arguments))
+        first = runner(environment, outputs, *arguments)
+        _print(label, first)
+        for name in ("one more day", "nothing new") if again else ():
+            later = Path(folder) / name
+            later.mkdir()
+            result = runner({**environment, "SHOP_OUTPUT_DIR": str(later)}, later, *arguments, *NEXT_DAY)
+            _print(f"{label}, {name}", result)
+            if name == "one more day":
+                shares = {stages: _seconds(result, stages) / _seconds(first, stages) for stages in ("2", "34")}
+                print(f"  of the first run: ingest {shares['2']:.1%}, clean and model {shares['34']:.1%}", flush=True)
         if server:
             drop_database(environment["WAREHOUSE_URL"])
 
@@ -146,6 +155,11 @@ def _print(label: str, result: Measured) -> None:
         f"{name[:2]} {seconds:.1f} ({peak / 1e6:.0f})" for name, (seconds, peak) in result.stages.items()
     )
     print(f"{label:<44}{result.seconds:>9.1f}{result.peak / 1e6:>9.0f}   {stages}", flush=True)
+
+
+def _seconds(result: Measured, numbers: str) -> float:
+    """Return the seconds of the stages with these numbers."""
+    return sum(seconds for name, (seconds, _) in result.stages.items() if name[1] in numbers)
 
 
 def _resident(process: psutil.Process) -> int:

@@ -378,6 +378,7 @@ def project() -> dict[str, str]:
     tests = tests.replace("{% endtest %}", "{% endmacro %}").replace("{% test ", "{% macro test_")
     # Macros that give a word of the language, or nothing, where the others give an expression.
     silent = {"inlined", "gather_statistics"}
+    increment = {"is": False}
 
     def dispatch(name: str, package: str) -> Callable[..., str]:
         assert package == "shop", f"adapter.dispatch({name!r}, {package!r}): the package of this project is 'shop'"
@@ -393,6 +394,9 @@ def project() -> dict[str, str]:
         adapter=SimpleNamespace(dispatch=dispatch),
         target=SimpleNamespace(schema="public"),
         this="t",
+        # What a model asks where it is built whole, and in an increment.
+        is_incremental=lambda: increment["is"],
+        should_full_refresh=lambda: not increment["is"],
     )
     module = environment.from_string(macros + tests).module
     environment.globals.update({n: getattr(module, n) for n in dir(module) if not n.startswith("_")})
@@ -401,7 +405,11 @@ def project() -> dict[str, str]:
     for path in [*sorted(SQL.glob("models/**/*.sql")), *sorted(SQL.glob("tests/*.sql"))]:
         configs.clear()
         place = path.relative_to(PROJECT).as_posix()
-        queries[place] = environment.from_string(path.read_text("utf-8")).render()
+        for increment["is"] in (True, False):
+            sql = environment.from_string(path.read_text("utf-8")).render()
+            queries[f"{place} (increment)" if increment["is"] else place] = sql
+        if queries[f"{place} (increment)"] == queries[place]:
+            del queries[f"{place} (increment)"]
         for values in configs:
             queries |= {f"{place} ({n})": sql for n, sql in _configured(values)}
     for path, model in declared():
@@ -495,9 +503,10 @@ def test_indexes_are_no_copies_of_the_key():
 
 
 def test_a_key_is_there_once_in_every_row(tmp_path):
-    shop = SmallShop(
-        tmp_path, {e: {} for e in ("customers", "products", "orders", "order_items", "payments", "order_lines")}
-    )
+    entities = ("customers", "products", "orders", "order_items", "payments", "events", "order_lines")
+    shop = SmallShop(tmp_path, {e: {} for e in entities})
+    event = "event_id,event_at,event_type,visitor_id,session_id"
+    shop.write("events/1.csv", csv(event, "e,2024-01-05,view,v,s", "E,2024-01-05,view,V,s", "e,2024-01-05,view,v,s"))
     shop.write("customers/1.csv", csv("customer_id,country", "anna,DE", "Anna,AT", "anna,DE", "unknown,FR"))
     shop.write("products/1.csv", csv("product_id,name,category", "p,Pen,Paper", "P,Pen,paper", "unknown,Q,"))
     shop.write(

@@ -5,7 +5,7 @@ import pytest
 
 from lib.config import Gate
 from lib.quality import Audit, failing_rows, grade, judge
-from tests.small_shop import SmallShop, csv, one, rows
+from tests.small_shop import ENTITIES, SmallShop, csv, one, rows
 
 # One worker builds the shop once for all tests here.
 DOUBLED = "insert into {0} select * from {0}"
@@ -16,6 +16,7 @@ DAMAGES = {
     "accepted_values_payments_status__paid__completed__captured__settled__succeeded__refunded__refund__failed__declined__pending": (  # noqa: E501
         "update clean.payments set status = 'lost'"
     ),
+    "current_versions_are_the_clean_rows": "update clean.customers set city = 'Atlantis'",
     "every_row_is_accounted_for": "update quality.row_accounting set unaccounted_rows = 1",
     "gross_and_returns_are_not_negative": "update warehouse.fact_order_items set return_amount = -1",
     "holds_customers_email__email_like_______and_email_not_like_": "update clean.customers set email = 'anna at home'",
@@ -35,8 +36,10 @@ DAMAGES = {
         "warehouse.dim_payment_method", "payment_method_key"
     ),
     "not_null_dim_products_product_key": EMPTY.format("warehouse.dim_products", "product_key"),
+    "not_null_dim_store_store_key": EMPTY.format("warehouse.dim_store", "store_key"),
     "not_null_fact_orders_order_id": EMPTY.format("warehouse.fact_orders", "order_id"),
     "not_null_fact_payments_payment_id": EMPTY.format("warehouse.fact_payments", "payment_id"),
+    "not_null_fact_sessions_session_key": EMPTY.format("warehouse.fact_sessions", "session_key"),
     "not_null_order_items_product_id": EMPTY.format("clean.order_items", "product_id"),
     "not_null_orders_customer_id": EMPTY.format("clean.orders", "order_id"),
     "not_null_orders_order_id": EMPTY.format("clean.orders", "order_id"),
@@ -53,6 +56,7 @@ DAMAGES = {
     "orders_are_not_in_the_future": "update clean.orders set ordered_at = timestamp '2140-01-01' where order_id = '2'",
     "payments_agree_with_order_totals": "update warehouse.fact_orders set paid_amount = 18",
     "payments_are_positive": "update clean.payments set amount = 0",
+    "purchases_have_their_order": "update warehouse.fact_sessions set order_id = null where visitor_id = 'v'",
     "relationships_fact_order_items_customer_key__customer_key__ref_dim_customers_": (
         "update warehouse.fact_order_items set customer_key = 'nobody'"
     ),
@@ -68,6 +72,12 @@ DAMAGES = {
     "relationships_fact_payments_payment_method_key__payment_method_key__ref_dim_payment_method_": (
         "update warehouse.fact_payments set payment_method_key = 'shells'"
     ),
+    "relationships_fact_sessions_customer_key__customer_key__ref_dim_customers_": (
+        "update warehouse.fact_sessions set customer_key = 'nobody'"
+    ),
+    "relationships_fact_sessions_session_date__date_key__ref_dim_date_": (
+        "update warehouse.fact_sessions set session_date = date '1999-01-01'"
+    ),
     "relationships_order_items_order_id__order_id__ref_orders_": (
         "update clean.order_items set order_id = 'lost' where order_id = '2'"
     ),
@@ -77,21 +87,27 @@ DAMAGES = {
     "relationships_orders_customer_id__customer_id__ref_customers_": "update clean.orders set customer_id = 'nobody'",
     "rows_are_delivered_once": "update quality.row_accounting set exact_duplicates = 1",
     "rows_are_not_quarantined": "update quality.row_accounting set quarantined_rows = 1",
+    "sessions_end_after_they_start": "update warehouse.fact_sessions set event_count = 0",
     "unique_customers_customer_id": DOUBLED.format("clean.customers"),
     "unique_dim_customers_customer_key": DOUBLED.format("warehouse.dim_customers"),
     "unique_dim_date_date_key": DOUBLED.format("warehouse.dim_date"),
     "unique_dim_payment_method_payment_method_key": DOUBLED.format("warehouse.dim_payment_method"),
     "unique_dim_products_product_key": DOUBLED.format("warehouse.dim_products"),
+    "unique_dim_store_store_key": DOUBLED.format("warehouse.dim_store"),
     "unique_fact_orders_order_id": DOUBLED.format("warehouse.fact_orders"),
     "unique_fact_payments_payment_id": DOUBLED.format("warehouse.fact_payments"),
+    "unique_fact_sessions_order_id": DOUBLED.format("warehouse.fact_sessions"),
+    "unique_fact_sessions_session_key": DOUBLED.format("warehouse.fact_sessions"),
     "unique_orders_order_id": DOUBLED.format("clean.orders"),
     "unique_payments_payment_id": DOUBLED.format("clean.payments"),
     "unique_products_product_id": DOUBLED.format("clean.products"),
+    "versions_of_customers_are_seamless": "update warehouse.dim_customers set valid_to = timestamp '2024-01-01'",
+    "versions_of_products_are_seamless": "update warehouse.dim_products set is_current = false",
 }
 
 
 def a_shop(folder, **files: str) -> SmallShop:
-    shop = SmallShop(folder)
+    shop = SmallShop(folder, {entity: {} for entity in (*ENTITIES, "events")})
     healthy = {
         "customers": csv("customer_id,email,country", "anna,anna@example.com,DE", "bert,bert@example.com,DE"),
         "products": csv("product_id,name,category,unit_price,unit_cost", "p,Pen,Paper,10,6", "q,Quill,Paper,5,2"),
@@ -104,6 +120,11 @@ def a_shop(folder, **files: str) -> SmallShop:
             "order_id,line_number,product_id,quantity,unit_price,discount_amount", "1,1,p,2,10,0", "2,1,q,2,5,0"
         ),
         "payments": csv("payment_id,order_id,method,amount,status", "x,1,card,20,paid", "y,2,cash,11,paid"),
+        "events": csv(
+            "event_id,event_at,event_type,visitor_id,order_id",
+            "e,2024-01-05,purchase,v,1",
+            "f,2024-01-06,purchase,v,2",
+        ),
     }
     for entity, content in (healthy | files).items():
         shop.write(f"{entity}/1.csv", content)

@@ -194,10 +194,11 @@ def test_both_engines_make_the_same_of_messy_deliveries(tmp_path, new_database, 
         ours.write(f"{entity}/1.csv", text)
     for delivery in (1, 2):
         if delivery == 2:
-            # A file comes again without two of its rows, and one more takes up an old payment.
+            # A file comes again without two of its rows, one more takes up an old payment, another an old event.
             header, *rows = MESSY["orders"].splitlines(keepends=True)
             ours.write("orders/1.csv", "".join([header, *rows[2:]]))
             ours.write("payments/2.csv", MESSY["payments"].splitlines()[0] + "\ny1,A9,card,1.005,paid,2025-03-09\n")
+            ours.write("events/2.csv", MESSY["events"].splitlines()[0] + "\nv2,2025-03-09 23:19:59,view,z,,,A1,\n")
         for shop in (ours, theirs):
             shop.audit(shop.build())
             open_warehouse(shop.settings, "run").publish()
@@ -271,6 +272,17 @@ y3,A9,,0.335,,2025-03-09 23:59:59
 y4,nowhere,card,1,paid,
 y5,A9,card,free,paid,
 ,A9,cash,2,paid,
+""",
+    "events": """event_id,event_at,event_type,visitor_id,customer_id,product_id,order_id,device
+v1,2025-03-09 22:50:00.25,view,w,,p1,,Télé
+v2,2025-03-09 23:20:00.25,add_to_cart,w,,p1,,
+v3,2025-03-09 23:50:00.75,purchase,w,c10,,A9,phone
+v3,2025-03-09 23:50:00.75,purchase,w,c10,,A9,phone
+v4,2025-03-09 23:51,purchase,W,c10,,A9,phone
+v5,2025-03-09 12:00,checkout,,c1,,,
+v6,2025-03-09 12:00,odd,,,,X1,
+v6,2025-03-09 12:01,odd,,,,X1,
+v7,someday,view,w,,,,
 """,
     "order_lines": """\
 order_id,ordered_at,product_id,product_name,quantity,unit_price,customer_id,customer_country,status

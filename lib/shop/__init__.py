@@ -1,9 +1,45 @@
-"""The simulated shop: a seeded, believable trader that writes the exports a real one would.
+"""The simulated shop: a seeded, believable trader whose six systems work as real ones do.
 
-`open_shop` writes them; everything it is made of is in this package's other modules.
+`open_shop` brings the systems to a day, `at_work` starts those that must be running to be asked; everything they are
+made of is in this package's other modules.
 """
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from lib.shop.opening import open_shop
 from lib.shop.sizes import FIRST_DAY, LAST_DAY, SIZES, Size
 
-__all__ = ["FIRST_DAY", "LAST_DAY", "SIZES", "Size", "open_shop"]
+if TYPE_CHECKING:
+    from lib.config import Settings
+
+__all__ = ["FIRST_DAY", "LAST_DAY", "SIZES", "Size", "at_work", "open_shop"]
+
+#: What stands in the configuration for the address of the shop's own API.
+API_ADDRESS = "{shop_api}"
+
+
+@contextlib.contextmanager
+def at_work(settings: "Settings") -> Iterator["Settings"]:
+    """Start the shop's REST API on a free port for as long as it is asked; return settings that name its address.
+
+    A source with an address of its own, and a real shop, are left as they are.
+    """
+    own = [n for n, s in settings.config.sources.items() if getattr(s, "url", None) == API_ADDRESS]
+    if not own:
+        yield settings
+        return
+    import secrets
+
+    from lib.config import keep_secret
+    from lib.shop.api import serving
+
+    token = secrets.token_urlsafe(24)
+    keep_secret(token)
+    with serving(settings.data_dir / "sources", token=token) as address:
+        sources = dict(settings.config.sources)
+        for name in own:
+            sources[name] = sources[name].model_copy(update={"url": address, "token": token})
+        yield replace(settings, config=settings.config.model_copy(update={"sources": sources}))

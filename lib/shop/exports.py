@@ -1,16 +1,26 @@
-"""What the marketplace's daily files hold: the columns of each entity, made from the shop's books."""
+"""The marketplace partner's daily CSV drops: what its files hold, and which version of each is there on a day.
 
+Files are not always as they should be: some come days late, some come short and are corrected under the same name
+later, some are sent again under another name. What is there on a day follows from the shop and the day alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from lib.shop.files import Export, code, moment, money, padded, text, whole
+from lib.shop.chance import stream
+from lib.shop.changes import latest
+from lib.shop.channels import CHANNELS
+from lib.shop.files import Daily, Export, moment, money, tally, text, whole, write_days
+from lib.shop.ids import customer_id, order_id, payment_id, product_id
 from lib.shop.orders import Ints
 from lib.shop.payments import METHODS, STATUSES
 from lib.shop.promotions import find
-from lib.shop.rhythm import local_day
+from lib.shop.systems import Holdings, ShopFacts
 from lib.shop.trade import Books
 
 CHANNEL = "marketplace"
@@ -22,63 +32,145 @@ COLUMNS = {
     "order_items": "order_id line_number product_id quantity unit_price discount_amount",
     "payments": "payment_id order_id method amount currency status paid_at",
 }
+# Shares of a day's files: late ones, ones that come short at first, ones sent again; and by how many days at most.
+LATE, SHORT, AGAIN = 0.01, 0.008, 0.006
+SOON, LATEST = 3, 45
+VERY_LATE = 0.25
 
 
-def marketplace(books: Books, currency: str) -> list[Export]:
+@dataclass(frozen=True)
+class Customers:
+    """The marketplace's customers: position, and the day of the first order there."""
+
+    row: Ints
+    day: Ints
+
+
+def write(
+    books: Books, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
+) -> Holdings:
+    """Bring the drops in `folder/marketplace` to their state at day `through`; see `lib.shop.systems.Write`.
+
+    The files are `<entity>/<entity>_YYYY-MM-DD.csv`, a day being one of the shop's time zone.
+    """
+    place = folder / CHANNEL
+    rows: dict[str, int] = {}
+    for number, export in enumerate(marketplace(books, shop)):
+        progress(f"marketplace: {export.entity}")
+        daily = schedule(shop, export, number)
+        write_days(place / export.entity, export, daily, shop.date, after, through)
+        rows[export.entity] = int((export.day <= through).sum())
+    there = tally(place)
+    days = (shop.date(shop.live_from), shop.date(through)) if through >= shop.live_from else (None, None)
+    first, last = (day.isoformat() if day else None for day in days)
+    return Holdings(rows, first, last, there.files, there.bytes)
+
+
+def schedule(shop: ShopFacts, export: Export, number: int) -> dict[int, Daily]:
+    """Return for each day with rows when its file comes, when it is corrected and when it is sent again."""
+    found = {}
+    for day in map(int, np.unique(export.day)):
+        chance = stream(shop.seed, day, f"drop {number}").random(8)
+        late = chance[0] < LATE
+        wait = _wait(chance[1], chance[2]) if late else 0
+        short = not late and chance[3] < SHORT
+        again = chance[5] < AGAIN
+        found[day] = Daily(
+            comes=day + wait,
+            corrected=day + _wait(chance[4], chance[6]) if short else None,
+            again=day + wait + _wait(chance[6], chance[7]) if again and not short else None,
+        )
+    return found
+
+
+def _wait(soon: float, share: float) -> int:
+    """Return a delay in days: mostly a few, now and then longer than any look-back."""
+    return 1 + int(share * (LATEST if soon < VERY_LATE else SOON))
+
+
+def marketplace(books: Books, shop: ShopFacts) -> list[Export]:
     """Return the five exports; rows of a day come in order of their ids."""
-    opening = np.zeros(len(books.catalogue.price), dtype=np.int16)
-    signed_up = local_day(books.timepiece, books.customers.signed_up)
+    own = CHANNELS.index(CHANNEL)
+    orders_here = np.flatnonzero(books.orders.channel == own)
+    is_here = np.zeros(len(books.orders.channel) + 1, dtype=bool)
+    is_here[books.orders.placed.number[orders_here]] = True
+    lines_here = np.flatnonzero(is_here[books.lines.order])
+    payments_here = np.flatnonzero(is_here[books.payments.order])
+    who, first = np.unique(books.orders.placed.customer[orders_here], return_index=True)
+    known = Customers(who, books.orders.placed.day[orders_here][first].astype(np.int64))
+    launched = np.maximum(books.catalogue.launched, shop.live_from)
+    changed = np.flatnonzero(books.product_changes.day > launched[books.product_changes.row])
+    listed = np.concatenate([np.arange(len(launched)), books.product_changes.row[changed]])
+    listed_on = np.concatenate([launched, books.product_changes.day[changed]])
+
+    def chosen(rows: Ints, render: Callable[[Ints], list[pa.Array]]) -> Callable[[Ints], list[pa.Array]]:
+        return lambda positions: render(rows[positions])
+
     sources = {
-        "customers": (signed_up, partial(customers, books)),
-        "products": (opening, partial(products, books, currency)),
-        "orders": (books.orders.placed.day, partial(orders, books, currency)),
-        "order_items": (books.lines.day, partial(order_items, books)),
-        "payments": (books.payments.day, partial(payments, books, currency)),
+        "customers": (known.day, partial(customers, books, known)),
+        "products": (listed_on, lambda rows: products(books, shop, listed[rows], listed_on[rows])),
+        "orders": (books.orders.placed.day[orders_here], chosen(orders_here, partial(orders, books, shop))),
+        "order_items": (books.lines.day[lines_here], chosen(lines_here, partial(order_items, books, own))),
+        "payments": (books.payments.day[payments_here], chosen(payments_here, partial(payments, books, shop, own))),
     }
     return [Export(entity, tuple(COLUMNS[entity].split()), day, render) for entity, (day, render) in sources.items()]
 
 
-def customers(books: Books, rows: Ints) -> list[pa.Array]:
-    """Return the columns of the customers in `rows`, as text."""
-    found, details = books.customers, books.customers.details.take(rows)
-    signed_up = moment(found.signed_up[rows])
+def customers(books: Books, known: Customers, rows: Ints) -> list[pa.Array]:
+    """Return the columns of customers as they were at the end of the day of their first order here, as text."""
+    who, day = known.row[rows], known.day[rows]
+    change = latest(books.customer_changes, who, day)
+    # One table to take from: first states, and behind them the later ones.
+    states = pa.concat_tables([books.customers.details, books.customer_changes.details])
+    position = np.where(change < 0, who, len(books.customers.number) + change)
+    details = states.take(position)
+    signed_up = books.customers.signed_up[who]
+    updated = np.where(change < 0, signed_up, books.customer_changes.at[change])
     return [
-        customer_id(found.number[rows]),
-        *(text(details[name]) for name in details.column_names),
-        signed_up,
-        signed_up,
+        customer_id(books.customers.number[who]),
+        *(text(details[name]) for name in books.customers.details.column_names),
+        moment(signed_up),
+        moment(updated),
     ]
 
 
-def products(books: Books, currency: str, rows: Ints) -> list[pa.Array]:
-    """Return the columns of the products in `rows`, as text."""
-    found, details = books.catalogue, books.catalogue.details.take(rows)
-    opening = np.full(len(rows), books.timepiece.day_starts[0])
+def products(books: Books, shop: ShopFacts, rows: Ints, day: Ints) -> list[pa.Array]:
+    """Return the columns of products as they were at the end of a day, as text."""
+    found, changes = books.catalogue, books.product_changes
+    details = found.details.take(rows)
+    change = latest(changes, rows, day)
+    first = change < 0
+
+    def then(start: Ints, later: str) -> Ints:
+        return np.where(first, start[rows], changes.details[later].to_numpy()[change])
+
+    active = then(found.is_active.astype(np.int64), "is_active").astype(np.int64)
+    updated = np.where(first, books.timepiece.day_starts[found.launched[rows].astype(np.int64)], changes.at[change])
     return [
         product_id(rows),
         *(text(details[name]) for name in details.column_names),
-        money(found.price[rows]),
-        money(found.cost[rows]),
-        always(currency, rows),
-        pa.array(["false", "true"]).take(pa.array(found.is_active[rows].astype(np.int64))),
-        moment(opening),
+        money(then(found.price, "price")),
+        money(then(found.cost, "cost")),
+        always(shop.currency, rows),
+        pa.array(["false", "true"]).take(pa.array(active)),
+        moment(updated),
     ]
 
 
-def orders(books: Books, currency: str, rows: Ints) -> list[pa.Array]:
+def orders(books: Books, shop: ShopFacts, rows: Ints) -> list[pa.Array]:
     """Return the columns of the orders in `rows`, as text."""
     found = books.orders
     codes, position = np.unique(found.campaign[rows], return_inverse=True)
     campaign = pa.array([find(int(code)).name if code else None for code in codes], type=pa.string())
     cancelled = found.is_cancelled[rows].astype(np.int64)
     return [
-        order_id(found.placed.number[rows]),
+        order_id(found.placed.number[rows], found.channel[rows]),
         moment(found.placed.at[rows]),
         customer_id(found.placed.customer[rows] + 1),
         pa.array(["completed", "cancelled"]).take(pa.array(cancelled)),
         always(CHANNEL, rows),
         campaign.take(pa.array(position)),
-        always(currency, rows),
+        always(shop.currency, rows),
         money(found.discount[rows]),
         money(found.shipping[rows]),
         money(found.tax[rows]),
@@ -87,11 +179,11 @@ def orders(books: Books, currency: str, rows: Ints) -> list[pa.Array]:
     ]
 
 
-def order_items(books: Books, rows: Ints) -> list[pa.Array]:
+def order_items(books: Books, channel: int, rows: Ints) -> list[pa.Array]:
     """Return the columns of the order lines in `rows`, as text."""
     found = books.lines
     return [
-        order_id(found.order[rows]),
+        order_id(found.order[rows], np.full(len(rows), channel)),
         whole(found.line[rows]),
         product_id(found.product[rows]),
         whole(found.quantity[rows]),
@@ -100,38 +192,18 @@ def order_items(books: Books, rows: Ints) -> list[pa.Array]:
     ]
 
 
-def payments(books: Books, currency: str, rows: Ints) -> list[pa.Array]:
+def payments(books: Books, shop: ShopFacts, channel: int, rows: Ints) -> list[pa.Array]:
     """Return the columns of the payments in `rows`, as text."""
     found = books.payments
     return [
         payment_id(found.order[rows], found.part[rows]),
-        order_id(found.order[rows]),
+        order_id(found.order[rows], np.full(len(rows), channel)),
         pa.array(METHODS).take(pa.array(found.method[rows])),
         money(found.amount[rows]),
-        always(currency, rows),
+        always(shop.currency, rows),
         pa.array(STATUSES).take(pa.array(found.status[rows])),
         moment(found.at[rows]),
     ]
-
-
-def customer_id(number: Ints) -> pa.Array:
-    """Return ids like C000001."""
-    return code("C", number, 6)
-
-
-def product_id(position: Ints) -> pa.Array:
-    """Return ids like P0001, for positions from 0."""
-    return code("P", position + 1, 4)
-
-
-def order_id(number: Ints) -> pa.Array:
-    """Return ids like M-00000001."""
-    return code("M-", number, 8)
-
-
-def payment_id(order: Ints, part: Ints) -> pa.Array:
-    """Return ids like PAY-00000001-1: they follow from the order, so later refunds never renumber any."""
-    return pc.binary_join_element_wise("PAY", padded(whole(order), 8), whole(part), "-")
 
 
 def always(value: str, rows: Ints) -> pa.Array:

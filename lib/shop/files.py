@@ -6,7 +6,7 @@ UTF-8, comma, header, `\\n`, quotes only where needed, empty field for null. Wha
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -32,44 +32,72 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Daily:
+    """The fate of a day's file: the day it comes, the day a short one is corrected, the day it is sent again."""
+
+    comes: int
+    corrected: int | None = None
+    again: int | None = None
+
+    def state(self, day: int) -> tuple[bool, bool, bool]:
+        """Return whether on a day the file is there, is short, and is there a second time."""
+        there = day >= self.comes
+        is_short = there and self.corrected is not None and day < self.corrected
+        return there, is_short, self.again is not None and day >= self.again
+
+
+@dataclass(frozen=True)
 class Tally:
-    """What a folder holds of an entity up to a day."""
+    """What a folder holds."""
 
     files: int
     bytes: int
 
 
-def file_name(entity: str, day: date) -> str:
-    """Return the name of an entity's file of a day."""
-    return f"{entity}_{day.isoformat()}.csv"
+def file_name(entity: str, day: date, copy: str = "") -> str:
+    """Return the name of an entity's file of a day, or of the copy sent again."""
+    return f"{entity}_{day.isoformat()}{copy}.csv"
 
 
-def tally(folder: Path, entity: str, through: date) -> Tally:
-    """Return the number and size of an entity's files up to a day; nothing if there is no such folder."""
-    last = file_name(entity, through)
-    found = [p for p in folder.glob(f"{entity}_*.csv") if p.name <= last] if folder.is_dir() else []
-    return Tally(len(found), sum(p.stat().st_size for p in found))
+def tally(folder: Path) -> Tally:
+    """Return the number and size of all files below a folder but hidden ones."""
+    sizes = [p.stat().st_size for p in folder.rglob("*") if not p.name.startswith(".") and p.is_file()]
+    return Tally(len(sizes), sum(sizes))
 
 
-def write_days(folder: Path, export: Export, first_day: date, after: int, through: int) -> None:
-    """Write a file for each day with rows, after day `after` up to day `through` (the opening is day 0)."""
+def write_days(
+    folder: Path, export: Export, daily: dict[int, Daily], date_of: Callable[[int], date], after: int, through: int
+) -> None:
+    """Bring the files of all days to their state on day `through`, having been in that of day `after`.
+
+    A file that comes short lacks its last fifth of rows, and at least one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for left_over in folder.glob(".*.part"):
         left_over.unlink()
+    due = [day for day, fate in daily.items() if fate.state(through) != fate.state(after) or after < 0]
+    due = np.array([day for day in due if daily[day].state(through)[0]], dtype=np.int64)
     header = ",".join(export.columns).encode() + b"\n"
     rows = np.argsort(export.day, kind="stable")
-    edges = np.searchsorted(export.day[rows], np.arange(after + 1, through + 2))
+    starts = np.searchsorted(export.day[rows], due)
+    stops = np.searchsorted(export.day[rows], due, side="right")
     existing = {path.name for path in folder.iterdir()}
+    edges = np.concatenate([[0], np.cumsum(stops - starts)])
     for lo, hi in batches(edges):
-        text, offsets = csv_rows(export.render(rows[edges[lo] : edges[hi]]))
+        wanted = np.concatenate([rows[starts[i] : stops[i]] for i in range(lo, hi)])
+        text, offsets = csv_rows(export.render(wanted))
         for i in range(lo, hi):
-            start, stop = offsets[edges[i] - edges[lo]], offsets[edges[i + 1] - edges[lo]]
-            if start == stop:
-                continue
-            path = folder / file_name(export.entity, first_day + timedelta(days=after + 1 + i))
-            content = header + text[start:stop]
-            if path.name not in existing or path.read_bytes() != content:
-                write_whole(path, content)
+            _, short, again = daily[int(due[i])].state(through)
+            first, last = edges[i] - edges[lo], edges[i + 1] - edges[lo]
+            if short:
+                last = first + (last - first) * 4 // 5
+            content = header + text[offsets[first] : offsets[last]]
+            names = [file_name(export.entity, date_of(int(due[i])))]
+            if again:
+                names.append(file_name(export.entity, date_of(int(due[i])), "_again"))
+            for path in (folder / name for name in names):
+                if path.name not in existing or path.read_bytes() != content:
+                    write_whole(path, content)
 
 
 def write_whole(path: Path, content: bytes) -> None:

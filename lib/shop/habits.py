@@ -8,12 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.shop.chance import stream
+
 # Share of customers who never order and who order once; the rest order 1 + a lognormal number of times.
 NEVER, ONCE = 0.04, 0.26
-TYPICAL_ORDERS, ORDERS_SPREAD, MOST_ORDERS = 4.7, 1.1, 160
-TYPICAL_GAP, CUSTOMER_SPREAD, GAP_SPREAD = 51.0, 0.35, 0.85
+TYPICAL_ORDERS, ORDERS_SPREAD, MOST_ORDERS = 4.35, 1.1, 160
+TYPICAL_GAP, CUSTOMER_SPREAD, GAP_SPREAD = 51.0, 0.35, 0.95
 # Frequent customers are frequent because they wait less, not only because they stay longer.
-EAGERNESS = 0.48
+EAGERNESS = 0.5
+# Some wishes come too late for the founding years, so there must be more of them than orders.
+SPARE_WISHES = 1.03
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,21 @@ def wishes(rng: np.random.Generator, customers: int, orders_factor: float) -> Wi
     return Wishes(customer, total - before)
 
 
+def enough_wishes(seed: int, stretch: int, customers: int, orders: int, orders_factor: float) -> tuple[Wishes, float]:
+    """Return a cohort's wishes, more than `orders`, and the factor it takes: rarely more than the given one."""
+    wanted = wishes(stream(seed, stretch, "habits"), customers, orders_factor)
+    while len(wanted.wait) < orders * SPARE_WISHES:
+        orders_factor *= 1.05
+        wanted = wishes(stream(seed, stretch, "habits"), customers, orders_factor)
+    return wanted, orders_factor
+
+
 def pace_for(signed_up: NDArray[np.float64], wanted: Wishes, close: float, orders: int) -> float:
     """Return the factor on all waits with which exactly `orders` wishes come true before `close`.
 
     A wish comes true while pace * wait < close - signed_up, so the ratio of the two sides, sorted, holds
-    the pace of every possible number of orders. Raises ValueError if the cohort has too few wishes.
+    the pace of every possible number of orders. There must be more wishes than orders.
     """
-    if len(wanted.wait) <= orders:
-        raise ValueError(f"The cohort has {len(wanted.wait)} wishes, fewer than {orders} orders.")
     ratio = (close - signed_up[wanted.customer]) / wanted.wait
     cut = len(ratio) - orders
     ordered = np.partition(ratio, (cut - 1, cut))

@@ -1,36 +1,50 @@
-"""Opening the shop: check what is asked, see what the folder already holds, write what is missing.
+"""Opening the shop: check what is asked, see what the systems already hold, bring them to the day asked for.
 
-`shop.json` in the folder says whose files these are and how far they are complete. It is written before the
-first file and again after the last, so an interrupted run is known to be one and the next run mends it.
+`shop.json` in the folder says whose systems these are and how far they are complete. It is written before the first
+system and again after the last, so an interrupted run is known to be one and the next run mends it.
 """
 
+import importlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
 import pandas as pd
 
+from lib.config import fingerprint
 from lib.errors import ConfigError, did_you_mean
-from lib.shop.exports import COLUMNS, marketplace
-from lib.shop.files import Export, file_name, tally, write_days, write_whole
+from lib.shop.files import tally, write_whole
 from lib.shop.sizes import LAST_DAY, SIZES
+from lib.shop.systems import ShopFacts, Write
 from lib.shop.trade import trade
 
-GENERATOR = 1
+GENERATOR = 2
 MARKER = "shop.json"
 # Days are counted in 16 bits, and each year after the first ones costs time.
 FARTHEST = date(2049, 12, 31)
 SAME_SHOP = ("generator", "size", "seed", "currency", "time_zone")
+#: Each system's folder, and the module whose `write` brings it to a day.
+SYSTEMS = {
+    "history": "lib.shop.history",
+    "crm": "lib.shop.crm",
+    "web": "lib.shop.web",
+    "stores": "lib.shop.mailbox",
+    "marketplace": "lib.shop.exports",
+    "clickstream": "lib.shop.clickstream",
+}
 
 
 @dataclass(frozen=True)
 class Marker:
-    """Whose files a folder holds; `as_of` is the day last asked for, `complete` the day surely reached.
+    """Whose systems a folder holds; `as_of` is the day last asked for, `complete` the day surely reached.
 
-    `entities` has files, bytes, rows, first_date and last_date of each entity up to `complete`.
+    `systems` has the `Holdings` of each system at `complete`, `web_server` a fingerprint of the web shop's server
+    where it is none of our files.
     """
 
     generator: int
@@ -40,7 +54,8 @@ class Marker:
     time_zone: str
     as_of: str
     complete: str | None = None
-    entities: dict[str, dict[str, Any]] = field(default_factory=dict)
+    web_server: str = ""
+    systems: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def open_shop(
@@ -51,39 +66,48 @@ def open_shop(
     as_of: date | None = None,
     currency: str = "EUR",
     time_zone: str = "Europe/Berlin",
+    web_url: str = "",
+    progress: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """Write the shop's marketplace exports up to `as_of` and return what there is.
+    """Bring the shop's systems to their state at the end of `as_of` and return what they hold.
 
-    The files are `folder/marketplace/<entity>/<entity>_YYYY-MM-DD.csv`, a day being one of `time_zone`. The
-    summary has a row an entity: entity, files, rows, first_date, last_date. The same arguments always give
-    the same bytes; a later `as_of` adds days and changes none; files that are already right are left alone.
+    Each system has a folder of its own (see `SYSTEMS`); the web shop's database is on a server where `web_url` names
+    one. The summary has a row a system and entity: system, entity, rows, first_date, last_date. The state at a day
+    follows from the arguments alone, whether it is reached in one step or in many; nothing is done where it is
+    reached already. Without `as_of` it is the end of the shop's history, or the day it has reached since.
     Raises ConfigError for arguments that make no shop, and for a folder that holds another one.
     """
-    folder, last_day = Path(folder), as_of or LAST_DAY
-    check(size, seed, last_day, currency, time_zone)
-    wanted = Marker(GENERATOR, size, seed, currency, time_zone, last_day.isoformat())
+    folder = Path(folder)
     found = read_marker(folder)
+    last_day = as_of or max(LAST_DAY, date.fromisoformat(found.as_of) if found else LAST_DAY)
+    check(size, seed, last_day, currency, time_zone)
+    server = fingerprint(web_url) if web_url else ""
+    wanted = Marker(GENERATOR, size, seed, currency, time_zone, last_day.isoformat(), web_server=server)
     if found:
         check_same(folder, found, wanted)
-    intact = found is not None and is_intact(folder, found)
-    if found and intact and found.complete == wanted.as_of:
+    else:
+        check_strangers(folder)
+    damaged = {name for name in SYSTEMS if not found or not is_intact(folder, name, found, server)}
+    if found and not damaged and found.complete == wanted.as_of:
         return summary(found)
 
-    books = trade(SIZES[size], seed, last_day, time_zone)
-    exports = marketplace(books, currency)
-    first_day = SIZES[size].first_day
-    through = (last_day - first_day).days
-    check_strangers(folder, exports, first_day, through)
-    reached = date.fromisoformat(found.complete) if found and found.complete and intact else None
-    after = (reached - first_day).days if reached else -1
-
-    before = asdict(wanted) | ({"complete": found.complete, "entities": found.entities} if found and intact else {})
+    progress("simulating the shop's life")
+    shop = ShopFacts(SIZES[size], seed, currency, time_zone)
+    books = trade(shop.size, seed, last_day, time_zone)
+    through = (last_day - shop.size.first_day).days
+    reached = (date.fromisoformat(found.complete) - shop.size.first_day).days if found and found.complete else -1
+    known = {"complete": found.complete, "systems": found.systems} if found else {}
+    systems = {}
     try:
-        save_marker(folder, Marker(**before))
-        for export in exports:
-            write_days(folder / "marketplace" / export.entity, export, first_day, after, through)
-        entities = {export.entity: stock_taking(folder, export, first_day, through) for export in exports}
-        done = Marker(**(asdict(wanted) | {"complete": wanted.as_of, "entities": entities}))
+        save_marker(folder, Marker(**(asdict(wanted) | known)))
+        for name, module in SYSTEMS.items():
+            progress(f"writing {name}")
+            write: Write = importlib.import_module(module).write
+            if name == "web":
+                write = partial(write, url=web_url)
+            systems[name] = write(books, folder, shop, -1 if name in damaged else reached, through, progress)
+        holdings = {name: asdict(held) for name, held in systems.items()}
+        done = Marker(**(asdict(wanted) | {"complete": wanted.as_of, "systems": holdings}))
         save_marker(folder, done)
     except OSError as cause:
         raise ConfigError(
@@ -98,10 +122,11 @@ def check(size: str, seed: int, last_day: date, currency: str, time_zone: str) -
         raise ConfigError(
             f"The shop's size is {size!r}; it must be one of {', '.join(SIZES)}.{did_you_mean(size, SIZES)}"
         )
-    first_day = SIZES[size].first_day
-    if last_day < first_day:
+    all_there = max(SIZES[size].live_from, SIZES[size].tracked_from)
+    if last_day < all_there:
         raise ConfigError(
-            f"The shop cannot trade up to {last_day}: size {size!r} opens on {first_day}. Give a later as_of."
+            f"The shop cannot be shown as of {last_day}: at size {size!r} all its systems are there from {all_there}"
+            " on. Give a later as_of."
         )
     if last_day > FARTHEST:
         raise ConfigError(f"The shop cannot trade up to {last_day}; the last day it knows is {FARTHEST}.")
@@ -146,39 +171,28 @@ def check_same(folder: Path, found: Marker, wanted: Marker) -> None:
         )
 
 
-def check_strangers(folder: Path, exports: list[Export], first_day: date, through: int) -> None:
-    """Raise ConfigError if there are CSV files the shop would not write: they would be read as its own."""
-    for export in exports:
-        days = pd.date_range(first_day, periods=through + 1)[pd.unique(export.day[export.day <= through])]
-        own = {file_name(export.entity, day.date()) for day in days}
-        place = folder / "marketplace" / export.entity
-        strangers = sorted(path.name for path in place.glob("*.csv") if path.name not in own)
+def check_strangers(folder: Path) -> None:
+    """Raise ConfigError if the folder has no marker and yet holds files: they would be read as the shop's own."""
+    for name in SYSTEMS:
+        strangers = sorted(p for p in (folder / name).rglob("*") if p.is_file())
         if strangers:
             raise ConfigError(
-                f"{place} holds {len(strangers)} files that are not this shop's, such as {strangers[0]}. "
+                f"{folder / name} holds {len(strangers)} files that are not this shop's, such as {strangers[0].name}. "
                 "Choose another folder or remove this one."
             )
 
 
-def is_intact(folder: Path, marker: Marker) -> bool:
-    """Return whether the files up to the marker's day are as many and as large as it says."""
-    if marker.complete is None or set(marker.entities) != set(COLUMNS):
+def is_intact(folder: Path, name: str, marker: Marker, server: str) -> bool:
+    """Return whether a system holds what the marker says: as many files and bytes, or the very server."""
+    noted = marker.systems.get(name)
+    if marker.complete is None or noted is None:
         return False
-    through = date.fromisoformat(marker.complete)
-    for entity, noted in marker.entities.items():
-        there = tally(folder / "marketplace" / entity, entity, through)
-        if (there.files, there.bytes) != (noted["files"], noted["bytes"]):
-            return False
-    return True
-
-
-def stock_taking(folder: Path, export: Export, first_day: date, through: int) -> dict[str, Any]:
-    """Return what the marker and the summary say of an entity."""
-    days = pd.date_range(first_day, periods=through + 1)
-    written = export.day[export.day <= through]
-    there = tally(folder / "marketplace" / export.entity, export.entity, days[-1].date())
-    first, last = (days[[written.min(), written.max()]].strftime("%Y-%m-%d")) if len(written) else (None, None)
-    return {**asdict(there), "rows": len(written), "first_date": first, "last_date": last}
+    if name == "web" and server:
+        return marker.web_server == server
+    there = tally(folder / name)
+    if name == "web":
+        return marker.web_server == "" and there.files > 0
+    return (there.files, there.bytes) == (noted["files"], noted["bytes"])
 
 
 def save_marker(folder: Path, marker: Marker) -> None:
@@ -188,10 +202,11 @@ def save_marker(folder: Path, marker: Marker) -> None:
 
 
 def summary(marker: Marker) -> pd.DataFrame:
-    """Return one row an entity: entity, files, rows, first_date, last_date."""
+    """Return one row a system and entity: system, entity, rows, first_date, last_date."""
     rows = [
-        {"entity": entity} | {name: noted[name] for name in ("files", "rows", "first_date", "last_date")}
-        for entity, noted in marker.entities.items()
+        {"system": name, "entity": entity, "rows": count} | {k: held[k] for k in ("first_date", "last_date")}
+        for name, held in marker.systems.items()
+        for entity, count in held["rows"].items()
     ]
     frame = pd.DataFrame(rows)
     for name in ("first_date", "last_date"):

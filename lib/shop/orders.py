@@ -1,9 +1,10 @@
-"""Orders and their lines: what is in each basket, what it costs, what is cancelled and what comes back.
+"""Orders and their lines: what is in each basket, what it costs, what is cancelled, shipped and comes back.
 
-When orders are placed is in `habits`, how they are paid in `payments`. Money is in cents throughout.
+When orders are placed is in `habits`, through which channel in `channels`, how they are paid in `payments`.
+Money is in cents throughout.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from lib.shop.assortment import CATEGORIES
 from lib.shop.catalogue import Catalogue
 from lib.shop.chance import pick
 from lib.shop.promotions import campaigns
-from lib.shop.rhythm import Clock, Seconds, last_second
+from lib.shop.rhythm import Clock, Seconds, Stretch, in_working_hours
 
 Ints = NDArray[np.int64]
 Days = NDArray[np.int16]
@@ -24,7 +25,9 @@ CAMPAIGN_SHARE = 0.45
 CANCELLED = 0.035
 SHIPPING, FREE_SHIPPING_FROM = 490, 5_000
 VAT_PERCENT = 19
-RETURN_DELAY, RETURN_SPREAD, LATEST_RETURN = 10.0, 0.6, 60
+# Days from placing an order to its parcel's leaving, and to the parcel that comes back.
+SHIPPING_DAYS = (0.55, 0.35, 0.1)
+RETURN_DELAY, RETURN_SPREAD, EARLIEST_RETURN, LATEST_RETURN = 10.0, 0.6, len(SHIPPING_DAYS) + 1, 60
 KEEPS_THE_REST = 0.4
 
 
@@ -43,6 +46,17 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Ways:
+    """How orders come: position in `channels.CHANNELS` and in `places.STORES` (-1 for none), and whether in
+    a store nobody asked the customer's name.
+    """
+
+    channel: Ints
+    store: Ints
+    is_walk_in: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Lines:
     """Order lines, and the days on which they are reported; a return has negative quantity and discount."""
 
@@ -57,15 +71,28 @@ class Lines:
 
 @dataclass(frozen=True)
 class Orders:
-    """Orders with their sums; `campaign` is a campaign's code, 0 for none (see `promotions.find`)."""
+    """Orders with their sums, the way they came and what became of them.
+
+    `campaign` is a campaign's code, 0 for none (see `promotions.find`). `channel` and `store` are positions in
+    `channels.CHANNELS` and `places.STORES` (-1 for none). A walk-in's customer is known to us alone, to no
+    system. `shipped_at`, `cancelled_at` and `returned_at` are UTC seconds, 0 for never; each may lie beyond
+    the day up to which the shop is asked for. Wholly returned is an order of which every piece came back.
+    """
 
     placed: Placed
+    channel: Ints
+    store: Ints
+    is_walk_in: NDArray[np.bool_]
     is_cancelled: NDArray[np.bool_]
     campaign: Ints
     discount: Ints
     shipping: Ints
     tax: Ints
     total: Ints
+    shipped_at: Seconds
+    cancelled_at: Seconds
+    returned_at: Seconds
+    is_wholly_returned: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -78,35 +105,46 @@ class Refunds:
     day: Days
 
 
-def fill_baskets(rng: np.random.Generator, placed: Placed, catalogue: Catalogue, percent: Ints) -> Lines:
-    """Return the sold lines of all orders, with `percent` off in each order; `order` is a position."""
-    n_products = len(catalogue.price)
+def fill_baskets(
+    rng: np.random.Generator,
+    placed: Placed,
+    catalogue: Catalogue,
+    prices: NDArray[np.int32],
+    stretch: Stretch,
+    percent: Ints,
+) -> Lines:
+    """Return the sold lines of all orders, with `percent` off in each order; `order` is a position.
+
+    `prices` is products x days of the stretch, 0 where a product is not on sale (see `changes.price_list`).
+    """
+    # What is launched after the stretch must not shift a draw in it.
+    n_products = int((catalogue.launched < stretch.last).sum())
     count = 1 + pick(rng, LINES, len(placed.at))
     order = np.repeat(np.arange(len(count)), count)
     first = np.repeat(np.cumsum(count) - count, count)
+    day = placed.day[order].astype(np.int64) - stretch.first
 
     # All twelve monthly distributions laid end to end: month m owns the stretch from m to m + 1.
-    ladder = (np.cumsum(catalogue.demand, axis=1) + np.arange(12)[:, None]).ravel()
+    share = np.cumsum(catalogue.demand[:, :n_products], axis=1)
+    ladder = (share / share[:, -1:] + np.arange(12)[:, None]).ravel()
     month = placed.month[order]
-    rung = np.searchsorted(ladder, month + rng.random(len(order)), side="right")
-    product = np.minimum(rung - month * n_products, last_sold(catalogue)[month])
-    follows = (rng.random(len(order)) < COMPANION_SHARE) & (first != np.arange(len(order)))
+    product = np.empty(len(order), dtype=np.int64)
+    wanted = np.arange(len(order))
+    while len(wanted):
+        rung = np.searchsorted(ladder, month[wanted] + rng.random(len(wanted)), side="right")
+        product[wanted] = np.minimum(rung - month[wanted] * n_products, n_products - 1)
+        wanted = wanted[prices[product[wanted], day[wanted]] == 0]
     with_it = catalogue.companions[product[first], rng.integers(0, catalogue.companions.shape[1], len(order))]
-    product = np.where(follows, with_it, product)
+    follows = (rng.random(len(order)) < COMPANION_SHARE) & (first != np.arange(len(order)))
+    product = np.where(follows & (prices[with_it, day] > 0), with_it, product)
 
     _, kept = np.unique(order * n_products + product, return_index=True)
     kept.sort()
-    order, product = order[kept], product[kept]
+    order, product, day = order[kept], product[kept], day[kept]
     quantity = 1 + pick(rng, QUANTITIES, len(order))
-    price = catalogue.price[product]
+    price = prices[product, day].astype(np.int64)
     discount = divide(quantity * price * percent[order], 100)
     return Lines(order, ranks(order) + 1, product, quantity, price, discount, placed.day[order])
-
-
-def last_sold(catalogue: Catalogue) -> Ints:
-    """Return for each month the last product with any demand, where a draw on the very top rung belongs."""
-    sold = catalogue.demand > 0
-    return sold.shape[1] - 1 - np.argmax(sold[:, ::-1], axis=1)
 
 
 def promote(rng: np.random.Generator, placed: Placed, timepiece: Clock) -> tuple[Ints, Ints]:
@@ -122,16 +160,45 @@ def promote(rng: np.random.Generator, placed: Placed, timepiece: Clock) -> tuple
     return code, percent
 
 
-def total_up(rng: np.random.Generator, placed: Placed, lines: Lines, campaign: Ints) -> Orders:
-    """Return the orders with the sums of their lines, shipping and the VAT within; some are cancelled."""
+def total_up(
+    rng: np.random.Generator, placed: Placed, ways: Ways, lines: Lines, campaign: Ints, timepiece: Clock
+) -> Orders:
+    """Return the orders with the sums of their lines, shipping and the VAT within, and when they are shipped.
+
+    Some are cancelled; when, and what is returned when, is filled in later: both are 0 here.
+    """
     starts = np.flatnonzero(lines.line == 1)
     goods = np.add.reduceat(lines.quantity * lines.price, starts)
     discount = np.add.reduceat(lines.discount, starts)
-    shipping = np.where(goods - discount < FREE_SHIPPING_FROM, SHIPPING, 0)
+    shipping = np.where((goods - discount < FREE_SHIPPING_FROM) & (ways.store < 0), SHIPPING, 0)
     total = goods - discount + shipping
     tax = divide(total * VAT_PERCENT, 100 + VAT_PERCENT)
     cancelled = rng.random(len(goods)) < CANCELLED
-    return Orders(placed, cancelled, campaign, discount, shipping, tax, total)
+    never = np.zeros(len(goods), dtype=np.int64)
+    return Orders(
+        placed,
+        ways.channel,
+        ways.store,
+        ways.is_walk_in,
+        cancelled,
+        campaign,
+        discount,
+        shipping,
+        tax,
+        total,
+        shipped_at=np.where(cancelled, 0, ship(rng, placed, timepiece)),
+        cancelled_at=never,
+        returned_at=never,
+        is_wholly_returned=np.zeros(len(goods), dtype=bool),
+    )
+
+
+def ship(rng: np.random.Generator, placed: Placed, timepiece: Clock) -> Seconds:
+    """Return when the parcels leave: one to three days later in working hours, on Sundays never."""
+    delay = 1 + pick(rng, SHIPPING_DAYS, len(placed.at))
+    is_sunday = (timepiece.first_day.weekday() + placed.day + delay) % 7 == 6
+    delay += is_sunday * np.where(delay == len(SHIPPING_DAYS), -1, 1)
+    return in_working_hours(rng, timepiece, (placed.day + delay).astype(np.int16))
 
 
 def take_back(
@@ -144,7 +211,7 @@ def take_back(
     order, position = np.unique(lines.order[back], return_inverse=True)
 
     delay = np.rint(rng.lognormal(np.log(RETURN_DELAY), RETURN_SPREAD, len(order)))
-    day = orders.placed.day[order] + np.clip(delay, 1, LATEST_RETURN).astype(np.int16)
+    day = orders.placed.day[order] + np.clip(delay, EARLIEST_RETURN, LATEST_RETURN).astype(np.int16)
     sold, price = lines.quantity[back], lines.price[back]
     partly = (sold > 1) & (rng.random(len(back)) < KEEPS_THE_REST)
     quantity = np.where(partly, 1, sold)
@@ -154,11 +221,17 @@ def take_back(
     n_lines = np.bincount(lines.order, minlength=len(orders.total))
     line = n_lines[lines.order[back]] + ranks(lines.order[back]) + 1
     returned = Lines(lines.order[back], line, lines.product[back], -quantity, price, -discount, day[position])
-    # Parcels are opened in working hours; beyond the clock's end no day is ever reported.
-    known = np.minimum(day, len(timepiece.day_starts) - 2).astype(np.int16)
-    at = timepiece.day_starts[known.astype(np.int64)] + rng.integers(8 * 3600, 18 * 3600, len(order))
-    at = np.minimum(at, last_second(timepiece, known))
+    at = in_working_hours(rng, timepiece, day)
     return returned, Refunds(order, np.rint(amount).astype(np.int64), at, day)
+
+
+def note_returns(orders: Orders, sold: Lines, returned: Lines, refunds: Refunds) -> Orders:
+    """Return the orders with the instants of their returns and whether nothing is left of them."""
+    pieces = np.bincount(sold.order, weights=sold.quantity, minlength=len(orders.total))
+    back = np.bincount(returned.order, weights=-returned.quantity, minlength=len(orders.total))
+    returned_at = np.zeros(len(orders.total), dtype=np.int64)
+    returned_at[refunds.order] = refunds.at
+    return replace(orders, returned_at=returned_at, is_wholly_returned=back == pieces)
 
 
 def ranks(groups: Ints) -> Ints:

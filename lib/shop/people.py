@@ -65,13 +65,7 @@ def details(rng: np.random.Generator, number: NDArray[np.int64], country: NDArra
     names, n = pool(), len(number)
     first = country * FIRST_NAMES + rng.integers(0, FIRST_NAMES, n)
     last = country * LAST_NAMES + rng.integers(0, LAST_NAMES, n)
-    city = np.empty(n, dtype=np.int64)
-    for position, land in enumerate(COUNTRIES):
-        here = np.flatnonzero(country == position)
-        weights = [place.weight for place in land.cities]
-        city[here] = names.city_start[position] + pick(rng, weights, len(here))
-    postal = city * POSTAL_CODES + rng.integers(0, POSTAL_CODES, n)
-    domain = pick(rng, (6, 2, 2), n)
+    address = addresses(rng, country)
     mailbox = pc.binary_join_element_wise(
         names.first_slugs.take(first),
         ".",
@@ -79,21 +73,43 @@ def details(rng: np.random.Generator, number: NDArray[np.int64], country: NDArra
         pa.array(number).cast(pa.string()),
         "",
     )
-    subscriber = pc.utf8_lpad(pa.array(rng.integers(0, 10**8, n)).cast(pa.string()), 8, "0")
     return pa.table(
         {
             "first_name": names.first_names.take(first),
             "last_name": names.last_names.take(last),
-            "email": pc.binary_join_element_wise(mailbox, pa.array(EMAIL_DOMAINS).take(domain), "@"),
-            "phone": pc.binary_join_element_wise(
-                pa.array([land.dial for land in COUNTRIES]).take(country), subscriber, ""
-            ),
+            "email": pc.binary_join_element_wise(mailbox, domains(rng, n), "@"),
+            "phone": phones(rng, country),
             "country": pa.array([land.code for land in COUNTRIES]).take(country),
-            "region": names.regions.take(city),
-            "city": names.cities.take(city),
-            "postal_code": names.postal_codes.take(postal),
+            **address,
         }
     )
+
+
+def addresses(rng: np.random.Generator, country: NDArray[np.int64]) -> dict[str, pa.Array]:
+    """Return region, city and postal code of a home in each country."""
+    names = pool()
+    city = np.empty(len(country), dtype=np.int64)
+    for position, land in enumerate(COUNTRIES):
+        here = np.flatnonzero(country == position)
+        weights = [place.weight for place in land.cities]
+        city[here] = names.city_start[position] + pick(rng, weights, len(here))
+    postal = city * POSTAL_CODES + rng.integers(0, POSTAL_CODES, len(country))
+    return {
+        "region": names.regions.take(city),
+        "city": names.cities.take(city),
+        "postal_code": names.postal_codes.take(postal),
+    }
+
+
+def phones(rng: np.random.Generator, country: NDArray[np.int64]) -> pa.Array:
+    """Return a mobile number of each country."""
+    subscriber = pc.utf8_lpad(pa.array(rng.integers(0, 10**8, len(country))).cast(pa.string()), 8, "0")
+    return pc.binary_join_element_wise(pa.array([land.dial for land in COUNTRIES]).take(country), subscriber, "")
+
+
+def domains(rng: np.random.Generator, n: int) -> pa.Array:
+    """Return the part of `n` e-mail addresses behind the @."""
+    return pa.array(EMAIL_DOMAINS).take(pick(rng, (6, 2, 2), n))
 
 
 @cache

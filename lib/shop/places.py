@@ -1,4 +1,7 @@
-"""Where customers live: countries and their shares, cities, postal codes, phones and ways of paying."""
+"""Where customers live: countries and their shares, cities, postal codes, phones and ways of paying.
+
+And where the shop has branch stores.
+"""
 
 from dataclasses import dataclass
 
@@ -150,4 +153,26 @@ COUNTRIES = (
             City("Sevilla", "Andalucía", "410##", 7),
         ),
     ),
+)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A branch store; stores of one city stand side by side in `STORES`."""
+
+    id: str
+    name: str
+    city: str
+    country: str
+
+
+STORES = (
+    Store("S01", "Berlin Friedrichstraße", "Berlin", "DE"),
+    Store("S02", "Berlin Schlossstraße", "Berlin", "DE"),
+    Store("S03", "Hamburg Mönckebergstraße", "Hamburg", "DE"),
+    Store("S04", "München Neuhauser Straße", "München", "DE"),
+    Store("S05", "Köln Schildergasse", "Köln", "DE"),
+    Store("S06", "Frankfurt Zeil", "Frankfurt am Main", "DE"),
+    Store("S07", "Wien Mariahilfer Straße", "Wien", "AT"),
+    Store("S08", "Zürich Bahnhofstrasse", "Zürich", "CH"),
 )

@@ -27,8 +27,20 @@ WORKDAY_HOURS = (11, 6, 4, 3, 3, 5, 12, 22, 30, 36, 42, 50, 62, 55, 45, 44, 48, 
 WEEKEND_HOURS = (18, 11, 7, 5, 4, 4, 7, 14, 27, 46, 62, 70, 70, 68, 66, 66, 66, 68, 74, 86, 92, 78, 50, 28)
 # fmt: on
 CAMPAIGN_LIFT = 1.12
-LAUNCH_SURGE, LAUNCH_DAYS = 7.0, 40.0
-YEARLY_GROWTH = 0.22
+# New customers: a surge at the opening, exponential growth in the young years, a straight line from then on.
+LAUNCH_SURGE, LAUNCH_DAYS = 10.0, 40.0
+YEARLY_GROWTH, YOUNG_YEARS = 0.22, 11
+# The clock runs on for as long as an order can still be shipped, returned and refunded.
+RUN_OUT_DAYS = 70
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of the shop's life: the name of its streams (0 or a year) and its days, `last` excluded."""
+
+    stream: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,10 @@ def clock(first_day: date, last_day: date, time_zone: str) -> Clock:
     business = day_levels(first_day, n_days)[day] * by_hour[weekend.astype(int), local_hour]
     business *= np.diff(edges) / 3600
     age = (starts - starts[0]) / 86_400
-    growth = 1 + YEARLY_GROWTH * age / 365.25 + LAUNCH_SURGE * np.exp(-age / LAUNCH_DAYS)
+    years = age / 365.25
+    growth = np.exp(YEARLY_GROWTH * np.minimum(years, YOUNG_YEARS))
+    growth *= 1 + YEARLY_GROWTH * np.maximum(years - YOUNG_YEARS, 0)
+    growth += LAUNCH_SURGE * np.exp(-age / LAUNCH_DAYS)
     return Clock(
         first_day,
         day_starts,
@@ -121,6 +136,17 @@ def to_instants(timepiece: Clock, scale: Scale, values: Scale) -> Seconds:
     share = (values - scale[at]) / (scale[at + 1] - scale[at])
     # A value a rounding error short of the next edge still belongs to its own hour.
     return edges[at] + np.clip(np.floor(share * width).astype(np.int64), 0, width - 1)
+
+
+def mark(timepiece: Clock, scale: Scale, day: int) -> float:
+    """Return where a scale stands at the start of a day."""
+    return float(scale[np.searchsorted(timepiece.edges, timepiece.day_starts[day])])
+
+
+def in_working_hours(rng: np.random.Generator, timepiece: Clock, day: NDArray[np.int16]) -> Seconds:
+    """Return an instant between 8 and 18 o'clock of each local day."""
+    at = timepiece.day_starts[day.astype(np.int64)] + rng.integers(8 * 3600, 18 * 3600, len(day))
+    return np.minimum(at, last_second(timepiece, day))
 
 
 def local_day(timepiece: Clock, seconds: Seconds) -> NDArray[np.int16]:

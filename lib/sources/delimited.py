@@ -19,7 +19,7 @@ COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open,
 _DELIMITERS = (",", ";", "\t", "|")
 _CHUNK = 1 << 20
 _HEADER = 1 << 16
-_UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
+UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 #: DuckDB's limit for a line; and how many lines one quoted value may go over in a file with malformed lines.
 _LONGEST_LINE = 2_000_000
 _LONGEST_VALUE = 1_000
@@ -40,7 +40,7 @@ def text_of(path: Path, wanted: str) -> tuple[str, str, bool]:
     try:
         with open_bytes(path) as file:
             start = file.read(_HEADER)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise Unusable(f"cannot be read: {error}") from None
     if wanted != "auto":
         candidates = ["utf-8-sig" if codecs.lookup(wanted).name == "utf-8" else wanted]
@@ -59,7 +59,7 @@ def text_of(path: Path, wanted: str) -> tuple[str, str, bool]:
         except UnicodeError as error:
             problems.append(str(error))
             continue
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise Unusable(f"cannot be read to its end: {error}") from None
         in_place = encoding == "utf-8-sig" and path.suffix.lower() not in COMPRESSED and is_plain
         if not head.strip():

@@ -6,24 +6,61 @@ is handed over as malformed, with its text. Only a file with such lines is gone 
 from the others: DuckDB skips what follows a quote that is never closed, and keeps 10,000 characters of it.
 """
 
+import contextlib
+import functools
 import glob
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field, field_validator
 
-from lib.config import PROJECT, Derived, EntitySource, Source, mask
+from lib.config import EntitySource, Settings, Source, mask
 from lib.entities import ENTITIES
 from lib.errors import SourceError, did_you_mean
-from lib.lake import Delivery, RejectedFile, TakenFile, sha256_of
+from lib.lake import Delivery, RejectedFile, Taken, TakenFile, sha256_of
 from lib.quoting import quoted, text_literal
-from lib.sources.delimited import COMPRESSED, Unusable, part_records, read_header, text_of, write_utf8
+from lib.sources import Take
+from lib.sources.delimited import Unusable, part_records, read_header, text_of, write_utf8
+from lib.sources.listing import files_at, suffix
+
+
+class FileEntity(EntitySource):
+    """Which files hold an entity, and how they are written."""
+
+    files: str = "*"
+    encoding: str = "auto"
+    delimiter: str = "auto"
+    quote: str = Field('"', max_length=1)
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        if value != "auto":
+            try:
+                "".encode(value)
+            except LookupError as error:
+                raise ValueError(f"{value!r} is no encoding known to Python, such as utf-8 or cp1252") from error
+        return value
+
+    @property
+    def reader(self) -> dict[str, Any]:
+        return {"encoding": self.encoding, "delimiter": self.delimiter, "quote": self.quote}
+
+
+class FilesSource(Source):
+    """A folder, a file or a fsspec URL."""
+
+    kind: Literal["files"]
+    path: str = Field(min_length=1)
+    entities: dict[str, FileEntity] = Field(min_length=1)
+
+
+MODEL = FilesSource
 
 _TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
@@ -48,11 +85,17 @@ class _Found:
         return self.header, self.delimiter, self.types
 
 
+@contextlib.contextmanager
+def open_source(source: FilesSource, settings: Settings) -> Iterator[Take]:
+    """Hand over the taking of one entity after the other; files share nothing that must be opened."""
+    yield functools.partial(take, source)
+
+
 def take(
-    source: Source,
+    source: FilesSource,
     entity: str,
-    spec: EntitySource,
-    taken: dict[str, str],
+    spec: FileEntity,
+    taken: Taken,
     scratch: Path,
     connection: duckdb.DuckDBPyConnection,
     progress: Callable[[str], None] = lambda _: None,
@@ -68,7 +111,7 @@ def take(
     found: list[_Found] = []
     rejected: list[RejectedFile] = []
     unchanged: list[str] = []
-    names = _listing(source, spec)
+    names = files_at(source.path, spec.files, (*_TEXT, *_PARQUET), "CSV or Parquet")
     for number, (name, fetch) in enumerate(names):
         if number % 50 == 0:
             progress(f"{entity}: looking at file {number + 1:,} of {len(names):,}")
@@ -80,7 +123,7 @@ def take(
         except OSError as error:
             rejected.append(RejectedFile(name, "", 0, f"cannot be read: {error.strerror or error}"))
             continue
-        if taken.get(name) == digest:
+        if taken.files.get(name) == digest:
             unchanged.append(name)
             continue
         file = TakenFile(name=name, sha256=digest, bytes=local.stat().st_size)
@@ -90,7 +133,7 @@ def take(
             rejected.append(RejectedFile(name, digest, file.bytes, str(why), str(local)))
     progress(f"{entity}: reading {len(found):,} new files")
     delivery = _read(found, rejected, spec, scratch, connection)
-    if rejected and not delivery.files and not taken:
+    if rejected and not delivery.files and not taken.files:
         reasons = "\n".join(f"  {r.name}: {r.reason}" for r in rejected[:3])
         more = f"\n  ... and {len(rejected) - 3} more" if len(rejected) > 3 else ""
         raise SourceError(
@@ -100,61 +143,11 @@ def take(
     return replace(delivery, unchanged=tuple(unchanged))
 
 
-def _listing(source: Source, spec: EntitySource) -> list[tuple[str, Callable[[Path], Path]]]:
-    """Return each file's name below the source's path and a function that brings it to this machine."""
-    remote = "://" in source.path
-    url = source.path if remote else str((PROJECT / Path(source.path).expanduser()).resolve())
-    try:
-        fs, root = fsspec.core.url_to_fs(url)
-        if not fs.exists(root):
-            raise SourceError(
-                f"No folder or file {mask(url)}. Check 'path' of this source, or that the place is mounted."
-            )
-        if fs.isfile(root):
-            paths, base = [root], root.rsplit("/", 1)[0]
-        else:
-            base = root.rstrip("/")
-            wanted = f"{base}/{spec.files}"
-            paths = fs.find(wanted) if fs.isdir(wanted) else fs.glob(f"{glob.escape(base)}/{spec.files}")
-    except SourceError:
-        raise
-    except (OSError, ValueError, ImportError) as error:
-        raise SourceError(f"{mask(url)} cannot be listed: {mask(str(error))}") from None
-    known = (*_TEXT, *_PARQUET)
-    usable = [p for p in sorted(paths) if _suffix(p) in known and not Path(p).name.startswith((".", "_"))]
-    if not usable:
-        raise SourceError(
-            f"No CSV or Parquet files match {spec.files!r} in {mask(url)}; found {len(paths)} other files."
-        )
-
-    def bring(path: str) -> Callable[[Path], Path]:
-        def fetch(scratch: Path) -> Path:
-            if not remote:
-                return Path(path)
-            target = scratch / "fetched" / hashlib.sha256(path.encode()).hexdigest()[:16] / Path(path).name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                fs.get_file(path, str(target))
-            except OSError as error:
-                raise SourceError(f"{mask(path)} cannot be fetched: {mask(str(error))}") from None
-            return target
-
-        return fetch
-
-    return [(p.removeprefix(f"{base}/"), bring(p)) for p in usable]
-
-
-def _suffix(path: str) -> str:
-    """Return the ending that tells the format, below any that tells the compression."""
-    name = Path(path)
-    return Path(name.stem).suffix.lower() if name.suffix.lower() in COMPRESSED else name.suffix.lower()
-
-
-def _examined(file: TakenFile, local: Path, entity: str, spec: EntitySource, scratch: Path, number: int) -> _Found:
+def _examined(file: TakenFile, local: Path, entity: str, spec: FileEntity, scratch: Path, number: int) -> _Found:
     """Check one file as far as possible without reading its rows; raise Unusable with the reason."""
     if file.bytes == 0:
         raise Unusable("the file is empty; expected a header line and rows")
-    if _suffix(file.name) in _PARQUET:
+    if suffix(file.name) in _PARQUET:
         try:
             schema = pq.read_schema(local)
         except (OSError, ValueError) as error:
@@ -162,7 +155,7 @@ def _examined(file: TakenFile, local: Path, entity: str, spec: EntitySource, scr
         _require_columns(tuple(schema.names), entity, spec)
         return _Found(file, local, local, tuple(schema.names), types=str(schema.types))
     text, encoding, clean = text_of(local, spec.encoding)
-    expected = set(_mapped(spec)) or set(ENTITIES[entity].names)
+    expected = set(spec.mapped) or set(ENTITIES[entity].names)
     delimiter, header = read_header(text, expected, spec.delimiter, spec.quote)
     _require_columns(header, entity, spec)
     readable = local
@@ -172,17 +165,11 @@ def _examined(file: TakenFile, local: Path, entity: str, spec: EntitySource, scr
     return _Found(replace(file, encoding=encoding), local, readable, header, delimiter)
 
 
-def _mapped(spec: EntitySource) -> list[str]:
-    """Return the source columns that the mapping names."""
-    names = (c.column if isinstance(c, Derived) else c for c in spec.columns.values())
-    return [n for n in names if n]
-
-
-def _require_columns(header: tuple[str, ...], entity: str, spec: EntitySource) -> None:
+def _require_columns(header: tuple[str, ...], entity: str, spec: FileEntity) -> None:
     reserved = [h for h in header if h.lower() in ("_file", "_row", "_path")]
     if reserved:
         raise Unusable(f"has a column {reserved[0]!r}, a name the lake uses itself; rename it")
-    expected = _mapped(spec) or [c.name for c in ENTITIES[entity].columns if c.required]
+    expected = spec.mapped or [c.name for c in ENTITIES[entity].columns if c.required]
     missing = [c for c in expected if c not in header]
     if missing:
         found = ", ".join(header[:20])
@@ -193,7 +180,7 @@ def _require_columns(header: tuple[str, ...], entity: str, spec: EntitySource) -
 def _read(
     found: list[_Found],
     rejected: list[RejectedFile],
-    spec: EntitySource,
+    spec: FileEntity,
     scratch: Path,
     connection: duckdb.DuckDBPyConnection,
 ) -> Delivery:
@@ -241,11 +228,17 @@ def _read(
             files.append(replace(file.taken, rows=rows, first_row=first_row, malformed=len(file.malformed or ())))
             first += rows
         columns |= dict.fromkeys(group[0].header)
-    return Delivery(files=tuple(files), rejected=tuple(rejected), parts=tuple(parts), columns=tuple(columns))
+    return Delivery(
+        files=tuple(files),
+        rejected=tuple(rejected),
+        parts=tuple(parts),
+        columns=tuple(columns),
+        originals={f.taken.name: str(f.original) for f in found},
+    )
 
 
 def _write_part(
-    group: list[_Found], first: int, part: Path, spec: EntitySource, connection: duckdb.DuckDBPyConnection
+    group: list[_Found], first: int, part: Path, spec: FileEntity, connection: duckdb.DuckDBPyConnection
 ) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
     """Write the rows of files of one form to one Parquet file.
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import pandas as pd
 
@@ -29,7 +29,10 @@ SCHEMAS = ("stage", "clean", "quarantine", "warehouse", "analytics", "quality", 
 OPS_TABLES = {
     "ops.batches": "batch_id varchar, source varchar, entity varchar, sequence bigint, rules varchar, files bigint,"
     " rows bigint, malformed bigint, bytes bigint, cursor_before varchar, cursor_after varchar,"
-    " ingested_by varchar, ingested_at timestamp, loaded_by varchar, loaded_at timestamp",
+    " ingested_by varchar, ingested_at timestamp, loaded_by varchar, loaded_at timestamp, read_rows bigint",
+    "ops.touched": "entity varchar, key varchar, order_id varchar, customer_id varchar, product_id varchar,"
+    " visitor_id varchar",
+    "ops.models": "folder varchar, fingerprint varchar, touched_rows bigint",
     "ops.runs": "run_id varchar, published_at timestamp, as_of date, new_rows bigint,"
     " quality_score double precision, gate varchar",
     "ops.rejected_files": "source varchar, entity varchar, name varchar, bytes bigint, reason varchar,"
@@ -57,6 +60,9 @@ def twice(action: Callable[[], T]) -> T:
 
 class Warehouse(ABC):
     """One copy of the warehouse. No connection outlives a method call."""
+
+    #: Whether loads note in `ops.touched` what they touch, and models recompute that (`lib.warehouse.increments`).
+    notes_touched: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, copy: Copy = "published") -> None:
         self.settings = settings

@@ -19,14 +19,19 @@ from lib.errors import WarehouseError
 from lib.lake import Lake, duckdb_limits
 from lib.quoting import text_literal
 from lib.standardize import Standardized, stage_columns
+from lib.warehouse import increments
 from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse
 
+#: What identifies a staged row: its key, or its place where it has none; the same as the macro `row_key`.
+KEY = "coalesce(_key, _source || '#' || _source_file || '#' || _source_row)"
 #: What DuckDB raises where disk or memory run out.
 RESOURCE_ERRORS = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 
 
 class DuckDBWarehouse(Warehouse):
     """One copy of the warehouse file."""
+
+    notes_touched = True
 
     def __init__(self, settings: Settings, copy: Copy = "published") -> None:
         super().__init__(settings, copy)
@@ -83,13 +88,7 @@ class DuckDBWarehouse(Warehouse):
         with self.connect(read_only=False) as connection:
             for schema in SCHEMAS:
                 connection.execute(f"create schema if not exists {schema}")
-            for table, columns in OPS_TABLES.items():
-                connection.execute(f"create table if not exists {table} ({columns})")
-            for entity in ENTITIES.values():
-                columns = ", ".join(
-                    [f"{c.name} {c.sql_type}" for c in entity.columns] + [f"{n} {k}" for n, k in LINEAGE.items()]
-                )
-                connection.execute(f"create table if not exists stage.{entity.name} ({columns})")
+            _make_tables(connection)
             if published.exists() and full_refresh:
                 connection.execute(f"attach {text_literal(str(published))} as published (read_only)")
                 for table in HISTORY:
@@ -109,6 +108,7 @@ class DuckDBWarehouse(Warehouse):
         with self.connect(read_only=False) as connection:
             connection.begin()
             for source, entity in sources:
+                _note_touched(connection, entity, f"stage.{entity} where _source = ?", [source])
                 connection.execute(f"delete from stage.{entity} where _source = ?", [source])
                 connection.execute("delete from ops.batches where source = ? and entity = ?", [source, entity])
             connection.commit()
@@ -125,14 +125,15 @@ class DuckDBWarehouse(Warehouse):
                 connection.execute("insert into _live select unnest(?)", [sorted(live)])
             # A failure closes the connection, and that undoes the transaction.
             connection.begin()
-            connection.execute(
-                f"delete from {table} where _source = ? and (_batch_id = ? or _source_file in (select unnest(?)))",
-                [batch.source, batch.batch_id, sorted(replaced)],
-            )
+            gone = f"{table} where _source = ? and (_batch_id = ? or _source_file in (select unnest(?)))"
+            replacing = [batch.source, batch.batch_id, sorted(replaced)]
+            _note_touched(connection, batch.entity, gone, replacing)
+            connection.execute(f"delete from {gone}", replacing)
             whole = "" if len(live) == len(batch.files) else " where _source_file in (from _live)"
+            new, path = f"read_parquet(?){whole}", [glob.escape(item.path)]
+            _note_touched(connection, batch.entity, new, path)
             inserted = connection.execute(
-                f"insert into {table} ({columns}) select {columns} from read_parquet(?){whole}",
-                [glob.escape(item.path)],
+                f"insert into {table} ({columns}) select {columns} from {new}", path
             ).fetchone()
             rows = int(inserted[0]) if inserted else 0
             connection.execute(
@@ -140,11 +141,11 @@ class DuckDBWarehouse(Warehouse):
                 [batch.batch_id, batch.source, batch.entity],
             )
             connection.execute(
-                f"insert into ops.batches values ({'?, ' * 14}now() at time zone 'UTC')",
+                f"insert into ops.batches values ({'?, ' * 14}now() at time zone 'UTC', ?)",
                 [
                     batch.batch_id, batch.source, batch.entity, batch.sequence, item.rules, len(batch.files), rows,
                     batch.malformed, batch.bytes, json.dumps(batch.cursor_before), json.dumps(batch.cursor_after),
-                    batch.run_id, batch.ingested_at, run_id,
+                    batch.run_id, batch.ingested_at, run_id, batch.rows + batch.malformed,
                 ],
             )  # fmt: skip
             connection.commit()
@@ -230,6 +231,46 @@ def _open(path: Path, read_only: bool, limits: dict[str, Any]) -> duckdb.DuckDBP
                 raise
             time.sleep(0.1)
     raise AssertionError
+
+
+def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables that no model builds, where the file lacks them or some of their columns.
+
+    A stage table whose columns are others now is made anew and its batches are forgotten: they are loaded again.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    sql = "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() order by column_index"
+    for table, column, kind in connection.execute(sql).fetchall():
+        found.setdefault(table, []).append((column, kind.lower()))
+    for table, columns in OPS_TABLES.items():
+        connection.execute(f"create table if not exists {table} ({columns})")
+        for column in columns.split(", "):
+            if table in found and column.split()[0] not in dict(found[table]):
+                connection.execute(f"alter table {table} add column {column}")
+    for entity in ENTITIES.values():
+        table = f"stage.{entity.name}"
+        wanted = [(c.name, c.sql_type) for c in entity.columns] + list(LINEAGE.items())
+        if table in found and found[table] != wanted:
+            connection.execute(f"drop table {table}")
+            connection.execute("delete from ops.batches where entity = ?", [entity.name])
+        connection.execute(f"create table if not exists {table} ({', '.join(f'{n} {k}' for n, k in wanted)})")
+
+
+def _note_touched(
+    connection: duckdb.DuckDBPyConnection, entity: str, rows: str, parameters: Sequence[Any] = ()
+) -> None:
+    """Note the keys of some rows of an entity, unless all models are built whole next in any case."""
+    if not connection.execute("select 1 from ops.models limit 1").fetchone():
+        return
+    names = ENTITIES[entity].names
+    columns = [name if name in names else "null" for name in ("order_id", "customer_id", "product_id", "visitor_id")]
+    connection.execute(
+        f"insert into ops.touched select distinct {text_literal(entity)}, {KEY}, {', '.join(columns)} from {rows}",
+        list(parameters),
+    )
+    staged = " + ".join(f"(select count(*) from stage.{e})" for e in ENTITIES)
+    sql = f"delete from ops.models where (select count(*) from ops.touched) > ? * ({staged})"
+    connection.execute(sql, [increments.LARGEST_SHARE])
 
 
 def _signature(path: Path) -> str:

@@ -163,17 +163,21 @@ class PostgresWarehouse(Warehouse):
             for name, columns in OPS_TABLES.items():
                 cursor.execute(f"create table {self._own(name)} ({_ddl(columns)})")
                 if name in published and (not full_refresh or name in HISTORY):
-                    cursor.execute(f"insert into {self._own(name)} select * from {name}")
+                    known = difference.columns_of(cursor, name)
+                    both = quoted_list(c for c in difference.columns_of(cursor, self._own(name)) if c in known)
+                    cursor.execute(f"insert into {self._own(name)} ({both}) select {both} from {name}")
             cursor.execute(
                 f"create table {self._delta('gone')} (entity varchar, source {_TEXT}, batch_id {_TEXT}, file {_TEXT})"
             )
             for entity in ENTITIES:
                 cursor.execute(f"create table {self._delta(entity)} ({_stage_ddl(entity)})")
+                if not self._goes_on(cursor, entity):
+                    cursor.execute(f"delete from {self._own('ops.batches')} where entity = %s", (entity,))
                 self._show_stage(cursor, entity)
             # What the run does not build anew it reads as it is published.
             for name, kind in published.items():
-                known = name in OPS_TABLES or name in _STATE or name.startswith("stage.")
-                if kind == "r" and not known and not full_refresh:
+                is_ours = name in OPS_TABLES or name in _STATE or name.startswith("stage.")
+                if kind == "r" and not is_ours and not full_refresh:
                     schema, table = name.split(".", 1)
                     there, here = f"{schema}.{quoted(table)}", f"{self.prefix}{schema}.{quoted(table)}"
                     cursor.execute(f"create view {here} as select * from {there}")
@@ -226,9 +230,9 @@ class PostgresWarehouse(Warehouse):
             noted = (
                 batch.batch_id, batch.source, batch.entity, batch.sequence, item.rules, len(batch.files), rows,
                 batch.malformed, batch.bytes, json.dumps(batch.cursor_before), json.dumps(batch.cursor_after),
-                batch.run_id, batch.ingested_at, run_id,
+                batch.run_id, batch.ingested_at, run_id, batch.rows + batch.malformed,
             )  # fmt: skip
-            cursor.execute(f"insert into {notes} values ({'%s, ' * 14}now() at time zone 'UTC')", noted)
+            cursor.execute(f"insert into {notes} values ({'%s, ' * 14}now() at time zone 'UTC', %s)", noted)
             self._show_stage(cursor, batch.entity)
             cursor.execute(f"analyze {table}")
         return rows
@@ -362,12 +366,19 @@ class PostgresWarehouse(Warehouse):
             )
         return int(generation)
 
+    def _goes_on(self, cursor: Cursor, entity: str) -> bool:
+        """Whether the published stage table has the columns of this copy's: else its batches are loaded again."""
+        table = f"stage.{entity}"
+        return is_there(cursor, table) and difference.columns_of(cursor, table) == difference.columns_of(
+            cursor, self._delta(entity)
+        )
+
     def _show_stage(self, cursor: Cursor, entity: str) -> None:
         """Let the copy's view of a stage table say what is published and still counts, and what is new."""
         columns = quoted_list([*ENTITIES[entity].names, *LINEAGE])
         sql = f"select {columns} from {self._delta(entity)}"
         is_full = fetch_value(cursor, "select is_full from ops.copies where prefix = %s", (self.prefix,))
-        if not is_full and is_there(cursor, f"stage.{entity}"):
+        if not is_full and self._goes_on(cursor, entity):
             gone = self._delta("gone")
             anything = fetch_value(cursor, f"select count(*) from {gone} where entity = %s", (entity,))
             kept = "".join(
@@ -383,7 +394,7 @@ class PostgresWarehouse(Warehouse):
         gone = self._delta("gone")
         for entity in ENTITIES:
             table = f"stage.{entity}"
-            if is_full or not is_there(cursor, table):
+            if is_full or not self._goes_on(cursor, entity):
                 difference.bring(cursor, self._delta(entity), table)
                 continue
             removed = 0

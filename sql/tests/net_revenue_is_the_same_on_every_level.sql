@@ -1,4 +1,4 @@
-{{ config(meta={'dimension': 'consistency', 'table': 'analytics.monthly_sales', 'rows': true, 'says': 'net revenue is the same by line, order, day, month, product and customer type'}) }}
+{{ config(meta={'dimension': 'consistency', 'table': 'analytics.monthly_sales', 'rows': true, 'says': 'net revenue is the same by line, order, day, month, channel, product and customer type'}) }}
 with totals as (
 
     select 'lines' as level, coalesce(sum(net_amount), 0) as net_amount from {{ ref('fact_order_items') }}
@@ -8,6 +8,8 @@ with totals as (
     select 'days', coalesce(sum(net_amount), 0) from {{ ref('daily_sales') }}
     union all
     select 'months', coalesce(sum(net_amount), 0) from {{ ref('monthly_sales') }}
+    union all
+    select 'channels', coalesce(sum(net_amount), 0) from {{ ref('channel_sales') }}
     union all
     select 'products', coalesce(sum(net_amount), 0) from {{ ref('product_summary') }}
     union all

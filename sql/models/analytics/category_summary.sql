@@ -1,9 +1,10 @@
--- One row per product category.
+-- One row per product category; a product's sales are all in its present one.
 with sold_orders as (
 
     select distinct products.category, items.order_id
     from {{ ref('fact_order_items') }} as items
-    inner join {{ ref('dim_products') }} as products on products.product_key = items.product_key
+    inner join {{ ref('dim_products') }} as products
+        on products.product_id = {{ product_of('items') }} and products.is_current
     where items.line_type = 'sale'
 
 ),

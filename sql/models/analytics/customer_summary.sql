@@ -9,14 +9,14 @@ with bounds as (
 sales as (
 
     select
-        customer_key,
+        customer_id,
         min(order_date) filter (where order_type = 'sale') as first_order_date,
         max(order_date) filter (where order_type = 'sale') as last_order_date,
         count(*) filter (where order_type = 'sale') as orders,
         sum(net_amount) as net_amount
     from {{ ref('fact_orders') }}
-    where customer_key <> 'unknown'
-    group by customer_key
+    where customer_id <> 'unknown'
+    group by customer_id
     having count(*) filter (where order_type = 'sale') > 0
 
 ),
@@ -26,16 +26,16 @@ scored as (
     select
         sales.*,
         {{ days_between('sales.last_order_date', 'bounds.last_date') }} as days_since_last_order,
-        ntile(5) over (order by sales.last_order_date, sales.customer_key) as recency_score,
-        ntile(5) over (order by sales.orders, sales.net_amount, sales.customer_key) as frequency_score,
-        ntile(5) over (order by sales.net_amount, sales.customer_key) as monetary_score
+        ntile(5) over (order by sales.last_order_date, sales.customer_id) as recency_score,
+        ntile(5) over (order by sales.orders, sales.net_amount, sales.customer_id) as frequency_score,
+        ntile(5) over (order by sales.net_amount, sales.customer_id) as monetary_score
     from sales
     cross join bounds
 
 )
 
 select
-    scored.customer_key as customer_id,
+    scored.customer_id,
     customers.country,
     scored.first_order_date,
     scored.last_order_date,
@@ -57,4 +57,4 @@ select
         else {{ label("'Hibernating'") }}
     end as segment
 from scored
-inner join {{ ref('dim_customers') }} as customers on customers.customer_key = scored.customer_key
+inner join {{ ref('dim_customers') }} as customers on customers.customer_id = scored.customer_id and customers.is_current

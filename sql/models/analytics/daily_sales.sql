@@ -1,11 +1,11 @@
--- One row per business day, days without an order included.
+-- One row per business day from the first to the last with an order, days without one included.
 with sales as (
 
     select
         order_date,
         count(*) filter (where order_type = 'sale') as orders,
         count(*) filter (where order_type = 'cancellation') as cancelled_orders,
-        count(distinct case when order_type = 'sale' and customer_key <> 'unknown' then customer_key end) as customers,
+        count(distinct case when order_type = 'sale' and customer_id <> 'unknown' then customer_id end) as customers,
         {{ summed_measures() }}
     from {{ ref('fact_orders') }}
     group by order_date
@@ -26,3 +26,4 @@ select
     {{ amount('sales.margin_amount') }} as margin_amount
 from {{ ref('dim_date') }} as dates
 left join sales on sales.order_date = dates.order_date
+where dates.order_date >= (select min(order_date) from sales) and dates.order_date <= (select max(order_date) from sales)

@@ -3,9 +3,9 @@ with customers as (
 
     select
         {{ month_of('order_date') }} as month,
-        count(distinct customer_key) as customers
+        count(distinct customer_id) as customers
     from {{ ref('fact_orders') }}
-    where order_type = 'sale' and customer_key <> 'unknown'
+    where order_type = 'sale' and customer_id <> 'unknown'
     group by {{ month_of('order_date') }}
 
 ),

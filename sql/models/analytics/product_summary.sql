@@ -1,35 +1,35 @@
--- One row per product that was ever on an order, the unknown one included.
+-- One row per product that was ever on an order, with its present attributes, the unknown one included.
 with sold_orders as (
 
-    select distinct product_key, order_id
-    from {{ ref('fact_order_items') }}
-    where line_type = 'sale'
+    select distinct {{ product_of('items') }} as product_id, items.order_id
+    from {{ ref('fact_order_items') }} as items
+    where items.line_type = 'sale'
 
 ),
 
 -- Counted over rows that are distinct already: `count(distinct ...)` sorts every line where `distinct` hashes them.
 orders as (
 
-    select product_key, count(*) as orders
+    select product_id, count(*) as orders
     from sold_orders
-    group by product_key
+    group by product_id
 
 ),
 
 sales as (
 
     select
-        product_key,
-        min(order_date) as first_order_date,
-        max(order_date) as last_order_date,
+        {{ product_of('items') }} as product_id,
+        min(items.order_date) as first_order_date,
+        max(items.order_date) as last_order_date,
         {{ summed_measures(quantity='net_quantity') }}
-    from {{ ref('fact_order_items') }}
-    group by product_key
+    from {{ ref('fact_order_items') }} as items
+    group by {{ product_of('items') }}
 
 )
 
 select
-    sales.product_key as product_id,
+    sales.product_id,
     products.name,
     products.category,
     products.subcategory,
@@ -46,7 +46,7 @@ select
     sales.margin_amount,
     {{ share('sales.margin_amount', 'sales.net_amount') }} as margin_rate,
     {{ share('sales.return_amount', 'sales.gross_amount - sales.discount_amount') }} as return_rate,
-    row_number() over (order by sales.net_amount desc nulls last, sales.product_key) as revenue_rank
+    row_number() over (order by sales.net_amount desc nulls last, sales.product_id) as revenue_rank
 from sales
-inner join {{ ref('dim_products') }} as products on products.product_key = sales.product_key
-left join orders on orders.product_key = sales.product_key
+inner join {{ ref('dim_products') }} as products on products.product_id = sales.product_id and products.is_current
+left join orders on orders.product_id = sales.product_id

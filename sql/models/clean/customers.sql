@@ -32,8 +32,8 @@ from_lines as (
 from_orders as (
 
     select orders.customer_id, min(orders._source) as _source, min(orders._source_file) as _source_file
-    from ({{ accepted('orders') }}) as orders
-    where orders.customer_id is not null
+    from {{ ref('orders') }} as orders
+    where orders._entity = 'orders' and orders.customer_id is not null
         and not exists (select 1 from lines where lines.customer_id = orders.customer_id)
         and not exists (select 1 from {{ source('stage', 'customers') }})
     group by orders.customer_id

@@ -1,4 +1,5 @@
 -- One row per order line; lines that came without a number get one behind the numbered ones of their order.
+{{ config(pre_hook="{{ remove_touched('order_id', ref('touched_orders'), 'order_id') }}") }}
 with delivered as (
 
     {{ accepted('order_items') }}
@@ -14,12 +15,12 @@ lines as (
 united as {{ inlined() }} (
 
     select
-        order_id, line_number, product_id, quantity, unit_price, discount_amount,
+        order_id, line_number, product_id, quantity, unit_price, discount_amount, updated_at,
         {{ label("'order_items'") }} as _entity, _source, _source_file, _source_row
     from delivered
     union all
     select
-        order_id, line_number, product_id, quantity, unit_price, discount_amount,
+        order_id, line_number, product_id, quantity, unit_price, discount_amount, updated_at,
         {{ label("'order_lines'") }} as _entity, _source, _source_file, _source_row
     from lines
 
@@ -44,7 +45,7 @@ numbered as (
                 order by united._source_file, united._source_row, united._source, united._entity
             ) as integer
         ) as line_number,
-        united.product_id, united.quantity, united.unit_price, united.discount_amount,
+        united.product_id, united.quantity, united.unit_price, united.discount_amount, united.updated_at,
         united._entity, united._source, united._source_file, united._source_row
     from united
     left join last_numbers on last_numbers.order_id = united.order_id
@@ -53,12 +54,12 @@ numbered as (
 )
 
 select
-    order_id, line_number, product_id, quantity, unit_price, discount_amount,
+    order_id, line_number, product_id, quantity, unit_price, discount_amount, updated_at,
     _entity, _source, _source_file, _source_row
 from united
 where line_number is not null
 union all
 select
-    order_id, line_number, product_id, quantity, unit_price, discount_amount,
+    order_id, line_number, product_id, quantity, unit_price, discount_amount, updated_at,
     _entity, _source, _source_file, _source_row
 from numbered

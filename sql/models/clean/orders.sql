@@ -1,4 +1,5 @@
 -- One row per order: from the orders that sources deliver, and from order lines for all others.
+{{ config(pre_hook="{{ remove_touched('order_id', ref('touched_orders'), 'order_id') }}") }}
 with delivered as {{ inlined() }} (
 
     {{ accepted('orders') }}
@@ -56,7 +57,7 @@ select
     order_id, ordered_at, customer_id, lower(status) as status,
     coalesce(lower(status) in ('cancelled', 'canceled', 'void', 'voided'), false) as is_cancelled,
     coalesce(lower(status) in ('returned', 'refunded'), false) as is_returned,
-    channel, store_id, campaign, upper(currency) as currency,
+    lower(channel) as channel, store_id, campaign, upper(currency) as currency,
     discount_amount, shipping_amount, tax_amount, total_amount, updated_at,
     _entity, _source, _source_file, _source_row
 from united

@@ -1,4 +1,5 @@
 -- One row per payment, failed attempts and refunds among them.
+{{ config(pre_hook="{{ remove_touched('order_id', ref('touched_orders'), 'order_id') }}") }}
 with accepted as (
 
     {{ accepted('payments') }}
@@ -7,6 +8,6 @@ with accepted as (
 
 select
     payment_id, order_id, lower(method) as method, amount, upper(currency) as currency,
-    lower(coalesce(status, 'paid')) as status, paid_at,
+    lower(coalesce(status, 'paid')) as status, paid_at, updated_at,
     {{ label("'payments'") }} as _entity, _source, _source_file, _source_row
 from accepted

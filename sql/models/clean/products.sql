@@ -53,8 +53,9 @@ latest as (
 from_items as (
 
     select items.product_id, min(items._source) as _source, min(items._source_file) as _source_file
-    from ({{ accepted('order_items') }}) as items
-    where not exists (select 1 from undelivered where undelivered.product_id = items.product_id)
+    from {{ ref('order_items') }} as items
+    where items._entity = 'order_items'
+        and not exists (select 1 from undelivered where undelivered.product_id = items.product_id)
         and not exists (select 1 from {{ source('stage', 'products') }})
     group by items.product_id
 

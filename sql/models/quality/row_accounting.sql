@@ -1,6 +1,16 @@
--- One row per source and entity: every staged row is clean, merged or quarantined, and none is unaccounted for.
-{%- set entities = ['customers', 'products', 'orders', 'order_items', 'payments', 'order_lines'] %}
-with staged as (
+-- One row per source and entity: every row read is staged or replaced by a later delivery of its file, and every staged
+-- row is clean, merged or quarantined; none is unaccounted for.
+{%- set entities = ['customers', 'products', 'orders', 'order_items', 'payments', 'events', 'order_lines'] %}
+with delivered as (
+
+    select entity, source, sum(coalesce(read_rows, rows)) as read_rows
+    from {{ source('ops', 'batches') }}
+    group by entity, source
+    having sum(coalesce(read_rows, rows)) > 0
+
+),
+
+staged as (
 
     {% for entity in entities %}
     select {{ label("'" ~ entity ~ "'") }} as entity, _source as source, count(*) as staged_rows
@@ -30,6 +40,7 @@ set_aside as (
     select
         {{ label("'" ~ entity ~ "'") }} as entity, _source as source,
         count(*) filter (where rule = 'exact_duplicate') as exact_duplicates,
+        count(*) filter (where rule = 'in_another_source') as in_another_source,
         count(*) filter (where rule = 'older_version') as older_versions
     from {{ ref('set_aside_' ~ entity) }}
     group by _source
@@ -47,19 +58,38 @@ quarantined as (
     {{ 'union all' if not loop.last }}
     {% endfor %}
 
+),
+
+counted as (
+
+    select
+        delivered.source,
+        delivered.entity,
+        cast(delivered.read_rows as bigint) as read_rows,
+        coalesce(staged.staged_rows, 0) as staged_rows,
+        coalesce(clean.clean_rows, 0) as clean_rows,
+        coalesce(set_aside.exact_duplicates, 0) as exact_duplicates,
+        coalesce(set_aside.in_another_source, 0) as in_another_source,
+        coalesce(set_aside.older_versions, 0) as older_versions,
+        coalesce(quarantined.quarantined_rows, 0) as quarantined_rows
+    from delivered
+    left join staged on staged.entity = delivered.entity and staged.source = delivered.source
+    left join clean on clean.entity = delivered.entity and clean.source = delivered.source
+    left join set_aside on set_aside.entity = delivered.entity and set_aside.source = delivered.source
+    left join quarantined on quarantined.entity = delivered.entity and quarantined.source = delivered.source
+
 )
 
 select
-    staged.source,
-    staged.entity,
-    staged.staged_rows,
-    coalesce(clean.clean_rows, 0) as clean_rows,
-    coalesce(set_aside.exact_duplicates, 0) as exact_duplicates,
-    coalesce(set_aside.older_versions, 0) as older_versions,
-    coalesce(quarantined.quarantined_rows, 0) as quarantined_rows,
-    staged.staged_rows - coalesce(clean.clean_rows, 0) - coalesce(set_aside.exact_duplicates, 0)
-        - coalesce(set_aside.older_versions, 0) - coalesce(quarantined.quarantined_rows, 0) as unaccounted_rows
-from staged
-left join clean on clean.entity = staged.entity and clean.source = staged.source
-left join set_aside on set_aside.entity = staged.entity and set_aside.source = staged.source
-left join quarantined on quarantined.entity = staged.entity and quarantined.source = staged.source
+    source,
+    entity,
+    read_rows,
+    read_rows - staged_rows as replaced_rows,
+    staged_rows,
+    clean_rows,
+    exact_duplicates,
+    in_another_source,
+    older_versions,
+    quarantined_rows,
+    staged_rows - clean_rows - exact_duplicates - in_another_source - older_versions - quarantined_rows as unaccounted_rows
+from counted

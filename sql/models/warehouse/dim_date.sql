@@ -1,4 +1,4 @@
--- One row per calendar day from the first to the last business day with an order.
+-- One row per calendar day from the first to the last business day with an order or an event.
 with digits as (
 
     {% for digit in range(10) %}select {{ digit }} as digit{{ ' union all ' if not loop.last }}{% endfor %}
@@ -16,12 +16,22 @@ numbers as (
 
 ),
 
+moments as (
+
+    select min(ordered_at) as first_at, max(ordered_at) as last_at
+    from {{ ref('orders') }}
+    union all
+    select min(event_at), max(event_at)
+    from {{ ref('events') }}
+
+),
+
 bounds as (
 
     select
-        min(cast({{ local_time('ordered_at') }} as date)) as first_date,
-        max(cast({{ local_time('ordered_at') }} as date)) as last_date
-    from {{ ref('orders') }}
+        cast({{ local_time('min(first_at)') }} as date) as first_date,
+        cast({{ local_time('max(last_at)') }} as date) as last_date
+    from moments
 
 ),
 

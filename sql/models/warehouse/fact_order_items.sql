@@ -1,4 +1,5 @@
 -- One row per order line; gross, discounts, returns and net are separate measures and net = gross - discount - return.
+{{ config(pre_hook="{{ remove_touched('order_id', ref('touched_sales'), 'order_id') }}") }}
 with order_discounts as (
 
     -- What an order's discount holds beyond its lines' own is spread over its sold lines by their value.
@@ -6,11 +7,22 @@ with order_discounts as (
         items.order_id,
         orders.discount_amount - sum(coalesce(items.discount_amount, 0)) as undistributed_amount,
         sum({{ amount('items.quantity * items.unit_price') }}) as sold_amount
-    from {{ ref('order_items') }} as items
-    inner join {{ ref('orders') }} as orders on orders.order_id = items.order_id
+    from {{ of_touched(ref('order_items'), 'touched_sales') }} as items
+    inner join {{ of_touched(ref('orders'), 'touched_sales') }} as orders on orders.order_id = items.order_id
     where orders.discount_amount > 0 and items.quantity > 0 and items.unit_price > 0
     group by items.order_id, orders.discount_amount
     having orders.discount_amount - sum(coalesce(items.discount_amount, 0)) > 0
+
+),
+
+-- Where lines of negative amount say what came back, the order's status says it again and is not counted too.
+told_by_lines as (
+
+    select items.order_id
+    from {{ of_touched(ref('order_items'), 'touched_sales') }} as items
+    inner join {{ of_touched(ref('orders'), 'touched_sales') }} as orders on orders.order_id = items.order_id
+    where orders.is_returned and items.quantity * items.unit_price < 0
+    group by items.order_id
 
 ),
 
@@ -32,13 +44,15 @@ priced as (
         case
             when orders.is_cancelled then 'cancellation'
             when items.quantity < 0 and items.unit_price = 0 then 'adjustment'
-            when items.quantity < 0 or items.unit_price < 0 or orders.is_returned then 'return'
+            when items.quantity < 0 or items.unit_price < 0 then 'return'
+            when orders.is_returned and told_by_lines.order_id is null then 'return'
             else {{ label("'sale'") }}
         end as line_type,
         items._source
-    from {{ ref('order_items') }} as items
-    inner join {{ ref('orders') }} as orders on orders.order_id = items.order_id
+    from {{ of_touched(ref('order_items'), 'touched_sales') }} as items
+    inner join {{ of_touched(ref('orders'), 'touched_sales') }} as orders on orders.order_id = items.order_id
     left join order_discounts on order_discounts.order_id = items.order_id
+    left join told_by_lines on told_by_lines.order_id = items.order_id
 
 ),
 
@@ -100,6 +114,7 @@ select
     coalesce(products.product_key, 'unknown') as product_key,
     cast({{ local_time('measured.ordered_at') }} as date) as order_date,
     measured.ordered_at,
+    coalesce(customers.customer_id, 'unknown') as customer_id,
     measured.product_id,
     measured.line_type,
     measured._source as source,
@@ -110,8 +125,12 @@ select
     {{ amount('measured.discount_amount') }} as discount_amount,
     {{ amount('measured.return_amount') }} as return_amount,
     {{ amount('measured.gross_amount - measured.discount_amount - measured.return_amount') }} as net_amount,
-    {{ amount('cast(measured.net_quantity as decimal(24, 3)) * products.unit_cost') }} as cost_amount,
-    {{ amount('measured.gross_amount - measured.discount_amount - measured.return_amount - cast(measured.net_quantity as decimal(24, 3)) * products.unit_cost') }} as margin_amount
+    {{ amount('cast(measured.net_quantity as decimal(24, 3)) * costs.unit_cost') }} as cost_amount,
+    {{ amount('measured.gross_amount - measured.discount_amount - measured.return_amount - cast(measured.net_quantity as decimal(24, 3)) * costs.unit_cost') }} as margin_amount
 from measured
-left join {{ ref('dim_customers') }} as customers on customers.customer_id = measured.customer_id
-left join {{ ref('dim_products') }} as products on products.product_id = measured.product_id
+left join {{ ref('dim_customers') }} as customers
+    on customers.customer_id = measured.customer_id and {{ valid_at('customers', 'measured.ordered_at') }}
+left join {{ ref('dim_products') }} as products
+    on products.product_id = measured.product_id and {{ valid_at('products', 'measured.ordered_at') }}
+-- What a product costs is told by its present row: which versions a source has shown changes no margin.
+left join {{ ref('products') }} as costs on costs.product_id = measured.product_id and costs.product_id <> 'unknown'

@@ -1,4 +1,5 @@
 -- One row per order, with its lines' measures summed and its payments beside them.
+{{ config(pre_hook="{{ remove_touched('order_id', ref('touched_sales'), 'order_id') }}") }}
 with lines as (
 
     select
@@ -7,7 +8,7 @@ with lines as (
         count(*) filter (where line_type = 'sale') as sold_lines,
         count(*) filter (where line_type = 'return') as returned_lines,
         {{ summed_measures(quantity='net_quantity') }}
-    from {{ ref('fact_order_items') }}
+    from {{ of_touched(ref('fact_order_items'), 'touched_sales') }} as items
     group by order_id
 
 ),
@@ -18,7 +19,7 @@ payments as (
         order_id,
         {{ amount('sum(paid_amount)') }} as paid_amount,
         {{ amount('sum(refunded_amount)') }} as refunded_amount
-    from {{ ref('fact_payments') }}
+    from {{ of_touched(ref('fact_payments'), 'touched_sales') }} as payments
     group by order_id
 
 )
@@ -26,9 +27,11 @@ payments as (
 select
     orders.order_id,
     coalesce(customers.customer_key, 'unknown') as customer_key,
+    coalesce(stores.store_key, 'unknown') as store_key,
     cast({{ local_time('orders.ordered_at') }} as date) as order_date,
     cast(extract(hour from {{ local_time('orders.ordered_at') }}) as integer) as order_hour,
     orders.ordered_at,
+    coalesce(customers.customer_id, 'unknown') as customer_id,
     case
         when orders.is_cancelled then 'cancellation'
         when orders.is_returned or (lines.sold_lines = 0 and lines.returned_lines > 0) then 'return'
@@ -55,7 +58,9 @@ select
     orders.total_amount,
     payments.paid_amount,
     payments.refunded_amount
-from {{ ref('orders') }} as orders
-left join {{ ref('dim_customers') }} as customers on customers.customer_id = orders.customer_id
+from {{ of_touched(ref('orders'), 'touched_sales') }} as orders
+left join {{ ref('dim_customers') }} as customers
+    on customers.customer_id = orders.customer_id and {{ valid_at('customers', 'orders.ordered_at') }}
+left join {{ ref('dim_store') }} as stores on stores.store_id = orders.store_id
 left join lines on lines.order_id = orders.order_id
 left join payments on payments.order_id = orders.order_id

@@ -1,4 +1,5 @@
 -- One row per payment; failed attempts and refunds are told apart by status.
+{{ config(pre_hook="{{ remove_touched('order_id', ref('touched_sales'), 'order_id') }}") }}
 select
     payments.payment_id,
     payments.order_id,
@@ -6,12 +7,14 @@ select
     coalesce(customers.customer_key, 'unknown') as customer_key,
     cast({{ local_time('coalesce(payments.paid_at, orders.ordered_at)') }} as date) as payment_date,
     payments.paid_at,
+    coalesce(customers.customer_id, 'unknown') as customer_id,
     payments.status,
     payments.currency,
     {{ amount('payments.amount') }} as amount,
     {{ amount("case when payments.status in ('paid', 'completed', 'captured', 'settled', 'succeeded') then payments.amount else 0 end") }} as paid_amount,
     {{ amount("case when payments.status in ('refunded', 'refund') then abs(payments.amount) else 0 end") }} as refunded_amount
-from {{ ref('payments') }} as payments
-inner join {{ ref('orders') }} as orders on orders.order_id = payments.order_id
-left join {{ ref('dim_customers') }} as customers on customers.customer_id = orders.customer_id
+from {{ of_touched(ref('payments'), 'touched_sales') }} as payments
+inner join {{ of_touched(ref('orders'), 'touched_sales') }} as orders on orders.order_id = payments.order_id
+left join {{ ref('dim_customers') }} as customers
+    on customers.customer_id = orders.customer_id and {{ valid_at('customers', 'orders.ordered_at') }}
 left join {{ ref('dim_payment_method') }} as methods on methods.payment_method_key = payments.method

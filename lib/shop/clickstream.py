@@ -1,0 +1,328 @@
+"""The web shop's clickstream: nested JSON events in gzipped files by hour, as a stream's delivery service leaves them.
+
+`folder/clickstream/events/YYYY/MM/DD/HH/events-NN-<id>.json.gz`: UTC hours of delivery, several files an hour. Most
+events come in the hour they happen, some late, some twice; now and then a file is cut short or holds a broken line, and
+is replaced under its name some days later. Who clicks on what is in `visits`.
+"""
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lib.shop.files import money, padded, whole, write_whole
+from lib.shop.ids import customer_id, order_id, product_id
+from lib.shop.orders import Ints
+from lib.shop.promotions import find
+from lib.shop.systems import Holdings, ShopFacts
+from lib.shop.trade import Books
+from lib.shop.visits import (
+    AT_CHECKOUT,
+    CHECKOUT,
+    DEVICES,
+    FROM_THE_START,
+    LATE_DAYS,
+    PAGES,
+    REFERRERS,
+    SEARCHES,
+    TYPES,
+    Clicks,
+    Site,
+    Visits,
+    Words,
+    clicks_of,
+    mixed,
+    visits_of,
+)
+
+PLACE = "clickstream/events"
+HOUR = 3_600_000
+#: From so many events a day on an hour has one file more; and every other hour has another.
+BUSIER = (1_000, 50_000)
+# One in so many files is faulty at first, and mended after up to so many days.
+FAULTY, MENDED_WITHIN = 500, 4
+# Late files that are put where they would have been in time count on from here.
+ASTRAY_FROM, ASTRAY_FILES = 20, 60
+THREADS = 2
+LEVEL = 1
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Lines by delivery: UTC millisecond and local day of it, hour of the folder and number of the file there.
+
+    `day`, `session` and `number` say which event it is.
+    """
+
+    text: pa.Array
+    at: Ints
+    due: Ints
+    hour: Ints
+    slot: Ints
+    day: Ints
+    session: Ints
+    number: Ints
+
+    def only(self, rows: NDArray[np.bool_] | Ints) -> "Sent":
+        text = self.text.filter(pa.array(rows)) if rows.dtype == bool else self.text.take(pa.array(rows))
+        return Sent(text, *(getattr(self, field.name)[rows] for field in fields(self)[1:]))
+
+
+def write(
+    books: Books, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
+) -> Holdings:
+    """Bring the clickstream to its state at the end of the local day `through`: what was delivered by then."""
+    place = folder / PLACE
+    site = Site(books, shop)
+    first = max(after + 1, shop.tracked_from)
+    # Files that were faulty on the day reached before, and no longer are, are made once more.
+    from_day = min((day for day in range(max(first - MENDED_WITHIN, shop.tracked_from), first)), default=first)
+    if not any(mended(shop, day, after, through) for day in range(from_day, first)):
+        from_day = first
+    if from_day <= through:
+        waiting = overdue(site, from_day)
+        running: list[Future[None]] = []
+        with ThreadPoolExecutor(THREADS) as pool:
+            for day in range(from_day, through + 1):
+                progress(f"clickstream: {shop.date(day).isoformat()}")
+                sent = joined([waiting, *sent_on(site, day)])
+                waiting = sent.only(sent.due > day)
+                for done in running:
+                    done.result()
+                running = [
+                    pool.submit(put, path, lines, fault)
+                    for path, lines, fault in files_of(sent.only(sent.due == day), place, shop, day, after, through)
+                ]
+            for done in running:
+                done.result()
+    return holdings(place, shop, through)
+
+
+def overdue(site: Site, day: int) -> Sent:
+    """Return what visitors did on the days before and is delivered on `day` or later."""
+    found = []
+    for before in range(max(day - LATE_DAYS, site.shop.tracked_from), day):
+        # Only sessions of the day before may end, or be sent again, after midnight: of the others, the late ones do.
+        sent = joined(list(sent_on(site, before, only_late=before < day - 1)))
+        found.append(sent.only(sent.due >= day))
+    return joined(found)
+
+
+def sent_on(site: Site, day: int, *, only_late: bool = False) -> Iterator[Sent]:
+    """Yield the lines of a local day's visitors: those sent at once, those sent again, those sent late."""
+    visits = visits_of(site, day)
+    if not only_late:
+        own = visits.only(visits.late == 0)
+        clicks = clicks_of(site, day, own, "clicks")
+        lines = rendered(site, day, own, clicks)
+        yield in_time(site, day, own, clicks, lines, clicks.at)
+        again = np.flatnonzero(clicks.again)
+        twice = Clicks(*(getattr(clicks, field.name)[again] for field in fields(clicks)))
+        yield in_time(site, day, own, twice, lines.take(pa.array(again)), twice.again)
+    own = visits.only(visits.late > 0)
+    clicks = clicks_of(site, day, own, "late clicks")
+    late = in_time(site, day, own, clicks, rendered(site, day, own, clicks), own.late[clicks.session])
+    astray = own.astray[clicks.session]
+    begins = clicks.at[np.searchsorted(clicks.session, np.arange(len(own.number)))] // HOUR
+    hour = np.where(astray, begins[clicks.session], late.hour)
+    slot = np.where(astray, ASTRAY_FROM + own.number[clicks.session] % ASTRAY_FILES, late.slot)
+    yield Sent(late.text, late.at, late.due, hour, slot, late.day, late.session, late.number)
+
+
+def in_time(site: Site, day: int, visits: Visits, clicks: Clicks, lines: pa.Array, at: Ints) -> Sent:
+    """Return lines that are delivered at some UTC milliseconds, each in the folder of its hour."""
+    due = np.searchsorted(site.books.timepiece.day_starts, at // 1000, side="right") - 1
+    hour = at // HOUR
+    slot = (at - hour * HOUR) * files_in(site.shop, hour) // HOUR
+    return Sent(lines, at, due, hour, slot, np.full(len(at), day), visits.number[clicks.session], clicks.number)
+
+
+def files_in(shop: ShopFacts, hour: Ints) -> Ints:
+    """Return how many files an hour's deliveries are parted into."""
+    size = shop.size
+    from lib.shop.sizes import LAST_DAY
+
+    a_day = size.events / ((LAST_DAY - size.tracked_from).days + 1)
+    return 1 + sum(a_day >= limit for limit in BUSIER) + (mixed(hour, shop.seed) % np.uint64(2)).astype(np.int64)
+
+
+def joined(parts: list[Sent]) -> Sent:
+    """Return lines laid end to end."""
+    if not parts:
+        nothing = np.empty(0, dtype=np.int64)
+        return Sent(pa.array([], pa.string()), *[nothing] * 7)
+    arrays = [np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Sent)[1:]]
+    return Sent(pa.concat_arrays([part.text for part in parts]), *arrays)
+
+
+def rendered(site: Site, day: int, visits: Visits, clicks: Clicks) -> pa.Array:
+    """Return each click as a line of JSON with its line break."""
+    date = site.shop.date(day).strftime("%Y%m%d")
+    session, number = visits.number[clicks.session], clicks.number
+    at = pc.binary_replace_slice(pa.array(clicks.at).cast(pa.timestamp("ms")).cast(pa.string()), 10, 11, "T")
+    kinds = pa.array([f'Z","type":"{name}","visitor":{{"id":"' for name in TYPES])
+    who = about_visits(site, visits)
+    logged_in = (visits.login == FROM_THE_START)[clicks.session]
+    logged_in |= (visits.login == AT_CHECKOUT)[clicks.session] & (clicks.type >= CHECKOUT)
+    products = product_id(np.arange(len(site.books.catalogue.price)))
+    own_pages = {"remove_from_cart": "/cart", "checkout": "/checkout", "purchase": "/checkout/thank-you"}
+    pages = [*PAGES, *(f"/search?q={word.replace(' ', '+')}" for word in SEARCHES), *own_pages.values()]
+    page = clicks.page.copy()
+    for place, kind in enumerate(own_pages, len(pages) - len(own_pages)):
+        page[clicks.type == TYPES.index(kind)] = place
+    page = np.where(page < 0, len(pages) + clicks.product, page)
+    shown = pa.concat_arrays([pa.array(pages), pc.binary_join_element_wise("/p/", products, "")])
+    about = pc.binary_join_element_wise('"},"product":{"id":"', products, '"}', "")
+    about = pa.concat_arrays([pa.array(['"}']), about])
+    return pc.binary_join_element_wise(
+        f'{{"event_id":"{date}-',
+        padded(whole(session), 6),
+        "-",
+        padded(whole(number), 3),
+        '","event_at":"',
+        at,
+        kinds.take(pa.array(clicks.type)),
+        who.take(pa.array(clicks.session + len(visits.number) * logged_in)),
+        shown.take(pa.array(page)),
+        about.take(pa.array(clicks.product + 1)),
+        about_carts(site, visits, clicks),
+        "}\n",
+        "",
+    )
+
+
+def about_visits(site: Site, visits: Visits) -> pa.Array:
+    """Return what the lines of each session say of visitor, session and context up to the page.
+
+    First of all sessions as nobody's who logged in, then of all as their customers'.
+    """
+    codes, place = np.unique(visits.campaign, return_inverse=True)
+    names = [REFERRERS.get(code) or find(code).name for code in codes.tolist() if code]
+    names = [""] * (0 in codes) + [f',"campaign":{json.dumps(name, ensure_ascii=False)}' for name in names]
+    hints = hexed(mixed(visits.number + (visits.at // 1000 << 24), site.shop.seed))
+    visitor = hexed(visits.visitor)
+    devices = pa.array([f'"}},"context":{{"device":"{name}"' for name in DEVICES]).take(pa.array(visits.device))
+    campaign = pa.array(names, pa.string()).take(pa.array(place))
+    customer = customer_id(site.books.customers.number[visits.customer])
+    parts = ('"},"session":{"hint":"', hints, devices, campaign, ',"page":"', "")
+    return pa.concat_arrays(
+        [
+            pc.binary_join_element_wise(visitor, *parts),
+            pc.binary_join_element_wise(visitor, '","customer_id":"', customer, *parts),
+        ]
+    )
+
+
+def about_carts(site: Site, visits: Visits, clicks: Clicks) -> pa.Array:
+    """Return what each line says of cart and order; most say nothing."""
+    rows = np.flatnonzero(clicks.quantity > 0)
+    orders = site.books.orders
+    order = np.where(clicks.type[rows] == TYPES.index("purchase"), visits.order[clicks.session[rows]], -1)
+    ids = pc.binary_join_element_wise(
+        ',"order":{"id":"', order_id(orders.placed.number[order], orders.channel[order]), '"}', ""
+    )
+    cart = pc.binary_join_element_wise(
+        ',"cart":{"quantity":',
+        whole(clicks.quantity[rows]),
+        ',"value":',
+        money(clicks.value[rows]),
+        "}",
+        pc.if_else(pa.array(order >= 0), ids, ""),
+        "",
+    )
+    place = np.zeros(len(clicks.at), dtype=np.int64)
+    place[rows] = np.arange(1, len(rows) + 1)
+    return pa.concat_arrays([pa.array([""]), cart]).take(pa.array(place))
+
+
+def hexed(words: Words) -> pa.Array:
+    """Return words as 16 hexadecimal digits."""
+    digits = np.frombuffer(bytes(words.astype(">u8").tobytes()).hex().encode(), dtype=np.uint8)
+    offsets = np.arange(0, 16 * len(words) + 1, 16, dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), len(words), [None, pa.py_buffer(offsets), pa.py_buffer(digits)])
+
+
+def file_key(shop: ShopFacts, hour: int, slot: int, day: int) -> int:
+    """Return the number that names a file and decides its faults."""
+    return int(mixed(np.array([(hour << 8 | slot) << 16 | day]), shop.seed)[0])
+
+
+def fault_of(key: int, slot: int, day: int, through: int) -> str:
+    """Return what is wrong at the end of the day `through` with a file delivered on `day`: `cut`, `broken`, nothing."""
+    if key % FAULTY or slot >= ASTRAY_FROM or through >= mended_on(key, day):
+        return ""
+    return "cut" if key >> 20 & 1 else "broken"
+
+
+def mended_on(key: int, day: int) -> int:
+    return day + 1 + (key >> 32) % MENDED_WITHIN
+
+
+def mended(shop: ShopFacts, day: int, after: int, through: int) -> bool:
+    """Return whether a file of a day may have been faulty at the end of `after` and no longer is at `through`."""
+    midnight = int(np.datetime64(shop.date(day), "h").astype(np.int64))
+    for hour in range(midnight - 15, midnight + 40):
+        for slot in range(len(BUSIER) + 2):
+            key = file_key(shop, hour, slot, day)
+            if fault_of(key, slot, day, after) and not fault_of(key, slot, day, through):
+                return True
+    return False
+
+
+def files_of(
+    sent: Sent, place: Path, shop: ShopFacts, day: int, after: int, through: int
+) -> Iterator[tuple[Path, memoryview, str]]:
+    """Yield path, content and fault of each file delivered on a day that is to be written."""
+    sent = sent.only(np.lexsort((sent.number, sent.session, sent.day, sent.at, sent.slot, sent.hour)))
+    if not len(sent.at):
+        return
+    starts = np.flatnonzero((np.diff(sent.hour, prepend=-1) != 0) | (np.diff(sent.slot, prepend=-1) != 0))
+    _, offsets, text = sent.text.buffers()
+    edges = np.frombuffer(offsets, dtype=np.int32)[sent.text.offset :][np.append(starts, len(sent.at))]
+    for start, lo, hi in zip(starts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        hour, slot = int(sent.hour[start]), int(sent.slot[start])
+        key = file_key(shop, hour, slot, day)
+        fault = fault_of(key, slot, day, through)
+        if day <= after and not (fault_of(key, slot, day, after) and not fault):
+            continue
+        hours = datetime.fromtimestamp(hour * 3600, UTC).strftime("%Y/%m/%d/%H")
+        yield place / hours / f"events-{slot:02d}-{key >> 32:08x}.json.gz", memoryview(text)[lo:hi], fault
+
+
+def put(path: Path, content: memoryview, fault: str) -> None:
+    """Write one file; its gzip header says in a comment how many lines it has when it is whole."""
+    data = bytes(content)
+    n_lines = data.count(b"\n")
+    if fault == "broken":
+        lines = data.splitlines(keepends=True)
+        lines[len(lines) // 2] = lines[len(lines) // 2][: -len(lines[len(lines) // 2]) // 2] + b"\n"
+        data = b"".join(lines)
+    # RFC 1952: a header with a comment, no time; then CRC and length.
+    header = b"\x1f\x8b\x08\x10\0\0\0\0\0\xff" + f"{n_lines} lines".encode() + b"\0"
+    packed = header + zlib.compress(data, LEVEL, wbits=-15) + struct.pack("<II", zlib.crc32(data), len(data))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, packed[: len(packed) * 3 // 5] if fault == "cut" else packed)
+
+
+def holdings(place: Path, shop: ShopFacts, through: int) -> Holdings:
+    """Return what the files hold, by what their headers say."""
+    rows = files = size = 0
+    for folder, _, names in os.walk(place):
+        for name in names:
+            if name.endswith(".json.gz") and not name.startswith("."):
+                with Path(folder, name).open("rb") as file:
+                    rows += int(file.read(32)[10:].split(b" ", 1)[0])
+                    size += os.fstat(file.fileno()).st_size
+                files += 1
+    first, last = (shop.date(day).isoformat() for day in (shop.tracked_from, through))
+    return Holdings({"events": rows}, first if files else None, last if files else None, files, size)

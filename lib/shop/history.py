@@ -1,0 +1,153 @@
+"""The old system's history: Parquet partitioned by year, written once, as the shop left that system behind.
+
+The files are `folder/history/<entity>/year=YYYY/part-0.parquet` for orders, order_items and payments, a year being
+that of the order's local day. They tell all of orders placed before the live systems, whatever came of them later.
+The columns made here are also what the web shop took over of them (see `web`).
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lib.shop.channels import CHANNELS, HISTORY
+from lib.shop.files import tally
+from lib.shop.ids import customer_id, order_id, payment_id, product_id
+from lib.shop.orders import Ints
+from lib.shop.payments import METHODS, STATUSES
+from lib.shop.promotions import find
+from lib.shop.rhythm import Seconds
+from lib.shop.systems import Holdings, ShopFacts
+from lib.shop.trade import Books
+
+PLACE = "history"
+ENTITIES = ("orders", "order_items", "payments")
+COMPLETED, CANCELLED = "completed", "cancelled"
+
+
+def write(
+    books: Books, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
+) -> Holdings:
+    """Bring the files in `folder/history` to their state at day `through`; see `lib.shop.systems.Write`.
+
+    From the first day of the live systems on they are final. Up to then they hold what happened by `through`.
+    """
+    place, closing = folder / PLACE, shop.live_from
+    placed_here = (books.orders.channel == HISTORY) & (books.orders.placed.day <= through)
+    known = through if through < closing else np.iinfo(np.int16).max
+    rows = {
+        "orders": np.flatnonzero(placed_here),
+        "order_items": np.flatnonzero(placed_here[books.lines.order - 1] & (books.lines.day <= known)),
+        "payments": np.flatnonzero(placed_here[books.payments.order - 1] & (books.payments.day <= known)),
+    }
+    if after < closing:
+        for entity, path, table in _files(books, shop, place, rows):
+            progress(f"history: {entity} of {path.parent.name.removeprefix('year=')}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}.part")
+            pq.write_table(table, part, compression="zstd")
+            part.replace(path)
+        for left_over in place.rglob(".*.part"):
+            left_over.unlink()
+    days = books.orders.placed.day[rows["orders"]]
+    first, last = (shop.date(int(d)).isoformat() for d in (days[0], days[-1])) if len(days) else (None, None)
+    there = tally(place)
+    return Holdings({entity: len(found) for entity, found in rows.items()}, first, last, there.files, there.bytes)
+
+
+def _files(books: Books, shop: ShopFacts, place: Path, rows: dict[str, Ints]) -> Iterator[tuple[str, Path, pa.Table]]:
+    """Yield entity, path and content of each file."""
+    order_of = {
+        "orders": rows["orders"],
+        "order_items": books.lines.order[rows["order_items"]] - 1,
+        "payments": books.payments.order[rows["payments"]] - 1,
+    }
+    for entity in ENTITIES:
+        # All three stand in order of their orders, and these in order of time.
+        years = books.orders.placed.year[order_of[entity]]
+        for year in np.unique(years):
+            lo, hi = np.searchsorted(years, (year, year + 1))
+            path = place / entity / f"year={year}" / "part-0.parquet"
+            yield entity, path, COLUMNS_OF[entity](books, shop, rows[entity][lo:hi])
+
+
+def orders(books: Books, shop: ShopFacts, rows: Ints) -> pa.Table:
+    """Return the orders in `rows` (positions) as the old system tells them: completed or cancelled."""
+    found = books.orders
+    codes, position = np.unique(found.campaign[rows], return_inverse=True)
+    campaign = pa.array([find(int(code)).name if code else None for code in codes], type=pa.string())
+    return pa.table(
+        {
+            "order_id": order_id(found.placed.number[rows], found.channel[rows]),
+            "ordered_at": instants(found.placed.at[rows]),
+            "customer_id": customer_id(found.placed.customer[rows] + 1),
+            "status": words((COMPLETED, CANCELLED), found.is_cancelled[rows].astype(np.int64)),
+            "channel": words(CHANNELS, found.channel[rows]),
+            "campaign": campaign.take(pa.array(position)),
+            "currency": pa.repeat(shop.currency, len(rows)),
+            "discount_amount": amounts(found.discount[rows]),
+            "shipping_amount": amounts(found.shipping[rows]),
+            "tax_amount": amounts(found.tax[rows]),
+            "total_amount": amounts(found.total[rows]),
+            "updated_at": instants(books.updated[rows]),
+        }
+    )
+
+
+def order_items(books: Books, shop: ShopFacts, rows: Ints) -> pa.Table:
+    """Return the lines in `rows`, returned ones with negative quantity and changed last when they came back."""
+    found, order = books.lines, books.lines.order[rows] - 1
+    is_return = found.quantity[rows] < 0
+    return pa.table(
+        {
+            "order_id": order_id(found.order[rows], books.orders.channel[order]),
+            "line_number": pa.array(found.line[rows].astype(np.int32)),
+            "product_id": product_id(found.product[rows]),
+            "quantity": pa.array(found.quantity[rows].astype(np.int32)),
+            "unit_price": amounts(found.price[rows]),
+            "discount_amount": amounts(found.discount[rows]),
+            "updated_at": instants(np.where(is_return, books.orders.returned_at[order], books.orders.placed.at[order])),
+        }
+    )
+
+
+def payments(books: Books, shop: ShopFacts, rows: Ints) -> pa.Table:
+    """Return the payments in `rows`; none is changed once it is made."""
+    found, order = books.payments, books.payments.order[rows] - 1
+    return pa.table(
+        {
+            "payment_id": payment_id(found.order[rows], found.part[rows]),
+            "order_id": order_id(found.order[rows], books.orders.channel[order]),
+            "method": words(METHODS, found.method[rows]),
+            "amount": amounts(found.amount[rows]),
+            "currency": pa.repeat(shop.currency, len(rows)),
+            "status": words(STATUSES, found.status[rows]),
+            "paid_at": instants(found.at[rows]),
+            "updated_at": instants(found.at[rows]),
+        }
+    )
+
+
+COLUMNS_OF: dict[str, Callable[[Books, ShopFacts, Ints], pa.Table]] = {
+    "orders": orders,
+    "order_items": order_items,
+    "payments": payments,
+}
+
+
+def words(known: tuple[str, ...], position: Ints) -> pa.Array:
+    """Return the known word at each position."""
+    return pa.array(known).take(pa.array(position))
+
+
+def instants(seconds: Seconds) -> pa.Array:
+    """Return UTC seconds as timestamps with their zone."""
+    return pa.array(seconds * 1_000_000).cast(pa.timestamp("us", tz="UTC"))
+
+
+def amounts(cents: Ints) -> pa.Array:
+    """Return cents as decimals with two places: a decimal is its unscaled number in two words, low one first."""
+    halves = np.column_stack([cents, cents >> 63])
+    return pa.Array.from_buffers(pa.decimal128(18, 2), len(cents), [None, pa.py_buffer(halves)])

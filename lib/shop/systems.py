@@ -1,0 +1,56 @@
+"""What the shop's systems have in common: the facts a writer works by, and what it says it holds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from lib.shop.sizes import Size
+from lib.shop.trade import Books
+
+
+@dataclass(frozen=True)
+class ShopFacts:
+    """Who the shop is; days are counted from `size.first_day` in `time_zone`."""
+
+    size: Size
+    seed: int
+    currency: str
+    time_zone: str
+
+    @property
+    def live_from(self) -> int:
+        """The first day of the live systems; what is older is history."""
+        return (self.size.live_from - self.size.first_day).days
+
+    @property
+    def tracked_from(self) -> int:
+        """The first day of the clickstream."""
+        return (self.size.tracked_from - self.size.first_day).days
+
+    def date(self, day: int) -> date:
+        return self.size.first_day + timedelta(days=day)
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a system holds: rows by entity, the first and last day (ISO dates) of them, and files and bytes on disk."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    first_date: str | None = None
+    last_date: str | None = None
+    files: int = 0
+    bytes: int = 0
+
+
+class Write(Protocol):
+    """Brings a system in `folder` from its state at day `after` (-1: none) to that at `through`.
+
+    The state at a day follows from the shop and the day alone. A write that was killed is repeated from the same
+    `after`, over whatever remains it left.
+    """
+
+    def __call__(
+        self, books: Books, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
+    ) -> Holdings: ...

@@ -1,0 +1,100 @@
+"""What lies at a place: the files of a folder, a file, a glob or an fsspec URL, and bringing them to this machine."""
+
+import glob
+import hashlib
+import re
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import fsspec
+
+from lib.config import PROJECT, mask
+from lib.errors import SourceError
+from lib.sources.delimited import COMPRESSED
+
+#: A file's name below its source's path, and a function that brings it to this machine (into a scratch folder).
+Listed = tuple[str, Callable[[Path], Path]]
+
+
+def files_at(path: str, pattern: str, endings: tuple[str, ...], what: str, newest_days: int = 0) -> list[Listed]:
+    """Return the files below `path` that match, in order of their names; hidden ones (`.`, `_`) do not count.
+
+    Where `newest_days` is given, only the newest days of folders `YYYY/MM/DD` are looked into; they lie below `path`
+    and what the pattern has before its first wildcard.
+
+    Raises SourceError where there is no such place, or no file with one of the endings.
+    """
+    remote = "://" in path
+    url = path if remote else str((PROJECT / Path(path).expanduser()).resolve())
+    try:
+        fs, root = fsspec.core.url_to_fs(url)
+        if not fs.exists(root):
+            raise SourceError(
+                f"No folder or file {mask(url)}. Check 'path' of this source, or that the place is mounted."
+            )
+        if fs.isfile(root):
+            paths, base = [root], root.rsplit("/", 1)[0]
+        else:
+            base = root.rstrip("/")
+            wanted = f"{base}/{pattern}"
+            if newest_days:
+                paths = _in_newest_days(fs, base, pattern, newest_days)
+            else:
+                paths = fs.find(wanted) if fs.isdir(wanted) else fs.glob(f"{glob.escape(base)}/{pattern}")
+    except SourceError:
+        raise
+    except (OSError, ValueError, ImportError) as error:
+        raise SourceError(f"{mask(url)} cannot be listed: {mask(str(error))}") from None
+    usable = [p for p in sorted(paths) if suffix(p) in endings and not p.rsplit("/", 1)[-1].startswith((".", "_"))]
+    if not usable:
+        raise SourceError(f"No {what} files match {pattern!r} in {mask(url)}; found {len(paths)} other files.")
+
+    def bring(path: str) -> Callable[[Path], Path]:
+        def fetch(scratch: Path) -> Path:
+            if not remote:
+                return Path(path)
+            target = scratch / "fetched" / hashlib.sha256(path.encode()).hexdigest()[:16] / Path(path).name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                fs.get_file(path, str(target))
+            except OSError as error:
+                raise SourceError(f"{mask(path)} cannot be fetched: {mask(str(error))}") from None
+            return target
+
+        return fetch
+
+    return [(p.removeprefix(f"{base}/"), bring(p)) for p in usable]
+
+
+def suffix(path: str) -> str:
+    """Return the ending that tells the format, below any that tells the compression."""
+    name = Path(path)
+    return Path(name.stem).suffix.lower() if name.suffix.lower() in COMPRESSED else name.suffix.lower()
+
+
+def _in_newest_days(fs: fsspec.AbstractFileSystem, base: str, pattern: str, days: int) -> list[str]:
+    """Return the matching files in the folders of the newest day there is and the days before it."""
+    steps = pattern.split("/")
+    fixed = next((i for i, step in enumerate(steps) if glob.has_magic(step)), len(steps) - 1)
+    top = "/".join([base, *steps[:fixed]])
+    found: list[str] = []
+    newest: date | None = None
+    for year in _numbered(fs, top, r"\d{4}"):
+        for month in _numbered(fs, year, r"\d\d"):
+            for folder in _numbered(fs, month, r"\d\d"):
+                try:
+                    day = date.fromisoformat("-".join(folder.rsplit("/", 3)[1:]))
+                except ValueError:
+                    continue
+                newest = newest or day
+                if day <= newest - timedelta(days=days):
+                    return found
+                found += fs.glob(f"{glob.escape(folder)}/**/{steps[-1]}")
+    return found
+
+
+def _numbered(fs: fsspec.AbstractFileSystem, folder: str, form: str) -> list[str]:
+    """Return the folders whose names are numbers of a form, the highest first."""
+    inside = [entry["name"].rstrip("/") for entry in fs.ls(folder, detail=True) if entry["type"] == "directory"]
+    return sorted((name for name in inside if re.fullmatch(form, name.rsplit("/", 1)[-1])), reverse=True)

@@ -1,0 +1,209 @@
+"""An open database: one transaction on a SQLite file or a server, and its queries' rows as Parquet, all as text.
+
+What of a table is new is decided in `database`.
+"""
+
+import contextlib
+import functools
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from lib.config import PROJECT, keep_secret, mask
+from lib.errors import SourceError
+from lib.quoting import text_literal
+
+#: Rows fetched, and written to Parquet, at a time.
+BLOCK = 50_000
+_PLAIN_POSTGRES = postgresql.dialect(paramstyle="named")
+_POSTGRES_FORMS = (
+    "set local timezone = 'UTC'; set local datestyle = 'ISO'; set local intervalstyle = 'postgres';"
+    " set local bytea_output = 'hex'; set local extra_float_digits = 1"
+)
+_STRING = pa.string()
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open connection with its transaction, and where it leads to."""
+
+    connection: sa.Connection
+    place: str
+    is_sqlite: bool
+    is_postgres: bool
+
+    @contextlib.contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
+        """Raise SourceError for what the database refuses; a refusal does not spoil the transaction."""
+        drivers = self.connection.dialect.loaded_dbapi.Error
+        try:
+            with self.connection.begin_nested():
+                yield
+        except (SQLAlchemyError, drivers) as error:
+            raise SourceError(
+                f"{doing} cannot be read from {self.place} ({_said(error)}). Check that the database is there and"
+                " whole, and that this user may read the table."
+            ) from None
+
+    def value(self, query: sa.Select[Any]) -> Any:
+        return self.connection.execute(query).scalar()
+
+    def read(self, query: sa.Select[Any], document: str, target: Path, duck: duckdb.DuckDBPyConnection) -> None:
+        """Write a query's rows to a Parquet file: its columns as text, `_file` and `_row` (from 0)."""
+        names = [column.name for column in query.selected_columns]
+        if self.is_postgres:
+            self._copy(query, names, document, target, duck)
+            return
+        schema = pa.schema([(name, _STRING) for name in names] + [("_file", _STRING), ("_row", pa.int64())])
+        first = 0
+        with self.connection.execute(query) as result, pq.ParquetWriter(target, schema, compression="zstd") as writer:
+            # The driver's own cursor: rows are not wrapped one by one.
+            cursor = result.cursor
+            while cursor is not None and (rows := cursor.fetchmany(BLOCK)):
+                columns: list[Any] = [as_text(values) for values in zip(*rows, strict=True)]
+                columns += [pa.repeat(document, len(rows)), pa.array(range(first, first + len(rows)), pa.int64())]
+                writer.write_table(pa.table(columns, schema=schema))
+                first += len(rows)
+
+    def _copy(
+        self, query: sa.Select[Any], names: list[str], document: str, target: Path, duck: duckdb.DuckDBPyConnection
+    ) -> None:
+        text = target.with_suffix(".csv")
+        with text.open("wb") as file:
+            cursor: Any = self.connection.connection.cursor()
+            cursor.copy_expert(f"copy ({_sql(query)}) to stdout (format csv)", file)
+        listed = ", ".join(f"{text_literal(name)}: 'VARCHAR'" for name in names)
+        duck.execute(
+            f"copy (select *, {text_literal(document)} as _file, row_number() over () - 1 as _row from"
+            f" read_csv({text_literal(str(text))}, header = false, columns = {{{listed}}}, delim = ',', quote = '\"',"
+            " escape = '\"', nullstr = '', allow_quoted_nulls = false, auto_detect = false, max_line_size = 100000000,"
+            f" new_line = '\\n')) to {text_literal(str(target))} (format parquet, compression zstd)"
+        )
+        text.unlink()
+
+
+@contextlib.contextmanager
+def open_database(url: str, path: str) -> Iterator[Database]:
+    """Open the database at a URL, or else the SQLite file at a path, in a transaction that sees one state to its end.
+
+    Raises SourceError where it cannot be reached.
+    """
+    file = _file_of(url, path)
+    place = mask(file or url)
+    connection = None
+    try:
+        try:
+            connection = _engine(url, file).connect()
+            _begin(connection)
+        except (SQLAlchemyError, sqlite3.Error, ImportError) as error:
+            raise _unreachable(place, error) from None
+        dialect = connection.dialect.name
+        yield Database(connection, place, dialect == "sqlite", dialect == "postgresql")
+    finally:
+        if connection is not None:
+            with contextlib.suppress(SQLAlchemyError):
+                connection.close()
+
+
+def _engine(address: str, file: str) -> sa.Engine:
+    if file:
+        # A file that is missing is not made. One whose writer was killed can be read once that is undone, which takes
+        # a right to write; what we do is held to reading when the transaction begins.
+        uri = f"{Path(file).as_uri()}?mode=rw"
+        connect = functools.partial(sqlite3.connect, uri, uri=True, isolation_level=None, timeout=30)
+        return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    try:
+        url = sa.make_url(address)
+    except SQLAlchemyError:
+        raise SourceError(
+            "'url' of this source is no address of a database; expected one such as"
+            " postgresql://user:password@host:5432/shop, with a password's special characters percent-encoded."
+        ) from None
+    keep_secret(url.password or "")
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg2")
+    wait = {"connect_timeout": 10} if url.get_backend_name() == "postgresql" else {}
+    return sa.create_engine(url, poolclass=NullPool, connect_args=wait)
+
+
+def _file_of(url: str, path: str) -> str:
+    """Return the path of the SQLite file, empty where the database is none."""
+    if url and not url.startswith("sqlite"):
+        return ""
+    name = (sa.make_url(url).database or "") if url else path
+    return str((PROJECT / Path(name).expanduser()).resolve())
+
+
+def _begin(connection: sa.Connection) -> None:
+    dialect, level = connection.dialect, "REPEATABLE READ"
+    if dialect.name == "sqlite":
+        connection.exec_driver_sql("pragma query_only = on")
+        connection.exec_driver_sql("begin")
+        connection.exec_driver_sql("select count(*) from sqlite_master")
+        return
+    if dialect.name == "postgresql":
+        connection.execution_options(isolation_level=level, postgresql_readonly=True)
+        connection.exec_driver_sql(_POSTGRES_FORMS)
+    else:
+        driver: Any = connection.connection.dbapi_connection
+        if level in dialect.get_isolation_level_values(driver):
+            connection.execution_options(isolation_level=level)
+    connection.execute(sa.select(1))
+
+
+def _unreachable(place: str, error: BaseException) -> SourceError:
+    advice = "Check the address, that the database is running, and user and password."
+    if isinstance(error, ImportError):
+        advice = "Install that driver with pip."
+    elif isinstance(getattr(error, "orig", error), sqlite3.Error):
+        advice = "Check 'path' of this source: expected a SQLite file that this user may read."
+    return SourceError(f"The database {place} cannot be reached ({_said(error)}). {advice}")
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says, on one line and without secrets."""
+    inner = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return mask(" ".join(str(inner).split()).rstrip(".") or type(inner).__name__)
+
+
+def _sql(query: sa.Select[Any]) -> str:
+    """Return a query as text with its values in it, for COPY, which takes no parameters."""
+    return str(query.compile(dialect=_PLAIN_POSTGRES, compile_kwargs={"literal_binds": True}))
+
+
+def as_text(values: Sequence[Any]) -> pa.Array:
+    """Return a column's values as text that loses nothing; null stays null.
+
+    Whole numbers and others may stand in one column of SQLite; each is written as it would be alone.
+    """
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds <= {str}:
+        return pa.array(values, _STRING)
+    with contextlib.suppress(OverflowError, pa.ArrowInvalid):
+        if kinds in ({int}, {float}):
+            return pa.array(values).cast(_STRING)
+        if kinds == {int, float}:
+            parts = [pa.array([v if type(v) is k else None for v in values]).cast(_STRING) for k in (int, float)]
+            return pc.coalesce(*parts)
+    return pa.array([None if v is None else _text(v) for v in values], _STRING)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return str(pa.scalar(value).cast(_STRING))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes | memoryview):
+        return "\\x" + bytes(value).hex()
+    return str(value)
