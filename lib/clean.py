@@ -14,6 +14,11 @@ from lib.lake import Batch, Lake
 from lib.standardize import rules_of, standardize
 from lib.warehouse import Warehouse
 
+#: How the figures of `accounting` hang together.
+ACCOUNTING = (
+    "read = replaced + staged; staged = clean + exact duplicates + older versions + in another source + quarantined"
+)
+
 
 def load_stage(
     settings: Settings, warehouse: Warehouse, run_id: str, progress: Callable[[str], None] = lambda _: None
@@ -87,6 +92,11 @@ def _rejected(lake: Lake) -> pd.DataFrame:
 def accounting(warehouse: Warehouse) -> pd.DataFrame:
     """Return, by source and entity, what became of every staged row."""
     return warehouse.query("select * from quality.row_accounting order by source, entity")
+
+
+def merged_rows(rows: pd.DataFrame) -> int:
+    """Return how many staged rows `accounting` counts as merged into others."""
+    return int(rows[["exact_duplicates", "older_versions", "in_another_source"]].sum().sum())
 
 
 def quarantine_reasons(warehouse: Warehouse) -> pd.DataFrame:

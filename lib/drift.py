@@ -96,6 +96,15 @@ def _class(arrow_type: str) -> str:
     return next((word for word, starts in words.items() if arrow_type.startswith(starts)), "")
 
 
+def _with_values(connection: duckdb.DuckDBPyConnection, part: Path, columns: list[str]) -> list[str]:
+    """Return the documents of a part in which one of the columns has a value."""
+    any_value = " or ".join(f"{quoted(name)} is not null" for name in columns)
+    found = connection.execute(
+        f"select distinct _file from read_parquet(?) where {any_value}", [glob.escape(str(part))]
+    )
+    return [name for (name,) in found.fetchall()]
+
+
 def _documents(part: Path) -> list[str]:
     return [str(name) for name in pq.read_table(part, columns=["_file"])["_file"].unique().to_pylist()]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from lib import report, words
+from lib.clean import merged_rows
 from lib.quality import Audit
 
 
@@ -23,12 +24,11 @@ def verdict(result: Audit, rows: pd.DataFrame) -> report.Html:
 
 def key_figures(result: Audit, rows: pd.DataFrame) -> list[report.Kpi]:
     """Return the figures at the top of the page."""
-    merged = int(rows["exact_duplicates"].sum() + rows["older_versions"].sum())
     return [
         report.Kpi("Score", f"{result.score:.1f} · {result.grade}"),
         report.Kpi("Checks passed", f"{len(result.checks) - len(result.failed_checks)} of {len(result.checks)}"),
         report.Kpi("Rows staged", f"{int(rows['staged_rows'].sum()):,}"),
-        report.Kpi("Merged", f"{merged:,}"),
+        report.Kpi("Merged", f"{merged_rows(rows):,}"),
         report.Kpi("In quarantine", f"{int(rows['quarantined_rows'].sum()):,}"),
     ]
 

@@ -16,7 +16,8 @@ from lib.findings import complete_months, floats, highest, money, named, share
 from lib.report import Action, Kpi, Tone
 from lib.words import compact, number, percent, signed
 
-QUIET_DAYS = 60
+#: Days without an order: quiet for those who come less recently than most, for everybody, and lost rather than quiet.
+QUIET_DAYS, LONG_DAYS, LOST_DAYS = 60, 180, 730
 MIN_ORDERS = 20  # below that a product's return rate is chance
 
 
@@ -191,7 +192,8 @@ def _quiet_customers(customers: pd.DataFrame, currency: str | None) -> list[tupl
     if customers.empty:
         return []
     days = customers["days_since_last_order"]
-    quiet = customers[(customers["recency_score"] <= 2) & (customers["monetary_score"] >= 4) & (days >= QUIET_DAYS)]
+    away = ((customers["recency_score"] <= 2) & (days >= QUIET_DAYS)) | (days >= LONG_DAYS)
+    quiet = customers[(customers["monetary_score"] >= 4) & away & (days <= LOST_DAYS)]
     if quiet.empty:
         return []
     spent, total = quiet["net_amount"].sum(), customers["net_amount"].sum()

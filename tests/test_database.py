@@ -326,10 +326,24 @@ def test_a_table_that_may_not_be_read_does_not_spoil_the_others(postgres_shop, n
         postgres_shop.execute(f"drop owned by {reader}", f"drop role {reader}")
 
 
-def test_a_server_that_is_down_is_named_without_its_password(postgres_shop):
-    postgres_shop.place = {"url": "postgresql://anna:s3cret-word@127.0.0.1:1/shop"}
-    message = postgres_shop.failure()
-    assert "anna:***@127.0.0.1:1/shop cannot be reached" in message
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://anna:s3cret-word@127.0.0.1:1/shop", "postgres://anna@127.0.0.1:1/shop?password=s3cret-word"],
+)
+def test_a_server_that_is_down_is_named_without_its_password(sqlite_shop, url):
+    sqlite_shop.place = {"url": url}
+    message = sqlite_shop.failure()
+    assert "127.0.0.1:1/shop" in message
+    assert "cannot be reached (connection to server" in message
+    assert "s3cret-word" not in message
+
+
+@pytest.mark.parametrize("url", ["s3cret-word", "postgresql://anna:s3cret-word@host:port/shop", "oracle://s3cret-word"])
+def test_what_is_no_usable_address_is_said_without_quoting_it(sqlite_shop, url, monkeypatch):
+    monkeypatch.setenv("SHOP_URL", url)
+    sqlite_shop.place = {"url": "${SHOP_URL}"}
+    message = sqlite_shop.failure()
+    assert "no address of a database" in message or "Install that driver" in message
     assert "s3cret-word" not in message
 
 

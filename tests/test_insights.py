@@ -386,6 +386,22 @@ def test_actions_carry_their_numbers_and_the_largest_comes_first() -> None:
     assert "10 % margin on 400 EUR of revenue, against 38 % overall" in plain(found[2].why)
 
 
+def test_customers_are_won_back_who_left_long_ago_but_not_for_years() -> None:
+    """In a shop of many years even who comes rather recently of all may have been away for long."""
+    customers = pd.DataFrame(
+        {
+            "customer_id": ["lost", "away", "here", "quiet", "small"],
+            "net_amount": [500.0, 400.0, 300.0, 200.0, 1.0],
+            "days_since_last_order": [731, 730, 179, 60, 400],
+            "recency_score": [1, 4, 3, 2, 1],
+            "monetary_score": [5, 5, 4, 4, 1],
+        }
+    )
+    (found,) = summary.to_act_on(customers, EMPTY["products"], EMPTY["growth"], EMPTY["payments"], "EUR")
+    assert plain(found.what) == "Win back 2 high-value customers gone quiet."
+    assert "They have spent **600 EUR**" in plain(found.why)
+
+
 def test_nothing_to_act_on_where_no_figure_calls_for_it() -> None:
     customers = EMPTY["customers"]
     goods = products([500.0, 400.0], [0.4, 0.4])

@@ -56,7 +56,7 @@ DAMAGES = {
     "orders_are_not_in_the_future": "update clean.orders set ordered_at = timestamp '2140-01-01' where order_id = '2'",
     "payments_agree_with_order_totals": "update warehouse.fact_orders set paid_amount = 18",
     "payments_are_positive": "update clean.payments set amount = 0",
-    "purchases_have_their_order": "update warehouse.fact_sessions set order_id = null where visitor_id = 'v'",
+    "purchases_have_their_order": "update warehouse.fact_sessions set order_id = null where order_id = '1'",
     "relationships_fact_order_items_customer_key__customer_key__ref_dim_customers_": (
         "update warehouse.fact_order_items set customer_key = 'nobody'"
     ),

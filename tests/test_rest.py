@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import typer
 import yaml
 from typer.testing import CliRunner
 
@@ -74,9 +75,11 @@ def test_the_crm_is_the_same_reached_in_one_step_or_two_or_over_remains(books, t
 
 
 def test_the_crm_knows_who_has_signed_up_as_the_latest_change_left_them(books, tmp_path):
-    held = crm.write(books, tmp_path, FACTS, -1, EARLIER, lambda _: None)
+    # A day on which somebody signs up.
+    day = int(np.searchsorted(books.timepiece.day_starts, books.customers.signed_up[400], side="right")) - 1
+    held = crm.write(books, tmp_path, FACTS, -1, day, lambda _: None)
     rows = pq.read_table(tmp_path / "crm" / "customers.parquet").to_pylist()
-    close = books.timepiece.day_starts[EARLIER + 1]
+    close = books.timepiece.day_starts[day + 1]
     expected: dict[int, dict[str, Any]] = {}
     for position in np.flatnonzero(books.customers.signed_up < close).tolist():
         at = int(books.customers.signed_up[position])
@@ -89,8 +92,8 @@ def test_the_crm_knows_who_has_signed_up_as_the_latest_change_left_them(books, t
         expected.values()
     )
     assert [row["customer_id"] for row in rows] == [f"C{n + 1:06d}" for n in expected]
-    assert held.rows == {"customers": len(rows), "products": int((books.catalogue.launched <= EARLIER).sum())}
-    assert (held.files, held.last_date) == (2, FACTS.date(EARLIER).isoformat())
+    assert held.rows == {"customers": len(rows), "products": int((books.catalogue.launched <= day).sum())}
+    assert (held.files, held.last_date) == (2, FACTS.date(day).isoformat())
 
 
 def test_a_product_has_its_price_of_the_day_and_the_currency_of_the_shop(books, tmp_path):
@@ -210,16 +213,21 @@ def test_a_server_that_stopped_answers_nobody_even_on_open_connections(place):
 
 
 def test_the_command_says_what_it_lacks_and_never_the_token(tmp_path, monkeypatch):
-    command = api.typer.Typer()
+    command = typer.Typer()
     command.command()(api.main)
+
+    def said(*arguments: str) -> str:
+        result = CliRunner().invoke(command, arguments)
+        assert (result.exit_code == 0) == ("--help" in arguments)
+        return result.output + str(result.exception)
+
     monkeypatch.delenv("SHOP_API_TOKEN", raising=False)
-    assert "SHOP_API_TOKEN" in str(CliRunner().invoke(command, []).exception or CliRunner().invoke(command, []).output)
+    assert "set the environment variable SHOP_API_TOKEN" in said()
     monkeypatch.setenv("SHOP_API_TOKEN", TOKEN)
-    result = CliRunner().invoke(command, ["--data-dir", str(tmp_path)])
-    said = result.output + str(result.exception)
-    assert result.exit_code != 0
-    assert TOKEN not in said
-    assert "SHOP_API_TOKEN" in CliRunner().invoke(command, ["--help"]).output
+    without_shop = said("--data-dir", str(tmp_path))
+    assert f"No shop in {tmp_path}" in without_shop
+    assert TOKEN not in without_shop
+    assert "SHOP_API_TOKEN" in said("--help")
 
 
 # Taking the shop's own API

@@ -4,10 +4,13 @@ What happens in the shop's life is the matter of test_shop_life.py and test_shop
 that of the system's test.
 """
 
+import contextlib
+import gzip
 import json
 import sqlite3
 import subprocess
 import sys
+import zlib
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -105,11 +108,15 @@ def test_the_systems_tell_of_one_shop(small):
         assert years == (11,), "ten years and the one that the live systems took over in"
         with sqlite3.connect(small / "web" / "shop.db") as web:
             online = {row[0] for row in web.execute("select order_id from orders")}
-        bought = connection.execute(
-            f"""select "order".id from read_json('{small}/clickstream/**/*.json.gz', ignore_errors = true,
-            union_by_name = true) where type = 'purchase'"""
-        ).fetchall()
-        assert len(bought) > 5 and {order for (order,) in bought} <= online
+    bought = set()
+    for path in (small / "clickstream").rglob("*.json.gz"):
+        with contextlib.suppress(EOFError, zlib.error, OSError):
+            for line in gzip.decompress(path.read_bytes()).splitlines():
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if event["type"] == "purchase":
+                        bought.add(event["order"]["id"])
+    assert len(bought) > 5 and bought <= online
 
 
 def test_the_summary_says_what_the_systems_hold(small):
@@ -154,7 +161,7 @@ def test_many_steps_end_where_one_step_ends(tmp_path):
 
 
 def test_a_later_day_adds_to_every_live_system_and_leaves_history_alone(small, tmp_path):
-    open_shop(tmp_path, size="small", as_of=LAST_DAY + timedelta(days=2))
+    open_shop(tmp_path, size="small", as_of=LAST_DAY + timedelta(days=20))
     later, before = contents(tmp_path), contents(small)
     changed = {name.split("/")[0] for name in later if later[name] != before.get(name)}
     assert changed == set(SYSTEMS) - {"history"}

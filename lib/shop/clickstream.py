@@ -2,10 +2,9 @@
 
 `folder/clickstream/events/YYYY/MM/DD/HH/events-NN-<id>.json.gz`: UTC hours of delivery, several files an hour. Most
 events come in the hour they happen, some late, some twice; now and then a file is cut short or holds a broken line, and
-is replaced under its name some days later. Who clicks on what is in `visits`.
+is replaced under its name some days later. Who clicks on what is in `visits`, what a line says of it in `tracker`.
 """
 
-import json
 import os
 import struct
 import zlib
@@ -17,33 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lib.shop.files import money, padded, whole, write_whole
-from lib.shop.ids import customer_id, order_id, product_id
+from lib.shop.files import write_whole
 from lib.shop.orders import Ints
-from lib.shop.promotions import find
+from lib.shop.sizes import LAST_DAY
 from lib.shop.systems import Holdings, ShopFacts
+from lib.shop.tracker import rendered
 from lib.shop.trade import Books
-from lib.shop.visits import (
-    AT_CHECKOUT,
-    CHECKOUT,
-    DEVICES,
-    FROM_THE_START,
-    LATE_DAYS,
-    PAGES,
-    REFERRERS,
-    SEARCHES,
-    TYPES,
-    Clicks,
-    Site,
-    Visits,
-    Words,
-    clicks_of,
-    mixed,
-    visits_of,
-)
+from lib.shop.visits import LATE_DAYS, Clicks, Site, Visits, clicks_of, mixed, visits_of
 
 PLACE = "clickstream/events"
 HOUR = 3_600_000
@@ -150,8 +131,6 @@ def in_time(site: Site, day: int, visits: Visits, clicks: Clicks, lines: pa.Arra
 def files_in(shop: ShopFacts, hour: Ints) -> Ints:
     """Return how many files an hour's deliveries are parted into."""
     size = shop.size
-    from lib.shop.sizes import LAST_DAY
-
     a_day = size.events / ((LAST_DAY - size.tracked_from).days + 1)
     return 1 + sum(a_day >= limit for limit in BUSIER) + (mixed(hour, shop.seed) % np.uint64(2)).astype(np.int64)
 
@@ -163,93 +142,6 @@ def joined(parts: list[Sent]) -> Sent:
         return Sent(pa.array([], pa.string()), *[nothing] * 7)
     arrays = [np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Sent)[1:]]
     return Sent(pa.concat_arrays([part.text for part in parts]), *arrays)
-
-
-def rendered(site: Site, day: int, visits: Visits, clicks: Clicks) -> pa.Array:
-    """Return each click as a line of JSON with its line break."""
-    date = site.shop.date(day).strftime("%Y%m%d")
-    session, number = visits.number[clicks.session], clicks.number
-    at = pc.binary_replace_slice(pa.array(clicks.at).cast(pa.timestamp("ms")).cast(pa.string()), 10, 11, "T")
-    kinds = pa.array([f'Z","type":"{name}","visitor":{{"id":"' for name in TYPES])
-    who = about_visits(site, visits)
-    logged_in = (visits.login == FROM_THE_START)[clicks.session]
-    logged_in |= (visits.login == AT_CHECKOUT)[clicks.session] & (clicks.type >= CHECKOUT)
-    products = product_id(np.arange(len(site.books.catalogue.price)))
-    own_pages = {"remove_from_cart": "/cart", "checkout": "/checkout", "purchase": "/checkout/thank-you"}
-    pages = [*PAGES, *(f"/search?q={word.replace(' ', '+')}" for word in SEARCHES), *own_pages.values()]
-    page = clicks.page.copy()
-    for place, kind in enumerate(own_pages, len(pages) - len(own_pages)):
-        page[clicks.type == TYPES.index(kind)] = place
-    page = np.where(page < 0, len(pages) + clicks.product, page)
-    shown = pa.concat_arrays([pa.array(pages), pc.binary_join_element_wise("/p/", products, "")])
-    about = pc.binary_join_element_wise('"},"product":{"id":"', products, '"}', "")
-    about = pa.concat_arrays([pa.array(['"}']), about])
-    return pc.binary_join_element_wise(
-        f'{{"event_id":"{date}-',
-        padded(whole(session), 6),
-        "-",
-        padded(whole(number), 3),
-        '","event_at":"',
-        at,
-        kinds.take(pa.array(clicks.type)),
-        who.take(pa.array(clicks.session + len(visits.number) * logged_in)),
-        shown.take(pa.array(page)),
-        about.take(pa.array(clicks.product + 1)),
-        about_carts(site, visits, clicks),
-        "}\n",
-        "",
-    )
-
-
-def about_visits(site: Site, visits: Visits) -> pa.Array:
-    """Return what the lines of each session say of visitor, session and context up to the page.
-
-    First of all sessions as nobody's who logged in, then of all as their customers'.
-    """
-    codes, place = np.unique(visits.campaign, return_inverse=True)
-    names = [REFERRERS.get(code) or find(code).name for code in codes.tolist() if code]
-    names = [""] * (0 in codes) + [f',"campaign":{json.dumps(name, ensure_ascii=False)}' for name in names]
-    hints = hexed(mixed(visits.number + (visits.at // 1000 << 24), site.shop.seed))
-    visitor = hexed(visits.visitor)
-    devices = pa.array([f'"}},"context":{{"device":"{name}"' for name in DEVICES]).take(pa.array(visits.device))
-    campaign = pa.array(names, pa.string()).take(pa.array(place))
-    customer = customer_id(site.books.customers.number[visits.customer])
-    parts = ('"},"session":{"hint":"', hints, devices, campaign, ',"page":"', "")
-    return pa.concat_arrays(
-        [
-            pc.binary_join_element_wise(visitor, *parts),
-            pc.binary_join_element_wise(visitor, '","customer_id":"', customer, *parts),
-        ]
-    )
-
-
-def about_carts(site: Site, visits: Visits, clicks: Clicks) -> pa.Array:
-    """Return what each line says of cart and order; most say nothing."""
-    rows = np.flatnonzero(clicks.quantity > 0)
-    orders = site.books.orders
-    order = np.where(clicks.type[rows] == TYPES.index("purchase"), visits.order[clicks.session[rows]], -1)
-    ids = pc.binary_join_element_wise(
-        ',"order":{"id":"', order_id(orders.placed.number[order], orders.channel[order]), '"}', ""
-    )
-    cart = pc.binary_join_element_wise(
-        ',"cart":{"quantity":',
-        whole(clicks.quantity[rows]),
-        ',"value":',
-        money(clicks.value[rows]),
-        "}",
-        pc.if_else(pa.array(order >= 0), ids, ""),
-        "",
-    )
-    place = np.zeros(len(clicks.at), dtype=np.int64)
-    place[rows] = np.arange(1, len(rows) + 1)
-    return pa.concat_arrays([pa.array([""]), cart]).take(pa.array(place))
-
-
-def hexed(words: Words) -> pa.Array:
-    """Return words as 16 hexadecimal digits."""
-    digits = np.frombuffer(bytes(words.astype(">u8").tobytes()).hex().encode(), dtype=np.uint8)
-    offsets = np.arange(0, 16 * len(words) + 1, 16, dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), len(words), [None, pa.py_buffer(offsets), pa.py_buffer(digits)])
 
 
 def file_key(shop: ShopFacts, hour: int, slot: int, day: int) -> int:

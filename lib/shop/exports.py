@@ -17,7 +17,7 @@ from lib.shop.changes import latest
 from lib.shop.channels import CHANNELS
 from lib.shop.files import Daily, Export, moment, money, tally, text, whole, write_days
 from lib.shop.ids import customer_id, order_id, payment_id, product_id
-from lib.shop.orders import Ints
+from lib.shop.orders import Days, Ints
 from lib.shop.payments import METHODS, STATUSES
 from lib.shop.promotions import find
 from lib.shop.systems import Holdings, ShopFacts
@@ -106,7 +106,7 @@ def marketplace(books: Books, shop: ShopFacts) -> list[Export]:
     def chosen(rows: Ints, render: Callable[[Ints], list[pa.Array]]) -> Callable[[Ints], list[pa.Array]]:
         return lambda positions: render(rows[positions])
 
-    sources = {
+    sources: dict[str, tuple[Ints | Days, Callable[[Ints], list[pa.Array]]]] = {
         "customers": (known.day, partial(customers, books, known)),
         "products": (listed_on, lambda rows: products(books, shop, listed[rows], listed_on[rows])),
         "orders": (books.orders.placed.day[orders_here], chosen(orders_here, partial(orders, books, shop))),

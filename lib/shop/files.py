@@ -27,7 +27,7 @@ class Export:
 
     entity: str
     columns: tuple[str, ...]
-    day: Days
+    day: Days | Ints
     render: Callable[[Ints], list[pa.Array]]
 
 
@@ -75,8 +75,8 @@ def write_days(
     folder.mkdir(parents=True, exist_ok=True)
     for left_over in folder.glob(".*.part"):
         left_over.unlink()
-    due = [day for day, fate in daily.items() if fate.state(through) != fate.state(after) or after < 0]
-    due = np.array([day for day in due if daily[day].state(through)[0]], dtype=np.int64)
+    changed = [day for day, fate in daily.items() if fate.state(through) != fate.state(after) or after < 0]
+    due = np.array([day for day in changed if daily[day].state(through)[0]], dtype=np.int64)
     header = ",".join(export.columns).encode() + b"\n"
     rows = np.argsort(export.day, kind="stable")
     starts = np.searchsorted(export.day[rows], due)

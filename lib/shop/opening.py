@@ -104,7 +104,7 @@ def open_shop(
             progress(f"writing {name}")
             write: Write = importlib.import_module(module).write
             if name == "web":
-                write = partial(write, url=web_url)
+                write = partial(importlib.import_module(module).write, url=web_url)
             systems[name] = write(books, folder, shop, -1 if name in damaged else reached, through, progress)
         holdings = {name: asdict(held) for name, held in systems.items()}
         done = Marker(**(asdict(wanted) | {"complete": wanted.as_of, "systems": holdings}))

@@ -30,8 +30,8 @@ PAGES = (
     "/c/sports-outdoor", "/new", "/sale", "/help/shipping", "/help/returns", "/account", "/about",
 )
 SEARCHES = (
-    "lamp", "gift", "shoes", "scarf", "vase", "storage", "headphones", "pan", "yoga mat", "backpack", "candle", "puzzle",
-    "größe m", "weihnachten", "geschenk für kinder", "café", "t-shirt", "angebot",
+    "lamp", "gift", "shoes", "scarf", "vase", "storage", "headphones", "pan", "yoga mat", "backpack", "candle",
+    "puzzle", "größe m", "weihnachten", "geschenk für kinder", "café", "t-shirt", "angebot",
 )
 # fmt: on
 # Ways into the shop that are no campaign of its own, by codes that no campaign has.
@@ -63,8 +63,8 @@ Words = NDArray[np.uint64]
 class Visits:
     """Sessions of a local day, numbered from 0; instants in UTC milliseconds.
 
-    `order` and `customer` are positions or -1, `campaign` a campaign's or referrer's code or 0. `at` is when the session
-    begins, or when its order is placed. `steps` are the pages looked at, `adds` the products put in the cart
+    `order` and `customer` are positions or -1, `campaign` a campaign's or referrer's code or 0. `at` is when the
+    session begins, or when its order is placed. `steps` are the pages looked at, `adds` the products put in the cart
     besides those that are bought. `late` is when the clicks are delivered, 0 for at once; those `astray` are put
     where they would have been in time.
     """
@@ -284,8 +284,7 @@ def moments(rng: np.random.Generator, session: Ints, visits: Visits, midnight: i
     room = np.where(buys, np.minimum(visits.at - midnight, LONGEST_SESSION), LONGEST_SESSION)
     squeeze = np.minimum(1, room / np.maximum(total, 1))
     since = visits.at - np.where(buys, np.rint(total * squeeze).astype(np.int64), 0)
-    at = since[session] + np.rint(passed * squeeze[session]).astype(np.int64)
-    return at
+    return since[session] + np.rint(passed * squeeze[session]).astype(np.int64)
 
 
 def mixed(values: Ints, seed: int) -> Words:

@@ -20,7 +20,7 @@ _FORWARDED = re.compile(
     r"|(?:begin forwarded message|anfang der weitergeleiteten nachricht|début du message transféré)\s*:",
     re.IGNORECASE,
 )
-_BLANKS = str.maketrans("\u00a0\u202f\u2007", "   ")
+_BLANKS = ("\u00a0", "\u202f", "\u2007")
 _APART = re.compile(r" {2,}")
 _LEADER = re.compile(r"\s*\.{3,}\s*")
 _MOMENTS = ("ordered_at", "updated_at", "paid_at")
@@ -185,10 +185,13 @@ def _make_plain(record: Record, mark: str) -> None:
 
 def _lines(text: str) -> Iterator[str]:
     """Yield the lines without marks of quotation and without the head of a forwarded message."""
+    for blank in _BLANKS:
+        text = text.replace(blank, " ")
     in_head = False
-    for line in text.translate(_BLANKS).splitlines():
-        line = _QUOTED.sub("", line)
-        if _FORWARDED.fullmatch(line.strip()):
+    for line in text.splitlines():
+        if line.startswith(">"):
+            line = _QUOTED.sub("", line)
+        if ("---" in line or line.endswith(":")) and _FORWARDED.fullmatch(line.strip()):
             in_head = True
         elif in_head:
             in_head = bool(line.strip())
@@ -208,10 +211,10 @@ def _cells(line: str) -> list[str]:
 
 def _labelled(line: str, cells: list[str]) -> tuple[str, str]:
     """Return label and value of a line, the label empty where it has none."""
+    if len(cells) == 2 and ":" not in cells[0]:
+        return normal(cells[0]), cells[1]
     label, colon, value = line.partition(":")
     if colon and len(label) <= 60:
         return normal(label.strip(" \t|*")), value.strip(" \t|*")
-    if len(cells) == 2:
-        return normal(cells[0]), cells[1]
     parts = _LEADER.split(line.strip())
     return (normal(parts[0]), parts[1]) if len(parts) == 2 else ("", "")

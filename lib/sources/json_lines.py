@@ -166,7 +166,7 @@ def name_columns(paths: Iterable[Steps], expected: Iterable[str], known: dict[St
     for path in paths:
         if path in known:
             continue
-        name = candidate = ".".join(path) or "value"
+        name = candidate = ".".join(path) or "unnamed"
         copy = 2
         while candidate.lower() in used and not (candidate in names and candidate not in known.values()):
             candidate, copy = f"{name}_{copy}", copy + 1

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from lib.config import Derived, EntitySource
 from lib.entities import ENTITIES
-from lib.errors import did_you_mean
+from lib.errors import SourceError, did_you_mean
 from lib.lake import RejectedFile, TakenFile
 from lib.quoting import quoted, text_literal
 from lib.sources.json_lines import LONG_NUMBER, Steps, fault, keep_digits, leaves, name_columns, pointer, undecodable
 
 _MALFORMED = pa.schema([("_file", pa.string()), ("_line", pa.int64()), ("_text", pa.string()), ("_error", pa.string())])
 _AT_A_TIME = 16_384
+#: Each name found is a column.
+_MOST_NAMES = 2_000
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,12 @@ def _examined(connection: duckdb.DuckDBPyConnection, contents: Sequence[bytes], 
             known |= dict.fromkeys(leaves(shape))
         if len(known) == n_before:
             break
+        if len(known) > _MOST_NAMES:
+            raise SourceError(
+                f"The objects have more than {_MOST_NAMES:,} different names, such as {'.'.join([*known][-1])!r};"
+                " expected names that say what a value is. Where they are data themselves, have the source deliver a"
+                " list."
+            )
     ways = {i: leaves(shape) for i, shape in shapes}
     paths: tuple[dict[Steps, None], ...] = tuple({} for _ in contents)
     seen = connection.execute(

@@ -99,12 +99,15 @@ def open_database(url: str, path: str) -> Iterator[Database]:
 
     Raises SourceError where it cannot be reached.
     """
-    file = _file_of(url, path)
-    place = mask(file or url)
+    address = _address(url) if url else sa.URL.create("sqlite", database=path)
+    file = ""
+    if address.get_backend_name() == "sqlite":
+        file = str((PROJECT / Path(address.database or "").expanduser()).resolve())
+    place = file or mask(address.render_as_string(hide_password=True))
     connection = None
     try:
         try:
-            connection = _engine(url, file).connect()
+            connection = _engine(address, file).connect()
             _begin(connection)
         except (SQLAlchemyError, sqlite3.Error, ImportError) as error:
             raise _unreachable(place, error) from None
@@ -116,33 +119,29 @@ def open_database(url: str, path: str) -> Iterator[Database]:
                 connection.close()
 
 
-def _engine(address: str, file: str) -> sa.Engine:
+def _address(text: str) -> sa.URL:
+    """Return a URL with its driver; from now on nothing that is written shows the password."""
+    try:
+        url = sa.make_url(text)
+    except (SQLAlchemyError, ValueError):
+        raise SourceError(
+            "'url' of this source is no address of a database; expected one such as"
+            " postgresql://user:password@host:5432/shop, with a password's special characters percent-encoded."
+        ) from None
+    for secret in (url.password, url.query.get("password")):
+        keep_secret(str(secret or ""))
+    return url.set(drivername="postgresql+psycopg2") if url.drivername in ("postgres", "postgresql") else url
+
+
+def _engine(address: sa.URL, file: str) -> sa.Engine:
     if file:
         # A file that is missing is not made. One whose writer was killed can be read once that is undone, which takes
         # a right to write; what we do is held to reading when the transaction begins.
         uri = f"{Path(file).as_uri()}?mode=rw"
         connect = functools.partial(sqlite3.connect, uri, uri=True, isolation_level=None, timeout=30)
         return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
-    try:
-        url = sa.make_url(address)
-    except SQLAlchemyError:
-        raise SourceError(
-            "'url' of this source is no address of a database; expected one such as"
-            " postgresql://user:password@host:5432/shop, with a password's special characters percent-encoded."
-        ) from None
-    keep_secret(url.password or "")
-    if url.drivername in ("postgres", "postgresql"):
-        url = url.set(drivername="postgresql+psycopg2")
-    wait = {"connect_timeout": 10} if url.get_backend_name() == "postgresql" else {}
-    return sa.create_engine(url, poolclass=NullPool, connect_args=wait)
-
-
-def _file_of(url: str, path: str) -> str:
-    """Return the path of the SQLite file, empty where the database is none."""
-    if url and not url.startswith("sqlite"):
-        return ""
-    name = (sa.make_url(url).database or "") if url else path
-    return str((PROJECT / Path(name).expanduser()).resolve())
+    wait = {"connect_timeout": 10} if address.get_backend_name() == "postgresql" else {}
+    return sa.create_engine(address, poolclass=NullPool, connect_args=wait)
 
 
 def _begin(connection: sa.Connection) -> None:

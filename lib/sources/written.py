@@ -16,6 +16,9 @@ class Unreadable(Exception):  # noqa: N818
 _CURRENCIES = {"€": "EUR", "£": "GBP", "zł": "PLN", "Fr.": "CHF", "sFr.": "CHF", "¥": "JPY"}
 _MINUS = str.maketrans("−–‒", "---")
 _NUMBER = re.compile(r"(?P<before>[^\d]*)(?P<number>\d[\d.,'’ ]*?)(?P<after>(?:[.,]--?)?\s*[^\d]*)")
+# Most numbers are of this form, which needs no second thought.
+_SIMPLE = re.compile(r"(?:[A-Z]{3} )?(?P<sign>-?)(?P<whole>\d+)(?:(?P<mark>[.,])(?P<rest>\d\d))?(?: ?(?:€|[A-Z]{3}))?")
+_CODE = re.compile(r"(?<![A-Za-z])[A-Z]{3}(?![A-Za-z])")
 _SEPARATORS = re.compile(r"[.,'’ ]")
 _MONTHS = {
     name: number
@@ -41,7 +44,7 @@ _TIME = re.compile(
     re.I,
 )
 _ZONE = re.compile(
-    r"(?:\b(?:UTC|GMT)\s*)?(?P<sign>[+-])(?P<hours>\d\d?):?(?P<minutes>\d\d)?\b|\b(?P<name>[A-Z]{3,4}|Z)\b"
+    r"(?:\b(?:UTC|GMT)\s*)?(?P<sign>[+-])(?P<hours>\d\d?):?(?P<minutes>\d\d)?\b|(?<![A-Za-z])(?P<name>[A-Z]{3,4}|Z)\b"
 )
 _ZONES = {
     "Z": 0, "UTC": 0, "GMT": 0, "WET": 0, "BST": 60, "WEST": 60, "CET": 60, "MEZ": 60, "CEST": 120, "MESZ": 120,
@@ -51,12 +54,8 @@ _ZONES = {
 
 def currency(texts: Iterable[str]) -> str:
     """Return the currency that amounts are written in, empty where none says; raise Unreadable where it changes."""
-    found = set()
-    for text in texts:
-        for sign, code in _CURRENCIES.items():
-            if sign in text:
-                found.add(code)
-        found.update(re.findall(r"(?<![A-Za-z])[A-Z]{3}(?![A-Za-z])", text))
+    text = "\n".join(texts)
+    found = {code for sign, code in _CURRENCIES.items() if sign in text} | set(_CODE.findall(text))
     if len(found) > 1:
         raise Unreadable(f"amounts are in several currencies: {', '.join(sorted(found))}")
     return next(iter(found), "")
@@ -69,6 +68,10 @@ def decimal_mark(texts: Iterable[str]) -> str:
     """
     found: dict[str, str] = {}
     for text in texts:
+        if simple := _SIMPLE.fullmatch(text):
+            if simple["mark"]:
+                found.setdefault(simple["mark"], text)
+            continue
         match = _NUMBER.fullmatch(text.translate(_MINUS).strip())
         if not match:
             continue
@@ -89,6 +92,9 @@ def decimal_mark(texts: Iterable[str]) -> str:
 
 def plain_number(text: str, decimal: str) -> str:
     """Return a number in digits with a decimal point; raise Unreadable for what is none."""
+    simple = _SIMPLE.fullmatch(text)
+    if simple and simple["mark"] in (None, decimal):
+        return f"{simple['sign']}{simple['whole']}" + (f".{simple['rest']}" if simple["rest"] else "")
     match = _NUMBER.fullmatch(text.translate(_MINUS).strip())
     if not match or "%" in text:
         raise Unreadable(f"{text!r} is no number")
