@@ -45,15 +45,14 @@ def judge(
             continue
         types = types_of(part)
         added = [name for name in types if name not in taken.types]
-        fault = _fault(types, taken.types, used) or (
-            f"has a new column {added[0]!r}, and schema_changes is freeze"
-            if added and source.schema_changes == "freeze"
-            else ""
-        )
         documents = _documents(part)
-        faulty = (
-            dict.fromkeys(documents, fault) if fault else _unreadable(connection, part, entity, source, spec, taken)
-        )
+        if fault := _fault(types, taken.types, used):
+            faulty = dict.fromkeys(documents, fault)
+        elif added and source.schema_changes == "freeze":
+            reason = f"has a new column {added[0]!r}, and schema_changes is freeze"
+            faulty = dict.fromkeys(_with_values(connection, part, added) or documents, reason)
+        else:
+            faulty = _unreadable(connection, part, entity, source, spec, taken)
         refused |= faulty
         if len(faulty) < len(documents):
             if faulty or (added and source.schema_changes == "discard"):
@@ -62,14 +61,17 @@ def judge(
             parts.append(part)
             if source.schema_changes == "evolve":
                 for name in added:
-                    change = {"column": name, "change": f"new column ({types[name]})", "document": documents[0]}
+                    first = min(_with_values(connection, part, [name]) or documents)
+                    change = {"column": name, "change": f"new column ({types[name]})", "document": first}
                     changes.setdefault(name, change)
+    columns = {name: None for part in parts if part.name.startswith("part-") for name in types_of(part)}
+    delivery = replace(delivery, parts=tuple(parts), columns=tuple(columns))
     if not refused:
-        return replace(delivery, parts=tuple(parts)), list(changes.values())
+        return delivery, list(changes.values())
     for part in parts:
         if part.name.startswith("malformed-"):
             _rewrite(connection, part, list(refused), [])
-    return _without(delivery, refused, parts), list(changes.values())
+    return _without(delivery, refused), list(changes.values())
 
 
 def _fault(types: dict[str, str], before: dict[str, str], used: set[str]) -> str:
@@ -136,7 +138,7 @@ def _rewrite(connection: duckdb.DuckDBPyConnection, part: Path, documents: list[
     kept.replace(part)
 
 
-def _without(delivery: Delivery, refused: dict[str, str], parts: list[Path]) -> Delivery:
+def _without(delivery: Delivery, refused: dict[str, str]) -> Delivery:
     """Set the refused files aside; raise SourceError where the documents are no files that could be."""
     rejected = list(delivery.rejected)
     for file in delivery.files:
@@ -148,5 +150,4 @@ def _without(delivery: Delivery, refused: dict[str, str], parts: list[Path]) -> 
                 )
             rejected.append(RejectedFile(file.name, file.sha256, file.bytes, refused[file.name], original))
     kept = tuple(f for f in delivery.files if f.name not in refused)
-    columns = {name: None for part in parts if part.name.startswith("part-") for name in types_of(part)}
-    return replace(delivery, files=kept, rejected=tuple(rejected), parts=tuple(parts), columns=tuple(columns))
+    return replace(delivery, files=kept, rejected=tuple(rejected))

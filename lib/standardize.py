@@ -350,9 +350,7 @@ def _derivations(entity: Entity) -> dict[str, str]:
 def _key(entity: Entity) -> str:
     """Return what identifies a row: its key, or its content but for the time of change where a line has no number."""
     if "line_number" in entity.key:
-        of_line = [c.name for c in entity.columns if c.name != "line_number"]
-        if entity.name == "order_items":
-            of_line.remove("updated_at")
+        of_line = [c.name for c in entity.columns if c.name not in ("line_number", "updated_at")]
         content = ", ".join(f"coalesce(cast(d.{name} as varchar), chr(30))" for name in of_line)
         return f"d.order_id || '|' || coalesce(cast(d.line_number as varchar), md5(concat_ws(chr(31), {content})))"
     return f"d.{entity.key[0]}"

@@ -8,17 +8,21 @@ import importlib
 import io
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from lib.config import PROJECT, Settings, mask
+from lib.config import PROJECT, Settings, fingerprint, mask
 from lib.errors import TransformError
 from lib.warehouse import Warehouse, increments
 from lib.warehouse.base import twice
 
 _SQL = PROJECT / "sql"
+_QUIET = ("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check", "--no-write-json")
+_projects: dict[str, bytes] = {}
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,9 @@ def _invoke_once(settings: Settings, warehouse: Warehouse, arguments: list[str])
         from dbt.cli.main import dbtRunner
 
         target = settings.work_dir / f"sql-{settings.config.warehouse.target}-{warehouse.copy}"
-        command = [
-            *("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check", "--no-write-json"),
-            *arguments,
-            *("--project-dir", str(_SQL), "--profiles-dir", str(_SQL), "--target-path", str(target)),
-            *("--log-path", str(target), "--vars", variables(settings)),
-        ]
+        command = [*_QUIET, *arguments, *_places(target), "--vars", variables(settings)]
         try:
-            answer = dbtRunner().invoke(command)
+            answer = dbtRunner(_parsed(target, warehouse, settings)).invoke(command)
         finally:
             warehouse.release_dbt()
     if answer.exception is not None:
@@ -99,6 +98,34 @@ def _invoke_once(settings: Settings, warehouse: Warehouse, arguments: list[str])
         if result.state == "error" and (lost := warehouse.as_lost(mask(result.message))):
             raise lost
     return results
+
+
+def _parsed(target: Path, warehouse: Warehouse, settings: Settings) -> Any:
+    """Return the parsed project, as a copy that a command may change: parsing takes longer than a small shop's models.
+
+    It is kept for this process, by all that parsing depends on: the SQL, the variables and where the engine is.
+    """
+    from dbt.cli.main import dbtRunner
+
+    places = {"SHOP_WAREHOUSE_PATH", "SHOP_SPILL"}
+    environment = {name: value for name, value in warehouse.dbt_environment().items() if name not in places}
+    key = fingerprint([increments.project(), variables(settings), environment])
+    if key not in _projects:
+        # A notebook gives one command: what it would keep is of use from the second one on.
+        _projects[key] = b""
+        return None
+    if not _projects[key]:
+        answer = dbtRunner().invoke([*_QUIET, "parse", *_places(target), "--vars", variables(settings)])
+        if answer.result is None:
+            # The command itself says what is wrong with the project.
+            return None
+        _projects[key] = pickle.dumps(answer.result)
+    return pickle.loads(_projects[key])
+
+
+def _places(target: Path) -> list[str]:
+    folders = ("--project-dir", str(_SQL), "--profiles-dir", str(_SQL), "--target-path", str(target))
+    return [*folders, "--log-path", str(target)]
 
 
 def variables(settings: Settings) -> str:

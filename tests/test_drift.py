@@ -7,6 +7,7 @@ import pytest
 
 from tests.small_shop import SmallShop, csv
 
+CLICKS = {"kind": "events", "schema_changes": "freeze", "entities": {"events": {"files": "*.json"}}}
 ORDERS = "order_id,ordered_at,total_amount"
 
 
@@ -55,6 +56,20 @@ def test_a_frozen_source_refuses_what_has_a_new_column_and_takes_the_rest(tmp_pa
     ]
 
 
+def test_a_frozen_source_refuses_only_the_documents_that_have_values_in_a_new_column(tmp_path):
+    shop = SmallShop(
+        tmp_path, entities={}, config={"sources": {"clicks": CLICKS | {"path": str(tmp_path / "exports")}}}
+    )
+    event = '{"event_id": "%s", "event_at": "2025-03-01T10:00:00Z", "event_type": "view"%s}\n'
+    shop.write("a.json", event % ("a", ""))
+    shop.take().raise_failures()
+    for name, more in (("b", ""), ("c", ', "mood": "good"'), ("d", "")):
+        shop.write(f"{name}.json", event % (name, more))
+    taken = shop.take()
+    assert taken.rows == 2
+    assert taken.rejected["name"].tolist() == ["c.json"]
+
+
 def test_a_source_may_leave_new_columns_out(tmp_path):
     shop = SmallShop(tmp_path, entities={"orders": {}}, source={"schema_changes": "discard"})
     shop.write("orders/1.csv", csv(ORDERS, *order_lines(100)))
@@ -63,6 +78,9 @@ def test_a_source_may_leave_new_columns_out(tmp_path):
     taken = shop.take()
     assert taken.rows == 30 and taken.remarks.empty and taken.rejected.empty
     assert "gift_note" not in raw_columns(shop)
+    shop.write("orders/3.csv", csv(f"{ORDERS},status", *(f"{line},completed" for line in order_lines(300))))
+    shop.load()
+    assert shop.lake.batches()[-1].columns == ("order_id", "ordered_at", "total_amount")
 
 
 def test_a_missing_column_costs_its_file_alone_and_the_corrected_one_is_taken(shop):

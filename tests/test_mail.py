@@ -289,10 +289,12 @@ def test_a_write_that_was_killed_is_mended_and_a_reader_may_move_messages(books,
 
 
 def test_messages_read_in_processes_of_their_own_say_the_same(whole, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     stores = whole[0]
     files = [(path.name, str(path)) for path in sorted((stores.box / "new").iterdir())[:30]]
     chunks = [files[:15], files[15:]]
-    assert list(mail._read_chunks(chunks, {}, True)) == list(mail._read_chunks(chunks, {}, False))
+    here = [message for some in mail._read_chunks(chunks, {}, False) for message in some]
+    assert [message for some in mail._read_chunks(chunks, {}, True) for message in some] == here
 
 
 # --- incremental
@@ -534,7 +536,7 @@ def test_times_become_plain_and_what_has_two_readings_is_left(text, plain):
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ({"path": "a", "url": "imap://u@h/INBOX"}, "give either 'path'"),
+        ({"path": "", "url": ""}, "give 'url' .* or 'path'"),
         ({"url": "pop3://u@h"}, "expected imaps://user@host/INBOX"),
         ({"labels": {"order_nr": ["x"]}}, "no column 'order_nr' of order_lines or payments"),
         ({"entities": {"order_lines": {"decimal": ","}}}, "messages are read by the form of their own numbers"),

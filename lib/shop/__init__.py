@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lib.shop.opening import open_shop
+from lib.shop.opening import MARKER, open_shop
 from lib.shop.sizes import FIRST_DAY, LAST_DAY, SIZES, Size
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ API_ADDRESS = "{shop_api}"
 def at_work(settings: "Settings") -> Iterator["Settings"]:
     """Start the shop's REST API on a free port for as long as it is asked; return settings that name its address.
 
-    A source with an address of its own, and a real shop, are left as they are.
+    A source with an address of its own, and a real shop, are left as they are. Raises ConfigError where there is no
+    shop to serve.
     """
     own = [n for n, s in settings.config.sources.items() if getattr(s, "url", None) == API_ADDRESS]
     if not own:
@@ -34,8 +35,11 @@ def at_work(settings: "Settings") -> Iterator["Settings"]:
     import secrets
 
     from lib.config import keep_secret
+    from lib.errors import ConfigError
     from lib.shop.api import serving
 
+    if not (settings.data_dir / "sources" / MARKER).exists():
+        raise ConfigError(f"There is no simulated shop in {settings.data_dir} yet. Run 01_generate first.")
     token = secrets.token_urlsafe(24)
     keep_secret(token)
     with serving(settings.data_dir / "sources", token=token) as address:

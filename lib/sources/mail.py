@@ -6,14 +6,16 @@ rejected whole with the reason. What was resent or forwarded gives the same rows
 """
 
 import contextlib
+import gc
 import glob
 import hashlib
-import multiprocessing
 import os
+import pickle
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,16 +26,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from lib.config import EntitySource, Settings, Source, mask
+from lib.config import PROJECT, EntitySource, Settings, Source, mask
 from lib.errors import SourceError, did_you_mean
 from lib.lake import Delivery, RejectedFile, Taken, TakenFile
 from lib.quoting import quoted_list
 from lib.sources import Take, imap
+from lib.sources.confirmation import Confirmation
 from lib.sources.labels import labels_with, own_fields
 from lib.sources.message import read_message
 from lib.sources.written import Unreadable
 
 ORDER_LINES, PAYMENTS = "order_lines", "payments"
+_OF_PAYMENTS = ("order_id", "currency", "message_id", "_file")
 #: Raised by one whenever messages are understood that were not before: those that were rejected are then read again.
 PARSER = 1
 #: From so many messages on it pays to start processes of their own for reading them.
@@ -56,7 +60,7 @@ class MailEntity(EntitySource):
 
 
 class MailSource(Source):
-    """A Maildir (`path`), or a mailbox on a server (`url` such as imaps://user@host/INBOX, and `password`).
+    """A mailbox on a server (`url` such as imaps://user@host/INBOX, and `password`); without `url`, a Maildir (`path`).
 
     `labels` adds words by which a shop's messages name a field: our column -> words.
     """
@@ -86,15 +90,15 @@ class MailSource(Source):
 
     @model_validator(mode="after")
     def _one_place(self) -> "MailSource":
-        if bool(self.path) == bool(self.url):
-            raise ValueError("give either 'path' (a Maildir) or 'url' (imaps://user@host/INBOX)")
+        if not self.path and not self.url:
+            raise ValueError("give 'url' (imaps://user@host/INBOX) or 'path' (a Maildir)")
         for spec in self.entities.values():
             spec._labels = self.labels
         return self
 
     @property
     def place(self) -> str:
-        return self.path or self.url
+        return self.url or self.path
 
 
 MODEL = MailSource
@@ -112,13 +116,13 @@ class _Box(Protocol):
 
 @dataclass(frozen=True)
 class _Message:
-    """What became of a message: its document, its rows by entity, or the reason why there are none."""
+    """What became of a message: its document, the orders it confirms, or the reason why there are none."""
 
     file: TakenFile
     local: str
     message_id: str = ""
     sent_at: str = ""
-    rows: Mapping[str, list[dict[str, str]]] = field(default_factory=dict)
+    confirmations: tuple[Confirmation, ...] = ()
     reason: str = ""
 
 
@@ -205,7 +209,7 @@ class _Reading:
 def open_source(source: MailSource, settings: Settings) -> Iterator[Take]:
     """Open the mailbox; both entities are told from one reading of each message."""
     with contextlib.ExitStack() as stack:
-        if source.path:
+        if not source.url:
             box: _Box = _Maildir(Path(source.path))
         else:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mail-", dir=settings.work_dir))
@@ -298,14 +302,21 @@ def _write(entity: str, messages: list[_Message], columns: tuple[str, ...], part
     values: dict[str, list[str | None]] = {name: [] for name in (*columns, "_file")}
     first = 0
     for message in messages:
-        rows = message.rows[entity]
-        for row in rows:
-            for name in columns:
-                values[name].append(row.get(name))
-            values["_file"].append(message.file.name)
+        rows = 0
+        for confirmation in message.confirmations:
+            order = confirmation.order | {"message_id": message.message_id, "_file": message.file.name}
+            records = confirmation.lines
+            if entity == PAYMENTS:
+                # A payment is the same in each message that tells of it: the order's state is not its own.
+                order = {name: value for name, value in order.items() if name in _OF_PAYMENTS}
+                records = confirmation.payments
+            for name, column in values.items():
+                of_order = order.get(name)
+                column.extend([record.get(name, of_order) for record in records])
+            rows += len(records)
         known = message.file
-        files.append(TakenFile(known.name, known.sha256, known.bytes, rows=len(rows), first_row=first))
-        first += len(rows)
+        files.append(TakenFile(known.name, known.sha256, known.bytes, rows=rows, first_row=first))
+        first += rows
     table = pa.table({name: pa.array(column, pa.string()) for name, column in values.items()})
     table = table.append_column("_row", pa.array(range(first), pa.int64()))
     pq.write_table(table, part, compression="zstd")
@@ -336,20 +347,38 @@ def _repeated(connection: duckdb.DuckDBPyConnection, parts: list[str], columns: 
 def _read_chunks(
     chunks: list[list[tuple[str, str]]], labels: Mapping[str, tuple[str, ...]], in_processes: bool
 ) -> Iterator[list[_Message]]:
-    """Yield what the messages of each chunk say, in order."""
+    """Yield what the messages of each chunk say."""
     words = dict(labels)
-    if in_processes:
-        workers = min(os.cpu_count() or 1, 4)
-        try:
-            # Fresh processes: a notebook's kernel has threads, and must not be forked.
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(workers, mp_context=context) as pool:
-                yield from pool.map(read_files, chunks, [words] * len(chunks))
-            return
-        except BrokenProcessPool:
-            raise SourceError("A process that reads messages was ended from outside. Run again.") from None
-    for chunk in chunks:
-        yield read_files(chunk, words)
+    if not in_processes:
+        for chunk in chunks:
+            yield read_files(chunk, words)
+        return
+    workers = min(os.cpu_count() or 1, 4)
+    shares = [chunks[number::workers] for number in range(workers)]
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(_read_in_process, shares, [words] * workers)
+
+
+def _read_in_process(chunks: list[list[tuple[str, str]]], labels: dict[str, tuple[str, ...]]) -> list[_Message]:
+    """Read messages in a fresh interpreter: a kernel must not be forked, nor its caller's script run once more."""
+    files = [file for chunk in chunks for file in chunk]
+    done = subprocess.run(
+        [sys.executable, "-c", "from lib.sources.mail import serve; serve()"],
+        input=pickle.dumps((files, labels)), capture_output=True, cwd=PROJECT, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        told = done.stderr.decode(errors="replace").strip().splitlines()
+        raise SourceError(f"A process that reads messages failed ({told[-1] if told else done.returncode}). Run again.")
+    messages: list[_Message] = pickle.loads(done.stdout)
+    return messages
+
+
+def serve() -> None:
+    """Read the messages that standard input names, and answer on standard output."""
+    # What is read stays to the end, and the end is near: there is no rubbish to look for.
+    gc.disable()
+    files, labels = pickle.load(sys.stdin.buffer)
+    pickle.dump(read_files(files, labels), sys.stdout.buffer)
 
 
 def read_files(files: list[tuple[str, str]], labels: Mapping[str, tuple[str, ...]]) -> list[_Message]:
@@ -370,14 +399,7 @@ def _read_file(name: str, path: str, labels: Mapping[str, tuple[str, ...]]) -> _
     except Exception as error:
         # Mail is written by strangers: what the parser trips over must cost one message, not the mailbox.
         return _Message(file, path, reason=f"cannot be parsed: {type(error).__name__}: {error}")
-    lines, payments = [], []
-    for confirmation in found.confirmations:
-        order = confirmation.order | {"message_id": found.message_id}
-        # A payment is the same in each message that tells of it: the time of the message is not its own.
-        of_payment = {key: order[key] for key in ("order_id", "currency", "message_id") if key in order}
-        lines += [order | line for line in confirmation.lines]
-        payments += [of_payment | payment for payment in confirmation.payments]
-    return _Message(file, path, found.message_id, found.sent_at, {ORDER_LINES: lines, PAYMENTS: payments})
+    return _Message(file, path, found.message_id, found.sent_at, found.confirmations)
 
 
 def _bytes_of(path: Path) -> bytes:
