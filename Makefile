@@ -33,7 +33,7 @@ lock: $(READY)   ## renew requirements.lock from the ranges in pyproject.toml
 	  && $(VENV)-lock/bin/pip freeze --exclude shop-analytics > requirements.lock; rm -rf $(VENV)-lock
 
 clean:           ## remove all data, runs and the virtual environment
-	@rm -rf $(VENV) build *.egg-info; find data outputs -mindepth 1 ! -name README.md -delete
+	@rm -rf $(VENV) build *.egg-info sql/target; find data outputs -mindepth 1 ! -name README.md -delete
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +; rm -rf .pytest_cache .mypy_cache .ruff_cache
 
 setup: $(READY)  ## make the virtual environment

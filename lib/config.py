@@ -254,7 +254,8 @@ class Settings:
     def identity(self) -> dict[str, Any]:
         """What tells this shop's data from another's; a lake belongs to one identity.
 
-        A simulated shop is what its own marker says it is: only 01_generate is told a size and a seed.
+        A simulated shop is what its own marker says it is: only 01_generate is told a size and a seed, and which
+        generator made it is known only where its systems are.
         """
         if not self.simulated:
             return {"shop": self.shop_id}

@@ -149,11 +149,14 @@ class Lake:
             yield
 
     def claim(self, identity: dict[str, Any]) -> None:
-        """Note whose data the lake holds; raise LakeError where it is another shop's."""
+        """Note whose data the lake holds; raise LakeError where it is another shop's.
+
+        The lake may know more of its shop than a run without the shop's systems at hand does.
+        """
         found = self._read_json("shop.json")
         if found is None:
             self.write_json("shop.json", identity)
-        elif found != identity:
+        elif identity.items() - found.items():
             raise LakeError(
                 f"The lake {mask(self.url)} holds the shop {_describe(found)}, and this run is for"
                 f" {_describe(identity)}. Two shops are never mixed: name another folder with --data-dir, or remove"

@@ -8,7 +8,6 @@ import importlib
 import io
 import json
 import os
-import pickle
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from lib.warehouse.base import twice
 
 _SQL = PROJECT / "sql"
 _QUIET = ("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check", "--no-write-json")
-_projects: dict[str, bytes] = {}
+#: How many parsed projects stay: one for each engine, copy, time zone and currency in use, and some to spare.
+_KEPT = 20
 
 
 @dataclass(frozen=True)
@@ -101,26 +101,41 @@ def _invoke_once(settings: Settings, warehouse: Warehouse, arguments: list[str])
 
 
 def _parsed(target: Path, warehouse: Warehouse, settings: Settings) -> Any:
-    """Return the parsed project, as a copy that a command may change: parsing takes longer than a small shop's models.
+    """Return the parsed project, None where dbt cannot parse it: the command itself then says why.
 
-    It is kept for this process, by all that parsing depends on: the SQL, the variables and where the engine is.
+    Parsing takes longer than a small shop's models. What it gives depends on the SQL, the variables and the schemas
+    alone, so all shops and processes share it, in `sql/target`.
     """
     from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
+    from dbt.version import __version__
 
     places = {"SHOP_WAREHOUSE_PATH", "SHOP_SPILL"}
     environment = {name: value for name, value in warehouse.dbt_environment().items() if name not in places}
-    key = fingerprint([increments.project(), variables(settings), environment])
-    if key not in _projects:
-        # A notebook gives one command: what it would keep is of use from the second one on.
-        _projects[key] = b""
-        return None
-    if not _projects[key]:
-        answer = dbtRunner().invoke([*_QUIET, "parse", *_places(target), "--vars", variables(settings)])
-        if answer.result is None:
-            # The command itself says what is wrong with the project.
-            return None
-        _projects[key] = pickle.dumps(answer.result)
-    return pickle.loads(_projects[key])
+    files = sorted(p for p in _SQL.rglob("*") if p.suffix in (".sql", ".yml"))
+    project = [(p.relative_to(_SQL).as_posix(), p.read_text(encoding="utf-8")) for p in files]
+    key = fingerprint([project, variables(settings), environment, __version__])
+    kept = _SQL / "target" / f"parsed-{key}.msgpack"
+    if kept.exists():
+        with contextlib.suppress(Exception):
+            # What a killed process or another version of a library left is made anew.
+            return Manifest.from_msgpack(kept.read_bytes(), extended_mashumuro_decoder)
+    manifest = dbtRunner().invoke([*_QUIET, "parse", *_places(target), "--vars", variables(settings)]).result
+    if manifest is not None:
+        with contextlib.suppress(OSError):
+            _keep(kept, manifest.to_msgpack(extended_mashumaro_encoder))
+    return manifest
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and let only the newest few stay."""
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(path)
+    for old in sorted(path.parent.glob("parsed-*"), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
+        old.unlink(missing_ok=True)
 
 
 def _places(target: Path) -> list[str]:

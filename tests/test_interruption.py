@@ -27,7 +27,7 @@ KPI = (
 def shop(shop_at) -> Shop:
     """A shop that has published its first months; the rest of its trade is still to come."""
     shop = shop_at("interruption")
-    done = shop.run("--as-of", "2025-09-30", "--to", "05_quality")
+    done = shop.run("--as-of", "2025-12-15", "--to", "05_quality")
     assert done.returncode == 0, done.stdout + done.stderr
     return shop
 

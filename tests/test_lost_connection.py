@@ -51,7 +51,7 @@ def database(new_database) -> Iterator[Database]:
 def shop(shop_at, database) -> Shop:
     """A shop that has published its first months; the rest of its trade is in the lake."""
     shop = replace(shop_at("lost"), extra={"WAREHOUSE_URL": database.url})
-    done = shop.run("--as-of", "2025-09-30", "--target", "postgres", "--to", "05_quality")
+    done = shop.run("--as-of", "2025-12-15", "--target", "postgres", "--to", "05_quality")
     assert done.returncode == 0, done.stdout + done.stderr
     assert shop.run("--to", "02_ingest", "--target", "postgres").returncode == 0
     return shop

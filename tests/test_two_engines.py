@@ -20,7 +20,7 @@ from tests.postgres import ask, connect
 from tests.small_shop import SmallShop
 
 SCHEMAS = ("stage", "clean", "quarantine", "warehouse", "analytics", "quality")
-INCREMENTS = ("2025-08-31", "2025-10-31", "2025-12-31")
+INCREMENTS = ("2025-12-15", "2025-12-31")
 READERS = 10
 PASSWORD = "loader-s3cret-2971"
 #: A figure and its parts, from three schemas and two runs' worth of tables at once.

@@ -77,13 +77,25 @@ def test_the_manifest_tells_parameters_versions_rows_and_watermarks(manifest):
     assert manifest["packages"]["duckdb"] and manifest["python"].startswith("3.")
     assert manifest["new_rows"] == manifest["stages"][2]["rows_in"] > 10_000
     assert manifest["watermarks"]["before"] == {}
-    assert manifest["watermarks"]["after"]["marketplace.orders"]["files"] > 100
+    assert manifest["watermarks"]["after"]["clickstream.events"]["files"] > 500
+    assert manifest["watermarks"]["after"]["web.orders"]["kind"]["updated_at"].startswith("2025-12-3")
     assert manifest["quality"]["gate"] == {"passed": True, "reasons": []}
 
 
 def test_the_simulated_shop_arrives_whole_in_the_warehouse(shop, first):
-    counts = shop.run("query", "select (select count(*) from clean.orders), (select count(*) from clean.customers)")
-    assert counts.stdout.splitlines()[1] == "2000,500"
+    asked = """
+        select channel, count(*) as orders, count(customer_id) as known from clean.orders group by channel order by 1
+    """
+    found = [line.split(",") for line in shop.run("query", asked).stdout.splitlines()[1:]]
+    assert [channel for channel, _, _ in found] == ["history", "marketplace", "store", "web"]
+    # A store's confirmation may come later than the last day.
+    assert 1_990 <= sum(int(orders) for _, orders, _ in found) <= 2_000
+    walk_ins = {channel: int(orders) - int(known) for channel, orders, known in found}
+    assert walk_ins.pop("store") > 0 and set(walk_ins.values()) == {0}
+    sums = "select (select count(*) from clean.customers), (select count(*) from clean.products)"
+    assert shop.run("query", sums).stdout.splitlines()[1] == "500,120"
+    sessions = shop.run("query", "select count(order_id) from warehouse.fact_sessions").stdout.splitlines()
+    assert int(sessions[1]) > 10
 
 
 def test_query_prints_csv_in_a_pipe_and_cannot_write(shop, first):
@@ -174,7 +186,9 @@ def test_a_shop_of_another_seed_gets_a_folder_of_its_own_that_the_next_notebook_
     assert f"set data_dir to `{folder}`" in (tmp_path / "1.ipynb").read_text()
     taken = by_hand(shop, "02_ingest", tmp_path / "2.ipynb", f"data_dir={folder}")
     assert taken.returncode == 0, taken.stderr
-    assert json.loads((folder / "lake" / "shop.json").read_text()) == {"shop": "simulated", "size": "small", "seed": 7}
+    assert json.loads((folder / "lake" / "shop.json").read_text()) == {
+        "shop": "simulated", "size": "small", "seed": 7, "generator": 2,
+    }  # fmt: skip
 
 
 def test_papermill_by_hand_works_and_publishes_when_asked(shop, first, tmp_path):

@@ -355,7 +355,9 @@ class PostgresWarehouse(Warehouse):
                 cursor.execute(f"create schema {schema}")
         for name, columns in _STATE.items():
             cursor.execute(f"create table if not exists {name} ({columns})")
-        identity = json.dumps(self.settings.identity, sort_keys=True)
+        # Which generator made a simulated shop is the lake's to know: the warehouse follows the lake.
+        own = {key: value for key, value in self.settings.identity.items() if key != "generator"}
+        identity = json.dumps(own, sort_keys=True)
         cursor.execute("insert into ops.shop select %s, 0 where not exists (select 1 from ops.shop)", (identity,))
         cursor.execute("select identity, generation from ops.shop")
         found, generation = cursor.fetchone() or ("", 0)
