@@ -15,7 +15,7 @@ from tests.conftest import PROJECT
 from tests.days import DailyShop, differences, rows_of
 
 #: Days on which files stand that later ones correct, of every kind of delivery.
-DAYS = (date(2025, 12, 15), date(2026, 1, 8), date(2026, 2, 9), date(2026, 2, 14))
+DAYS = (date(2025, 12, 15), date(2026, 2, 9), date(2026, 2, 14))
 
 
 @pytest.fixture(scope="module")
