@@ -4,17 +4,26 @@ with lines as (
     select customer_id, product_id
     from {{ source('stage', 'order_lines') }}
     where {{ unless_whole() }} and {{ is_in('order_id', ref('touched_orders'), 'order_id') }}
+    union all
+    -- Also lines that are replaced now.
+    select customer_id, product_id
+    from {{ source('ops', 'touched') }}
+    where {{ unless_whole() }} and entity = 'order_lines'
 
 ),
 
--- Those of order lines, since lines tell of customers and products too: also of lines that are replaced now.
+-- Order lines tell of the customers and products that no source delivers.
 customers as (
 
     select customer_id
     from {{ source('ops', 'touched') }}
-    where entity in ('customers', 'order_lines') and customer_id is not null and {{ unless_whole() }}
+    where entity = 'customers' and customer_id is not null and {{ unless_whole() }}
     union
-    select customer_id from lines where customer_id is not null
+    select lines.customer_id
+    from lines
+    left join {{ ref('customers') }} as delivered
+        on delivered.customer_id = lines.customer_id and delivered._entity = 'customers'
+    where lines.customer_id is not null and delivered.customer_id is null
 
 ),
 
@@ -22,9 +31,13 @@ products as (
 
     select product_id
     from {{ source('ops', 'touched') }}
-    where entity in ('products', 'order_lines') and product_id is not null and {{ unless_whole() }}
+    where entity = 'products' and product_id is not null and {{ unless_whole() }}
     union
-    select product_id from lines where product_id is not null
+    select lines.product_id
+    from lines
+    left join {{ ref('products') }} as delivered
+        on delivered.product_id = lines.product_id and delivered._entity = 'products'
+    where lines.product_id is not null and delivered.product_id is null
 
 )
 
