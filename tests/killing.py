@@ -20,38 +20,26 @@ from lib.ingest import ingest
 from lib.lake import Lake
 from lib.shop import at_work
 
-#: The functions of a lake that write, and where a call of them may end: before, within, after.
+#: The functions of a lake that write; a point lies before and after each call, and within each copy of a file.
 WRITES = ("_put", "write_json")
-MOMENTS = ("before", "within", "after")
 
 
 def take(settings: Settings, die_at: int = -1) -> int:
-    """Take everything in a child process that dies at a point (-1: never); return how many points it passed.
+    """Take everything in a child process that dies at a point (-1: never); return how many it passed, -1 if it died."""
 
-    Exit code 0 means that it ended by itself.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            points = _count_and_die(die_at, writing)
-            with at_work(settings) as served:
-                ingest(served, "run").raise_failures()
-            os.write(writing, f"{points[0]}\n".encode())
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        text = answer.read()
-    _, status = os.waitpid(child, 0)
+    def ingest_all() -> int:
+        points = _count_and_die(die_at)
+        with at_work(settings) as served:
+            ingest(served, "run").raise_failures()
+        return points[0]
+
+    status, text = _in_child(ingest_all)
     if die_at < 0 and status:
         sys.exit("an undisturbed ingest failed")
     return int(text) if text else -1
 
 
-def _count_and_die(die_at: int, writing: int) -> list[int]:
+def _count_and_die(die_at: int) -> list[int]:
     """Count the points of all writes from here on, and end the process at one of them."""
     passed = [0]
 
@@ -105,6 +93,8 @@ def campaign(folder: Path, every: int) -> tuple[int, list[str]]:
     points = take(settings)
     # Looking at Parquet starts threads, and a process with threads should not fork: another child does it.
     expected = _in_child(lambda: holdings(settings))
+    if expected[0]:
+        sys.exit("the lake could not be read")
     tried, faults = 0, []
     for number in range(0, points, every):
         shutil.rmtree(lake, ignore_errors=True)
@@ -118,8 +108,8 @@ def campaign(folder: Path, every: int) -> tuple[int, list[str]]:
     return tried, faults
 
 
-def _in_child(function: Callable[[], Any]) -> str:
-    """Return the representation of a function's result, computed in a child process."""
+def _in_child(function: Callable[[], Any]) -> tuple[int, str]:
+    """Return the exit status of a child process and the representation of what the function returned there."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -134,10 +124,7 @@ def _in_child(function: Callable[[], Any]) -> str:
     os.close(writing)
     with os.fdopen(reading) as answer:
         text = answer.read()
-    _, status = os.waitpid(child, 0)
-    if status:
-        sys.exit("the lake could not be read")
-    return text
+    return os.waitpid(child, 0)[1], text
 
 
 if __name__ == "__main__":

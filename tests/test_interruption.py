@@ -54,8 +54,12 @@ def running_stage(shop: Shop) -> str | None:
 
 
 def kill_in(shop: Shop, stage: str, delay: float) -> None:
-    """Start a run on the whole trade and kill it without warning in one stage; what is ingested then is so already."""
-    process = shop.start(*(("--from", "03_clean") if stage > "03" else ()))
+    """Start a run on the whole trade and kill it without warning in one stage.
+
+    What is ingested by then is not ingested again, and the last stage reads what is published.
+    """
+    first = "05_quality" if stage == "06_insights" else "03_clean" if stage > "03" else "01_generate"
+    process = shop.start("--from", first)
     while running_stage(shop) != stage:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)

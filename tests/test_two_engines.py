@@ -29,9 +29,9 @@ KPI = """
         (select sum(net_amount) from analytics.monthly_sales),
         (select sum(net_amount) from warehouse.fact_orders),
         (select sum(net_amount) from warehouse.fact_order_items),
-        (select count(*) from clean.orders),
-        (select sum(clean_rows) from quality.row_accounting where entity = 'orders'),
-        (select sum(rows) from ops.batches where entity = 'orders')
+        (select count(*) from clean.payments),
+        (select sum(clean_rows) from quality.row_accounting where entity = 'payments'),
+        (select count(*) from warehouse.fact_payments)
 """
 
 
