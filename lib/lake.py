@@ -112,6 +112,9 @@ class Batch:
         return f"raw/{self.source}/{self.entity}/{self.batch_id}"
 
 
+_manifests: dict[tuple[Any, ...], Batch] = {}
+
+
 class Lake:
     """Batches at a folder or fsspec URL.
 
@@ -121,7 +124,6 @@ class Lake:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.fs, self._root = fsspec.core.url_to_fs(self.url)
-        self._manifests: dict[str, Batch] = {}
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
     def path(self, relative: str) -> str:
@@ -166,13 +168,16 @@ class Lake:
     def batches(self, source: str = "", entity: str = "") -> list[Batch]:
         """Return the manifests, oldest first, of all batches or of one source's or entity's.
 
-        A manifest never changes: each is read once.
+        A manifest never changes: each is read once in a process.
         """
+        pattern = f"{glob.escape(self._root)}/raw/{source or '*'}/{entity or '*'}/*/manifest.json"
         found = []
-        for path in self.fs.glob(f"{glob.escape(self._root)}/raw/{source or '*'}/{entity or '*'}/*/manifest.json"):
-            if path not in self._manifests:
-                self._manifests[path] = self._manifest(path)
-            found.append(self._manifests[path])
+        for path, info in self.fs.glob(pattern, detail=True).items():
+            # A batch that was removed and taken again has the same path, and another time or tag.
+            version = (self.url, path, info.get("mtime") or info.get("ETag") or info.get("created"), info.get("size"))
+            if version not in _manifests:
+                _manifests[version] = self._manifest(path)
+            found.append(_manifests[version])
         return sorted(found, key=lambda b: (b.sequence, b.batch_id))
 
     def _manifest(self, path: str) -> Batch:
