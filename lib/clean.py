@@ -10,7 +10,7 @@ import pandas as pd
 
 from lib.config import Settings
 from lib.entities import ENTITIES
-from lib.lake import Batch, Lake
+from lib.lake import Batch, Lake, live_files
 from lib.standardize import rules_of, standardize
 from lib.warehouse import Warehouse
 
@@ -36,7 +36,7 @@ def load_stage(
         for name, source in settings.config.sources.items()
         for entity, spec in source.entities.items()
     }
-    live, again = _live_files(batches), _files_delivered_again(batches)
+    live, again = live_files(batches), _files_delivered_again(batches)
     rows = []
     warehouse.forget_lost(batches)
     pending = warehouse.missing(batches, rules)
@@ -57,18 +57,6 @@ def load_stage(
         )
     warehouse.replace("ops.rejected_files", _rejected(lake))
     return pd.DataFrame(rows, columns=["source", "entity", "batch_id", "files", "rows", "loaded_rows"])
-
-
-def _live_files(batches: list[Batch]) -> dict[tuple[str, str, str], set[str]]:
-    """Return, for each batch, its files that no later batch delivers again."""
-    newest: dict[tuple[str, str, str], str] = {}
-    for batch in batches:
-        for file in batch.files:
-            newest[batch.source, batch.entity, file.name] = batch.batch_id
-    return {
-        (b.batch_id, b.source, b.entity): {f.name for f in b.files if newest[b.source, b.entity, f.name] == b.batch_id}
-        for b in batches
-    }
 
 
 def _files_delivered_again(batches: list[Batch]) -> dict[tuple[str, str, str], set[str]]:

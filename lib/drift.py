@@ -17,7 +17,7 @@ from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
 from lib.errors import SourceError
 from lib.lake import Delivery, RejectedFile, Taken, types_of
-from lib.quoting import quoted
+from lib.quoting import quoted, text_literal
 from lib.standardize import readable_share
 
 CHANGE_COLUMNS = ["source", "entity", "column", "change", "document"]
@@ -132,7 +132,7 @@ def _rewrite(connection: duckdb.DuckDBPyConnection, part: Path, documents: list[
     kept = part.with_name("rewritten.parquet")
     connection.execute(
         f"copy (select *{exclude} from read_parquet(?) where not list_contains(?, _file))"
-        f" to '{str(kept).replace(chr(39), chr(39) * 2)}' (format parquet, compression zstd)",
+        f" to {text_literal(str(kept))} (format parquet, compression zstd)",
         [glob.escape(str(part)), documents],
     )
     kept.replace(part)

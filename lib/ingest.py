@@ -15,7 +15,7 @@ import pandas as pd
 from lib import drift
 from lib.config import Settings, Source, fingerprint
 from lib.errors import SourceError
-from lib.lake import Lake
+from lib.lake import Lake, live_files
 from lib.sources import Take, open_source
 
 _COLUMNS = ["source", "entity", "new_files", "rejected_files", "new_rows", "malformed_lines", "batch_id"]
@@ -135,13 +135,13 @@ def read_so_far(settings: Settings) -> pd.DataFrame:
     delivered again with other content), staged_rows.
     """
     batches = Lake(settings.lake_url).batches()
-    newest = {(b.source, b.entity, f.name): b.batch_id for b in batches for f in b.files}
+    live = live_files(batches)
     sums: dict[tuple[str, str], list[int]] = {}
     for batch in batches:
         row = sums.setdefault((batch.source, batch.entity), [0, 0, 0, 0])
         row[0] += 1
         for file in batch.files:
-            is_live = newest[batch.source, batch.entity, file.name] == batch.batch_id
+            is_live = file.name in live[batch.batch_id, batch.source, batch.entity]
             count = file.rows + file.malformed
             row[1] += is_live
             row[2] += count

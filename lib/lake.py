@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -320,6 +320,18 @@ class Lake:
     def _remove(self, relative: str) -> None:
         if self.exists(relative):
             self.fs.rm(f"{self._root}/{relative}", recursive=True)
+
+
+def live_files(batches: Sequence[Batch]) -> dict[tuple[str, str, str], set[str]]:
+    """Return, for each batch, its files that no later batch delivers again."""
+    newest: dict[tuple[str, str, str], str] = {}
+    for batch in batches:
+        for file in batch.files:
+            newest[batch.source, batch.entity, file.name] = batch.batch_id
+    return {
+        (b.batch_id, b.source, b.entity): {f.name for f in b.files if newest[b.source, b.entity, f.name] == b.batch_id}
+        for b in batches
+    }
 
 
 def types_of(part: Path) -> dict[str, str]:

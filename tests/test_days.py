@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from lib.config import load_settings
+from lib.ingest import read_so_far
 from lib.lake import Lake
+from lib.shop import open_shop
 from tests.conftest import PROJECT
 from tests.days import DailyShop, differences, rows_of
 
@@ -59,8 +61,6 @@ def test_the_days_brought_late_corrected_and_repeated_deliveries(shop):
 
 
 def test_every_row_of_every_source_is_accounted_for(shop):
-    from lib.ingest import read_so_far
-
     read = read_so_far(shop.settings).set_index(["source", "entity"])
     accounting = shop.build().query("select * from quality.row_accounting").set_index(["source", "entity"])
     assert set(read.index) == set(accounting.index)
@@ -69,8 +69,6 @@ def test_every_row_of_every_source_is_accounted_for(shop):
 
 
 def test_an_ingest_killed_at_its_writes_and_repeated_leaves_the_same_lake(tmp_path):
-    from lib.shop import open_shop
-
     open_shop(tmp_path / "sources", size="small")
     tried = subprocess.run(
         [sys.executable, "-m", "tests.killing", str(tmp_path), "13"],

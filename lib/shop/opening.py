@@ -102,9 +102,8 @@ def open_shop(
         save_marker(folder, Marker(**(asdict(wanted) | known)))
         for name, module in SYSTEMS.items():
             progress(f"writing {name}")
-            write: Write = importlib.import_module(module).write
-            if name == "web":
-                write = partial(importlib.import_module(module).write, url=web_url)
+            system = importlib.import_module(module)
+            write: Write = partial(system.write, url=web_url) if name == "web" else system.write
             systems[name] = write(books, folder, shop, -1 if name in damaged else reached, through, progress)
         holdings = {name: asdict(held) for name, held in systems.items()}
         done = Marker(**(asdict(wanted) | {"complete": wanted.as_of, "systems": holdings}))

@@ -63,10 +63,6 @@ class DatabaseSource(Source):
             )
         return self
 
-    @property
-    def place(self) -> str:
-        return self.url or self.path
-
 
 MODEL = DatabaseSource
 

@@ -16,14 +16,13 @@ from typing import Literal
 import duckdb
 from pydantic import Field
 
-from lib.config import EntitySource, Settings, Source, mask
-from lib.errors import SourceError
+from lib.config import EntitySource, Settings, Source
 from lib.lake import Delivery, Taken, TakenFile, sha256_of
 from lib.sources import Take
 from lib.sources.delimited import Unusable
 from lib.sources.json_lines import LARGE_BYTES, pieces, whole
 from lib.sources.json_rows import Piece, Reading
-from lib.sources.listing import files_at
+from lib.sources.listing import files_at, none_usable
 
 
 class EventEntity(EntitySource):
@@ -39,10 +38,6 @@ class EventsSource(Source):
     path: str = Field(min_length=1)
     newest_days: int = Field(0, ge=0)
     entities: dict[str, EventEntity] = Field(min_length=1)
-
-    @property
-    def place(self) -> str:
-        return self.path
 
 
 MODEL = EventsSource
@@ -92,12 +87,7 @@ def take(
             done += sum(piece.is_first for piece in batch)
     rejected = reading.rejected
     if rejected and not reading.files and not taken.files:
-        reasons = "\n".join(f"  {r.name}: {r.reason}" for r in rejected[:3])
-        more = f"\n  ... and {len(rejected) - 3} more" if len(rejected) > 3 else ""
-        raise SourceError(
-            f"None of the {len(rejected)} files for {entity} in {mask(source.path)} can be used:\n{reasons}{more}\n"
-            "Correct the files, or the mapping of this source."
-        )
+        raise none_usable(entity, source.path, rejected)
     return Delivery(
         files=tuple(reading.files.values()),
         rejected=tuple(rejected),

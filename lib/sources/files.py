@@ -19,14 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
-from lib.config import EntitySource, Settings, Source, mask
+from lib.config import EntitySource, Settings, Source
 from lib.entities import ENTITIES
-from lib.errors import SourceError, did_you_mean
+from lib.errors import did_you_mean
 from lib.lake import Delivery, RejectedFile, Taken, TakenFile, sha256_of
 from lib.quoting import quoted, text_literal
 from lib.sources import Take
 from lib.sources.delimited import Unusable, part_records, read_header, text_of, write_utf8
-from lib.sources.listing import files_at, suffix
+from lib.sources.listing import files_at, none_usable, suffix
 
 
 class FileEntity(EntitySource):
@@ -134,12 +134,7 @@ def take(
     progress(f"{entity}: reading {len(found):,} new files")
     delivery = _read(found, rejected, spec, scratch, connection)
     if rejected and not delivery.files and not taken.files:
-        reasons = "\n".join(f"  {r.name}: {r.reason}" for r in rejected[:3])
-        more = f"\n  ... and {len(rejected) - 3} more" if len(rejected) > 3 else ""
-        raise SourceError(
-            f"None of the {len(rejected)} files for {entity} in {mask(source.path)} can be used:\n{reasons}{more}\n"
-            "Correct the files, or the mapping of this source."
-        )
+        raise none_usable(entity, source.path, rejected)
     return replace(delivery, unchanged=tuple(unchanged))
 
 

@@ -3,7 +3,7 @@
 import glob
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import fsspec
 
 from lib.config import PROJECT, mask
 from lib.errors import SourceError
+from lib.lake import RejectedFile
 from lib.sources.delimited import COMPRESSED
 
 #: A file's name below its source's path, and a function that brings it to this machine (into a scratch folder).
@@ -65,6 +66,16 @@ def files_at(path: str, pattern: str, endings: tuple[str, ...], what: str, newes
         return fetch
 
     return [(p.removeprefix(f"{base}/"), bring(p)) for p in usable]
+
+
+def none_usable(entity: str, path: str, rejected: Sequence[RejectedFile]) -> SourceError:
+    """Return the error where of all files of an entity none was ever usable, with the reasons of the first few."""
+    reasons = "\n".join(f"  {r.name}: {r.reason}" for r in rejected[:3])
+    more = f"\n  ... and {len(rejected) - 3} more" if len(rejected) > 3 else ""
+    return SourceError(
+        f"None of the {len(rejected)} files for {entity} in {mask(path)} can be used:\n{reasons}{more}\n"
+        "Correct the files, or the mapping of this source."
+    )
 
 
 def suffix(path: str) -> str:

@@ -102,10 +102,6 @@ class RestSource(Source):
     def _without_line_end(cls, value: str) -> str:
         return value.strip()
 
-    @property
-    def place(self) -> str:
-        return self.url
-
 
 MODEL = RestSource
 
