@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -89,7 +89,9 @@ class EntitySource(_Model):
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ".", ",", " ", "'"] = ""
     timestamp_formats: tuple[str, ...] = ()
+    zone_stated: bool = False
     null_values: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
     columns: dict[str, str | Derived] = {}
 
     @model_validator(mode="after")
@@ -152,12 +154,61 @@ class Source(_Model):
         return self
 
 
+Rate = Annotated[float, Field(ge=0, le=0.5)]
+
+
+class Defects(_Model):
+    """How often the simulated shop spoils what it delivers; see `lib.shop.defects.KINDS` for what each kind is.
+
+    A rate is the share of orders, customers, products or events hit (of days and of weeks for the last two), times
+    `scale`. Where `enabled` is false nothing is spoiled and no ledger is kept.
+    """
+
+    enabled: bool = True
+    scale: float = Field(1, ge=0, le=20)
+    exact_duplicate: Rate = 0.002
+    near_duplicate: Rate = 0.002
+    resent_changed: Rate = 0.001
+    missing_value: Rate = 0.002
+    whitespace: Rate = 0.003
+    letter_case: Rate = 0.003
+    mojibake: Rate = 0.002
+    number_text: Rate = 0.002
+    date_format: Rate = 0.002
+    ambiguous_date: Rate = 0.0005
+    local_time: Rate = 0.001
+    invalid_email: Rate = 0.002
+    invalid_country: Rate = 0.002
+    invalid_currency: Rate = 0.001
+    wrong_sign: Rate = 0.002
+    zeroed: Rate = 0.001
+    wrong_unit: Rate = 0.001
+    future_date: Rate = 0.001
+    before_signup: Rate = 0.001
+    out_of_sequence: Rate = 0.001
+    orphan: Rate = 0.001
+    total_mismatch: Rate = 0.001
+    payment_mismatch: Rate = 0.001
+    price_spike: Rate = 0.0005
+    category_swap: Rate = 0.005
+    double_customer: Rate = 0.002
+    late_event: Rate = 0.005
+    duplicated_event: Rate = 0.005
+    volume_change: Rate = 0.02
+    stale_source: Rate = 0.02
+
+    def rate(self, kind: str) -> float:
+        """Return the share that a kind hits, 0 where nothing is to be spoiled."""
+        return float(getattr(self, kind)) * self.scale if self.enabled else 0.0
+
+
 class Simulation(_Model):
     """The shop that `01_generate` simulates when no sources file is given."""
 
     size: Literal["small", "default", "large"] = "default"
     seed: int = Field(42, ge=0)
     web_url: str = ""
+    defects: Defects = Defects()
 
 
 class Postgres(_Model):
@@ -187,7 +238,10 @@ class Gate(_Model):
     """What a run must reach to be published, in points of 100."""
 
     min_score: float = Field(90, ge=0, le=100)
-    min_dimension: dict[Literal["completeness", "validity", "consistency", "uniqueness"], float] = {}
+    min_dimension: dict[Literal["completeness", "validity", "consistency", "uniqueness", "timeliness"], float] = {}
+    unknown_customers: Literal["quarantine", "keep"] = "quarantine"
+    prices_include_tax: bool = True
+    late_after_hours: float = Field(24, gt=0)
 
 
 class Config(_Model):
@@ -262,7 +316,7 @@ class Settings:
         own: dict[str, Any] = {"size": self.size, "seed": self.seed}
         with contextlib.suppress(OSError, ValueError):
             marker = json.loads((self.data_dir / "sources" / "shop.json").read_text(encoding="utf-8"))
-            own = {key: marker[key] for key in (*own, "generator") if key in marker} or own
+            own = {key: marker[key] for key in (*own, "generator", "defects") if key in marker} or own
         return {"shop": "simulated"} | own
 
 

@@ -7,7 +7,7 @@ system and again after the last, so an interrupted run is known to be one and th
 import importlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -16,18 +16,21 @@ from zoneinfo import available_timezones
 
 import pandas as pd
 
-from lib.config import fingerprint
+from lib.config import Defects, fingerprint
 from lib.errors import ConfigError, did_you_mean
+from lib.shop import ledger
 from lib.shop.files import tally, write_whole
 from lib.shop.sizes import LAST_DAY, SIZES
-from lib.shop.systems import ShopFacts, Write
+from lib.shop.systems import NO_DEFECTS, ShopFacts, Write
 from lib.shop.trade import trade
 
-GENERATOR = 2
+GENERATOR = 3
 MARKER = "shop.json"
 # Days are counted in 16 bits, and each year after the first ones costs time.
 FARTHEST = date(2049, 12, 31)
-SAME_SHOP = ("generator", "size", "seed", "currency", "time_zone")
+SAME_SHOP = ("generator", "size", "seed", "currency", "time_zone", "defects")
+#: Beside the folder of the systems: where what they spoil is noted.
+LEDGER = "ledger"
 #: Each system's folder, and the module whose `write` brings it to a day.
 SYSTEMS = {
     "history": "lib.shop.history",
@@ -44,7 +47,7 @@ class Marker:
     """Whose systems a folder holds; `as_of` is the day last asked for, `complete` the day surely reached.
 
     `systems` has the `Holdings` of each system at `complete`, `web_server` a fingerprint of the web shop's server
-    where it is none of our files.
+    where it is none of our files, `defects` one of what is spoiled (empty: nothing).
     """
 
     generator: int
@@ -55,6 +58,7 @@ class Marker:
     as_of: str
     complete: str | None = None
     web_server: str = ""
+    defects: str = ""
     systems: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -67,6 +71,7 @@ def open_shop(
     currency: str = "EUR",
     time_zone: str = "Europe/Berlin",
     web_url: str = "",
+    defects: Defects = NO_DEFECTS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """Bring the shop's systems to their state at the end of `as_of` and return what they hold.
@@ -74,7 +79,8 @@ def open_shop(
     Each system has a folder of its own (see `SYSTEMS`); the web shop's database is on a server where `web_url` names
     one. The summary has a row a system and entity: system, entity, rows, first_date, last_date. The state at a day
     follows from the arguments alone, whether it is reached in one step or in many; nothing is done where it is
-    reached already. Without `as_of` it is the end of the shop's history, or the day it has reached since.
+    reached already. What is spoiled on purpose is noted in a ledger beside the folder (see `ledger`). Without `as_of`
+    it is the end of the shop's history, or the day it has reached since.
     Raises ConfigError for arguments that make no shop, and for a folder that holds another one.
     """
     folder = Path(folder)
@@ -82,7 +88,8 @@ def open_shop(
     last_day = as_of or max(LAST_DAY, date.fromisoformat(found.as_of) if found else LAST_DAY)
     check(size, seed, last_day, currency, time_zone)
     server = fingerprint(web_url) if web_url else ""
-    wanted = Marker(GENERATOR, size, seed, currency, time_zone, last_day.isoformat(), web_server=server)
+    spoils = fingerprint(defects.model_dump()) if defects.enabled else ""
+    wanted = Marker(GENERATOR, size, seed, currency, time_zone, last_day.isoformat(), web_server=server, defects=spoils)
     if found:
         check_same(folder, found, wanted)
     else:
@@ -92,7 +99,7 @@ def open_shop(
         return summary(found)
 
     progress("simulating the shop's life")
-    shop = ShopFacts(SIZES[size], seed, currency, time_zone)
+    shop = ShopFacts(SIZES[size], seed, currency, time_zone, defects)
     books = trade(shop.size, seed, last_day, time_zone)
     through = (last_day - shop.size.first_day).days
     reached = (date.fromisoformat(found.complete) - shop.size.first_day).days if found and found.complete else -1
@@ -104,8 +111,12 @@ def open_shop(
             progress(f"writing {name}")
             system = importlib.import_module(module)
             write: Write = partial(system.write, url=web_url) if name == "web" else system.write
-            systems[name] = write(books, folder, shop, -1 if name in damaged else reached, through, progress)
-        holdings = {name: asdict(held) for name, held in systems.items()}
+            after = -1 if name in damaged else reached
+            held = write(books, folder, shop, after, through, progress)
+            if held.spoiled is not None:
+                ledger.note(folder.parent / LEDGER, name, after, through, held.spoiled)
+            systems[name] = replace(held, spoiled=None)
+        holdings = {name: {k: v for k, v in asdict(held).items() if k != "spoiled"} for name, held in systems.items()}
         done = Marker(**(asdict(wanted) | {"complete": wanted.as_of, "systems": holdings}))
         save_marker(folder, done)
     except OSError as cause:

@@ -6,8 +6,14 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
+from lib.config import Defects
 from lib.shop.sizes import Size
 from lib.shop.trade import Books
+
+
+NO_DEFECTS = Defects(enabled=False)
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,7 @@ class ShopFacts:
     seed: int
     currency: str
     time_zone: str
+    defects: Defects = NO_DEFECTS
 
     @property
     def live_from(self) -> int:
@@ -35,13 +42,17 @@ class ShopFacts:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a system holds: rows by entity, the first and last day (ISO dates) of them, and files and bytes on disk."""
+    """What a system holds: rows by entity, the first and last day (ISO dates) of them, and files and bytes on disk.
+
+    `spoiled` is what this write spoiled, as rows of `lib.shop.ledger.SCHEMA`.
+    """
 
     rows: dict[str, int] = field(default_factory=dict)
     first_date: str | None = None
     last_date: str | None = None
     files: int = 0
     bytes: int = 0
+    spoiled: pa.Table | None = None
 
 
 class Write(Protocol):

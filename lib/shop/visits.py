@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.shop import chance
 from lib.shop.chance import pick, stream
 from lib.shop.changes import latest
 from lib.shop.channels import WEB
@@ -288,8 +289,5 @@ def moments(rng: np.random.Generator, session: Ints, visits: Visits, midnight: i
 
 
 def mixed(values: Ints, seed: int) -> Words:
-    """Return words that look random and differ where the values do (the finalizer of SplitMix64)."""
-    word = values.astype(np.uint64) + np.uint64((seed * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        word = (word ^ (word >> np.uint64(shift))) * np.uint64(factor)
-    return word ^ (word >> np.uint64(31))
+    """Return words that look random and differ where the values do, another set of them for each seed."""
+    return chance.mixed(values.astype(np.uint64) + np.uint64((seed * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64))

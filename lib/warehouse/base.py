@@ -40,6 +40,12 @@ OPS_TABLES = {
     "quality.checks": "run_id varchar, check_name varchar, description varchar, dimension varchar, severity varchar,"
     " table_name varchar, column_name varchar, failing_rows bigint, tested_rows bigint, score double precision,"
     " state varchar",
+    # What checks flagged, a row a record; what row rules and set rules found is in quality.record_findings.
+    "quality.flags": "rule varchar, check_name varchar, entity varchar, source varchar, key varchar, family varchar,"
+    " field varchar, value varchar",
+    # What each source said itself that it holds, at the last take.
+    "ops.source_totals": "source varchar, entity varchar, measure varchar, value double precision, told_by varchar,"
+    " told_at timestamp",
     "quality.scores": "run_id varchar, dimension varchar, checks bigint, failed_checks bigint, score double precision",
 }
 #: Tables that tell the history of runs; a full refresh, which rebuilds all else, keeps them.

@@ -1,0 +1,55 @@
+"""The ledger of defects: what the shop's systems have spoiled, for the comparison in 05_quality and nobody else.
+
+`folder/<system>/<after>-<through>.parquet`: what a system's write from day `after` to day `through` spoiled. Parts may
+overlap, where a write was repeated; a row counts once.
+"""
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+#: One row a spoiled cell. `key` is the record's as it is delivered (`order_id|line_number` for a line), `family` the id
+#: of its order, customer, product or event before; where a whole record is added or taken, `field` is empty.
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("system", "entity", "key", "family", "field", "kind", "label", "before", "after")]
+)
+
+
+def note(folder: Path, system: str, after: int, through: int, rows: pa.Table) -> None:
+    """Note what a write from day `after` to day `through` spoiled; one from the beginning replaces what was noted."""
+    place = folder / system
+    if after < 0:
+        shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / f"{after}-{through}.parquet"
+    part = path.with_name(f".{path.name}.part")
+    differs = pc.invert(pc.fill_null(pc.equal(rows["before"], rows["after"]), False))
+    pq.write_table(rows.select(SCHEMA.names).cast(SCHEMA).filter(differs), part, compression="zstd")
+    part.replace(path)
+
+
+def read(folder: Path) -> pa.Table | None:
+    """Return the ledger's rows, each once; nothing where there is none, or where a part of one is missing."""
+    tables = []
+    for place in sorted(p for p in folder.glob("*") if p.is_dir()):
+        reached = -1
+        for after, _, path in sorted(_parts(place)):
+            if after > reached:
+                return None
+            reached = max(reached, int(path.stem.rpartition("-")[2]))
+            tables.append(pq.read_table(path, schema=SCHEMA))
+    if not tables:
+        return None
+    whole = pa.concat_tables(tables)
+    return whole.group_by(SCHEMA.names).aggregate([]).select(SCHEMA.names)
+
+
+def _parts(place: Path) -> list[tuple[int, int, Path]]:
+    found = []
+    for path in place.glob("[!.]*.parquet"):
+        after, _, through = path.stem.rpartition("-")
+        found.append((int(after), int(through), path))
+    return found
