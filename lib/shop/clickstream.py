@@ -2,7 +2,8 @@
 
 `folder/clickstream/events/YYYY/MM/DD/HH/events-NN-<id>.json.gz`: UTC hours of delivery, several files an hour. Most
 events come in the hour they happen, some late, some twice; now and then a file is cut short or holds a broken line, and
-is replaced under its name some days later. Who clicks on what is in `visits`, what a line says of it in `tracker`.
+is replaced under its name some days later. Who clicks on what is in `visits`, what a line says of it in `tracker`, and
+what it says wrongly in `glitches`.
 """
 
 import os
@@ -10,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lib.shop import glitches, ledger
 from lib.shop.files import write_whole
+from lib.shop.glitches import Glitches
 from lib.shop.orders import Ints
 from lib.shop.sizes import LAST_DAY
 from lib.shop.systems import Holdings, ShopFacts
@@ -42,7 +45,7 @@ LEVEL = 1
 class Sent:
     """Lines by delivery: UTC millisecond and local day of it, hour of the folder and number of the file there.
 
-    `day`, `session` and `number` say which event it is.
+    `day`, `session` and `number` say which event it is, the last three what is wrong with it (see `Glitches`).
     """
 
     text: pa.Array
@@ -53,6 +56,9 @@ class Sent:
     day: Ints
     session: Ints
     number: Ints
+    kind: Ints
+    before: Ints
+    after: Ints
 
     def only(self, rows: NDArray[np.bool_] | Ints) -> "Sent":
         text = self.text.filter(pa.array(rows)) if rows.dtype == bool else self.text.take(pa.array(rows))
@@ -70,6 +76,7 @@ def write(
     from_day = min((day for day in range(max(first - MENDED_WITHIN, shop.tracked_from), first)), default=first)
     if not any(mended(shop, day, after, through) for day in range(from_day, first)):
         from_day = first
+    spoiled: list[ledger.Cell] = []
     if from_day <= through:
         waiting = overdue(site, from_day)
         running: list[Future[None]] = []
@@ -77,16 +84,20 @@ def write(
             for day in range(from_day, through + 1):
                 progress(f"clickstream: {shop.date(day).isoformat()}")
                 sent = joined([waiting, *sent_on(site, day)])
-                waiting = sent.only(sent.due > day)
+                waiting, due = sent.only(sent.due > day), sent.only(sent.due == day)
+                wrong = Glitches(due.kind, due.before, due.after)
+                spoiled += glitches.cells(shop, wrong, due.day, due.session, due.number)
+                # How many events a day has is known when it is over.
+                spoiled += glitches.changed_volume(site, day - 1)
                 for done in running:
                     done.result()
                 running = [
                     pool.submit(put, path, lines, fault)
-                    for path, lines, fault in files_of(sent.only(sent.due == day), place, shop, day, after, through)
+                    for path, lines, fault in files_of(due, place, shop, day, after, through)
                 ]
             for done in running:
                 done.result()
-    return holdings(place, shop, through)
+    return replace(holdings(place, shop, through), spoiled=ledger.table(spoiled) if shop.defects.enabled else None)
 
 
 def overdue(site: Site, day: int) -> Sent:
@@ -104,28 +115,36 @@ def sent_on(site: Site, day: int, *, only_late: bool = False) -> Iterator[Sent]:
     visits = visits_of(site, day)
     if not only_late:
         own = visits.only(visits.late == 0)
-        clicks = clicks_of(site, day, own, "clicks")
-        lines = rendered(site, day, own, clicks)
-        yield in_time(site, day, own, clicks, lines, clicks.at)
+        clicks = glitches.sent(site, day, own, clicks_of(site, day, own, "clicks"))
+        lines, wrong = glitches.spoil(site, day, own, clicks, rendered(site, day, own, clicks))
+        yield in_time(site, day, own, clicks, lines, clicks.at, wrong)
         again = np.flatnonzero(clicks.again)
-        twice = Clicks(*(getattr(clicks, field.name)[again] for field in fields(clicks)))
-        yield in_time(site, day, own, twice, lines.take(pa.array(again)), twice.again)
+        twice = clicks.only(again)
+        lines = lines.take(pa.array(again))
+        yield in_time(site, day, own, twice, lines, twice.again, glitches.again(len(again)))
+        if more := glitches.repeated(site, day, own, clicks):
+            lines = rendered(site, day, own, more)
+            yield in_time(site, day, own, more, lines, more.at, Glitches.none(len(more.at)))
     own = visits.only(visits.late > 0)
     clicks = clicks_of(site, day, own, "late clicks")
-    late = in_time(site, day, own, clicks, rendered(site, day, own, clicks), own.late[clicks.session])
+    lines, nothing = rendered(site, day, own, clicks), Glitches.none(len(clicks.at))
+    late = in_time(site, day, own, clicks, lines, own.late[clicks.session], nothing)
     astray = own.astray[clicks.session]
     begins = clicks.at[np.searchsorted(clicks.session, np.arange(len(own.number)))] // HOUR
     hour = np.where(astray, begins[clicks.session], late.hour)
     slot = np.where(astray, ASTRAY_FROM + own.number[clicks.session] % ASTRAY_FILES, late.slot)
-    yield Sent(late.text, late.at, late.due, hour, slot, late.day, late.session, late.number)
+    wrong = glitches.late(clicks.at // 1000, hour * 3600, ~astray)
+    yield replace(late, hour=hour, slot=slot, kind=wrong.kind, before=wrong.before, after=wrong.after)
 
 
-def in_time(site: Site, day: int, visits: Visits, clicks: Clicks, lines: pa.Array, at: Ints) -> Sent:
+def in_time(site: Site, day: int, visits: Visits, clicks: Clicks, lines: pa.Array, at: Ints, wrong: Glitches) -> Sent:
     """Return lines that are delivered at some UTC milliseconds, each in the folder of its hour."""
     due = np.searchsorted(site.books.timepiece.day_starts, at // 1000, side="right") - 1
     hour = at // HOUR
     slot = (at - hour * HOUR) * files_in(site.shop, hour) // HOUR
-    return Sent(lines, at, due, hour, slot, np.full(len(at), day), visits.number[clicks.session], clicks.number)
+    session = visits.number[clicks.session]
+    told = (wrong.kind, wrong.before, wrong.after)
+    return Sent(lines, at, due, hour, slot, np.full(len(at), day), session, clicks.number, *told)
 
 
 def files_in(shop: ShopFacts, hour: Ints) -> Ints:
@@ -139,7 +158,7 @@ def joined(parts: list[Sent]) -> Sent:
     """Return lines laid end to end."""
     if not parts:
         nothing = np.empty(0, dtype=np.int64)
-        return Sent(pa.array([], pa.string()), *[nothing] * 7)
+        return Sent(pa.array([], pa.string()), *[nothing] * (len(fields(Sent)) - 1))
     arrays = [np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Sent)[1:]]
     return Sent(pa.concat_arrays([part.text for part in parts]), *arrays)
 

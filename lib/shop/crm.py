@@ -1,6 +1,7 @@
 """The shop's CRM and catalogue: who its customers are and what it sells, as both stand at the end of a day.
 
 They hold the present state alone, one row a customer or product; what came before is gone from them. `api` serves it.
+What is entered wrongly is in `slips`.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lib.shop import ledger, slips
 from lib.shop.changes import latest
 from lib.shop.files import tally, write_whole
 from lib.shop.ids import customer_id, product_id
@@ -32,15 +34,18 @@ def write(
     place.mkdir(parents=True, exist_ok=True)
     for left_over in place.glob(".*.part"):
         left_over.unlink()
+    people, wrong = slips.customers(books, shop, customers(books, through), through)
+    goods, wrong_too = slips.products(shop, products(books, shop, through))
     rows = {}
-    for entity, table in (("customers", customers(books, through)), ("products", products(books, shop, through))):
+    for entity, table in (("customers", people), ("products", goods)):
         progress(f"crm: {entity}")
         content = pa.BufferOutputStream()
         pq.write_table(table, content, compression="zstd")
         write_whole(place / f"{entity}.parquet", content.getvalue().to_pybytes())
         rows[entity] = table.num_rows
     there = tally(place)
-    return Holdings(rows, shop.date(0).isoformat(), shop.date(through).isoformat(), there.files, there.bytes)
+    told = ledger.table([*wrong, *wrong_too]) if shop.defects.enabled else None
+    return Holdings(rows, shop.date(0).isoformat(), shop.date(through).isoformat(), there.files, there.bytes, told)
 
 
 def customers(books: Books, day: int) -> pa.Table:

@@ -1,7 +1,8 @@
 """The marketplace partner's daily CSV drops: what its files hold, and which version of each is there on a day.
 
 Files are not always as they should be: some come days late, some come short and are corrected under the same name
-later, some are sent again under another name. What is there on a day follows from the shop and the day alone.
+later, some are sent again under another name. What is there on a day follows from the shop and the day alone, also
+which of its rows are spoiled.
 """
 
 from collections.abc import Callable
@@ -15,11 +16,14 @@ import pyarrow as pa
 from lib.shop.chance import stream
 from lib.shop.changes import latest
 from lib.shop.channels import CHANNELS
-from lib.shop.files import Daily, Export, moment, money, tally, text, whole, write_days
+from lib.shop.files import Daily, Export, moment, money, tally, whole, write_days
 from lib.shop.ids import customer_id, order_id, payment_id, product_id
 from lib.shop.orders import Days, Ints
 from lib.shop.payments import METHODS, STATUSES
 from lib.shop.promotions import find
+from lib.shop.spoiled_orders import spoiled_orders
+from lib.shop.spoiled_records import CUSTOMERS, PRODUCTS, Damages, spoiled_records
+from lib.shop.spoils import Spoils
 from lib.shop.systems import Holdings, ShopFacts
 from lib.shop.trade import Books
 
@@ -36,6 +40,8 @@ COLUMNS = {
 LATE, SHORT, AGAIN = 0.01, 0.008, 0.006
 SOON, LATEST = 3, 45
 VERY_LATE = 0.25
+#: Gives the columns of chosen rows.
+Render = Callable[[Ints], list[pa.Array]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,15 @@ class Customers:
 
     row: Ints
     day: Ints
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """An export, what is spoiled in it, and the code by which that knows each row (see `spoils`)."""
+
+    export: Export
+    spoils: Spoils
+    code: Ints
 
 
 def write(
@@ -55,15 +70,19 @@ def write(
     """
     place = folder / CHANNEL
     rows: dict[str, int] = {}
-    for number, export in enumerate(marketplace(books, shop)):
+    spoiled: list[pa.Table] = []
+    for number, some in enumerate(marketplace(books, shop)):
+        export = some.export
         progress(f"marketplace: {export.entity}")
         daily = schedule(shop, export, number)
-        write_days(place / export.entity, export, daily, shop.date, after, through)
+        delivered = write_days(place / export.entity, export, daily, shop.date, after, through)
         rows[export.entity] = int((export.day <= through).sum())
+        spoiled.append(some.spoils.told(some.code[delivered]))
     there = tally(place)
     days = (shop.date(shop.live_from), shop.date(through)) if through >= shop.live_from else (None, None)
     first, last = (day.isoformat() if day else None for day in days)
-    return Holdings(rows, first, last, there.files, there.bytes)
+    told = pa.concat_tables(spoiled) if shop.defects.enabled else None
+    return Holdings(rows, first, last, there.files, there.bytes, told)
 
 
 def schedule(shop: ShopFacts, export: Export, number: int) -> dict[int, Daily]:
@@ -88,32 +107,65 @@ def _wait(soon: float, share: float) -> int:
     return 1 + int(share * (LATEST if soon < VERY_LATE else SOON))
 
 
-def marketplace(books: Books, shop: ShopFacts) -> list[Export]:
-    """Return the five exports; rows of a day come in order of their ids."""
+def marketplace(books: Books, shop: ShopFacts) -> list[Spoiled]:
+    """Return the five exports; rows of a day come in order of their ids, a row's copy right behind it."""
     own = CHANNELS.index(CHANNEL)
     orders_here = np.flatnonzero(books.orders.channel == own)
     is_here = np.zeros(len(books.orders.channel) + 1, dtype=bool)
     is_here[books.orders.placed.number[orders_here]] = True
-    lines_here = np.flatnonzero(is_here[books.lines.order])
-    payments_here = np.flatnonzero(is_here[books.payments.order])
     who, first = np.unique(books.orders.placed.customer[orders_here], return_index=True)
     known = Customers(who, books.orders.placed.day[orders_here][first].astype(np.int64))
     launched = np.maximum(books.catalogue.launched, shop.live_from)
     changed = np.flatnonzero(books.product_changes.day > launched[books.product_changes.row])
     listed = np.concatenate([np.arange(len(launched)), books.product_changes.row[changed]])
     listed_on = np.concatenate([launched, books.product_changes.day[changed]])
+    in_orders = spoiled_orders(books, shop, CHANNEL, orders_here)
 
-    def chosen(rows: Ints, render: Callable[[Ints], list[pa.Array]]) -> Callable[[Ints], list[pa.Array]]:
-        return lambda positions: render(rows[positions])
+    def of_records(entity: str, number: Ints, damages: Damages, day: Ints | Days, render: Render) -> Spoiled:
+        names = COLUMNS[entity].split()
+        spoils = spoiled_records(
+            shop, entity, number, damages, lambda rows: dict(zip(names, render(rows), strict=True))
+        )
+        return spoiled(entity, day, render, spoils, np.arange(len(day)) * 2)
 
-    sources: dict[str, tuple[Ints | Days, Callable[[Ints], list[pa.Array]]]] = {
-        "customers": (known.day, partial(customers, books, known)),
-        "products": (listed_on, lambda rows: products(books, shop, listed[rows], listed_on[rows])),
-        "orders": (books.orders.placed.day[orders_here], chosen(orders_here, partial(orders, books, shop))),
-        "order_items": (books.lines.day[lines_here], chosen(lines_here, partial(order_items, books, own))),
-        "payments": (books.payments.day[payments_here], chosen(payments_here, partial(payments, books, shop, own))),
-    }
-    return [Export(entity, tuple(COLUMNS[entity].split()), day, render) for entity, (day, render) in sources.items()]
+    def of_orders(entity: str, rows: Ints, day: Ints | Days, render: Render) -> Spoiled:
+        rows, code = in_orders[entity].with_copies(rows)
+        return spoiled(entity, day[rows], lambda positions: render(rows[positions]), in_orders[entity], code)
+
+    return [
+        of_records("customers", books.customers.number[who], CUSTOMERS, known.day, partial(customers, books, known)),
+        of_records(
+            "products",
+            listed,
+            PRODUCTS,
+            listed_on,
+            lambda rows: products(books, shop, listed[rows], listed_on[rows]),
+        ),
+        of_orders("orders", orders_here, books.orders.placed.day, partial(orders, books, shop)),
+        of_orders(
+            "order_items",
+            np.flatnonzero(is_here[books.lines.order]),
+            books.lines.day,
+            partial(order_items, books, own),
+        ),
+        of_orders(
+            "payments",
+            np.flatnonzero(is_here[books.payments.order]),
+            books.payments.day,
+            partial(payments, books, shop, own),
+        ),
+    ]
+
+
+def spoiled(entity: str, day: Ints | Days, render: Render, spoils: Spoils, code: Ints) -> Spoiled:
+    """Return an export whose rows come as they are spoiled; `render` gives the columns as they should be."""
+    names = COLUMNS[entity].split()
+
+    def delivered(positions: Ints) -> list[pa.Array]:
+        columns = dict(zip(names, render(positions), strict=True))
+        return list(spoils.laid_over(columns, code[positions]).values())
+
+    return Spoiled(Export(entity, tuple(names), day, delivered), spoils, code)
 
 
 def customers(books: Books, known: Customers, rows: Ints) -> list[pa.Array]:
@@ -128,7 +180,7 @@ def customers(books: Books, known: Customers, rows: Ints) -> list[pa.Array]:
     updated = np.where(change < 0, signed_up, books.customer_changes.at[change])
     return [
         customer_id(books.customers.number[who]),
-        *(text(details[name]) for name in books.customers.details.column_names),
+        *(details[name] for name in books.customers.details.column_names),
         moment(signed_up),
         moment(updated),
     ]
@@ -148,7 +200,7 @@ def products(books: Books, shop: ShopFacts, rows: Ints, day: Ints) -> list[pa.Ar
     updated = np.where(first, books.timepiece.day_starts[found.launched[rows].astype(np.int64)], changes.at[change])
     return [
         product_id(rows),
-        *(text(details[name]) for name in details.column_names),
+        *(details[name] for name in details.column_names),
         money(then(found.price, "price")),
         money(then(found.cost, "cost")),
         always(shop.currency, rows),

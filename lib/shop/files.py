@@ -23,7 +23,7 @@ NEEDS_QUOTES = r'[",\r\n]'
 
 @dataclass(frozen=True)
 class Export:
-    """An entity's rows: the day each belongs to, and a function giving the columns of chosen rows as text."""
+    """An entity's rows: the day each belongs to, and a function giving the columns of chosen rows as plain text."""
 
     entity: str
     columns: tuple[str, ...]
@@ -67,10 +67,11 @@ def tally(folder: Path) -> Tally:
 
 def write_days(
     folder: Path, export: Export, daily: dict[int, Daily], date_of: Callable[[int], date], after: int, through: int
-) -> None:
+) -> Ints:
     """Bring the files of all days to their state on day `through`, having been in that of day `after`.
 
-    A file that comes short lacks its last fifth of rows, and at least one.
+    A file that comes short lacks its last fifth of rows, and at least one. Returns the positions of the rows in the
+    files that came or changed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left_over in folder.glob(".*.part"):
@@ -83,21 +84,24 @@ def write_days(
     stops = np.searchsorted(export.day[rows], due, side="right")
     existing = {path.name for path in folder.iterdir()}
     edges = np.concatenate([[0], np.cumsum(stops - starts)])
+    delivered = [np.empty(0, dtype=np.int64)]
     for lo, hi in batches(edges):
         wanted = np.concatenate([rows[starts[i] : stops[i]] for i in range(lo, hi)])
-        text, offsets = csv_rows(export.render(wanted))
+        content_of_rows, offsets = csv_rows([text(column) for column in export.render(wanted)])
         for i in range(lo, hi):
             _, short, again = daily[int(due[i])].state(through)
             first, last = edges[i] - edges[lo], edges[i + 1] - edges[lo]
             if short:
                 last = first + (last - first) * 4 // 5
-            content = header + text[offsets[first] : offsets[last]]
+            delivered.append(wanted[first:last])
+            content = header + content_of_rows[offsets[first] : offsets[last]]
             names = [file_name(export.entity, date_of(int(due[i])))]
             if again:
                 names.append(file_name(export.entity, date_of(int(due[i])), "_again"))
             for path in (folder / name for name in names):
                 if path.name not in existing or path.read_bytes() != content:
                     write_whole(path, content)
+    return np.concatenate(delivered)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -10,21 +10,29 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lib.shop.channels import CHANNELS, HISTORY
+from lib.shop.defects import KINDS
 from lib.shop.files import tally
 from lib.shop.ids import customer_id, order_id, payment_id, product_id
+from lib.shop.order_damage import COPIES
 from lib.shop.orders import Ints
 from lib.shop.payments import METHODS, STATUSES
 from lib.shop.promotions import find
-from lib.shop.rhythm import Seconds
+from lib.shop.rhythm import Seconds, local_day
+from lib.shop.spoiled_orders import spoiled_orders
+from lib.shop.spoils import Spoils
 from lib.shop.systems import Holdings, ShopFacts
 from lib.shop.trade import Books
 
 PLACE = "history"
 ENTITIES = ("orders", "order_items", "payments")
 COMPLETED, CANCELLED = "completed", "cancelled"
+#: What was ordered in so many days before the close was taken over by the web shop, and is told by both alike.
+MIGRATED_DAYS = 30
+FOREVER = np.iinfo(np.int16).max
 
 
 def write(
@@ -36,14 +44,20 @@ def write(
     """
     place, closing = folder / PLACE, shop.live_from
     placed_here = (books.orders.channel == HISTORY) & (books.orders.placed.day <= through)
-    known = through if through < closing else np.iinfo(np.int16).max
+    known = through if through < closing else FOREVER
     rows = {
         "orders": np.flatnonzero(placed_here),
         "order_items": np.flatnonzero(placed_here[books.lines.order - 1] & (books.lines.day <= known)),
         "payments": np.flatnonzero(placed_here[books.payments.order - 1] & (books.payments.day <= known)),
     }
+    own = np.flatnonzero(placed_here & (books.orders.placed.day < closing - MIGRATED_DAYS))
+    # Once the files are final, all that is asked for is how many rows they have.
+    spoils = spoiled_orders(books, shop, PLACE, own, only=KINDS if after < closing else COPIES)
+    held = {entity: len(spoils[entity].with_copies(found)[0]) for entity, found in rows.items()}
+    told = []
     if after < closing:
-        for entity, path, table in _files(books, shop, place, rows):
+        for entity, path, table, spoiled in _files(books, shop, place, rows, spoils, known):
+            told.append(spoiled)
             progress(f"history: {entity} of {path.parent.name.removeprefix('year=')}")
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f".{path.name}.part")
@@ -54,11 +68,14 @@ def write(
     days = books.orders.placed.day[rows["orders"]]
     first, last = (shop.date(int(d)).isoformat() for d in (days[0], days[-1])) if len(days) else (None, None)
     there = tally(place)
-    return Holdings({entity: len(found) for entity, found in rows.items()}, first, last, there.files, there.bytes)
+    spoiled = pa.concat_tables(told) if told and shop.defects.enabled else None
+    return Holdings(held, first, last, there.files, there.bytes, spoiled)
 
 
-def _files(books: Books, shop: ShopFacts, place: Path, rows: dict[str, Ints]) -> Iterator[tuple[str, Path, pa.Table]]:
-    """Yield entity, path and content of each file."""
+def _files(
+    books: Books, shop: ShopFacts, place: Path, rows: dict[str, Ints], spoils: dict[str, Spoils], known: int
+) -> Iterator[tuple[str, Path, pa.Table, pa.Table]]:
+    """Yield entity, path and content of each file, and the ledger's rows of what is spoiled in it."""
     order_of = {
         "orders": rows["orders"],
         "order_items": books.lines.order[rows["order_items"]] - 1,
@@ -70,7 +87,19 @@ def _files(books: Books, shop: ShopFacts, place: Path, rows: dict[str, Ints]) ->
         for year in np.unique(years):
             lo, hi = np.searchsorted(years, (year, year + 1))
             path = place / entity / f"year={year}" / "part-0.parquet"
-            yield entity, path, COLUMNS_OF[entity](books, shop, rows[entity][lo:hi])
+            some, code = spoils[entity].with_copies(rows[entity][lo:hi])
+            table = COLUMNS_OF[entity](books, shop, some)
+            if entity == "orders":
+                table = _as_shipped_by(books, known, some, table)
+            columns = dict(zip(table.column_names, table.columns, strict=True))
+            yield entity, path, pa.table(spoils[entity].laid_over(columns, code)), spoils[entity].told(code)
+
+
+def _as_shipped_by(books: Books, day: int, rows: Ints, orders: pa.Table) -> pa.Table:
+    """Return orders without what is shipped only after a day."""
+    is_known = pa.array(local_day(books.timepiece, books.orders.shipped_at[rows]) <= day)
+    shipped = pc.if_else(is_known, orders["shipped_at"], None)
+    return orders.set_column(orders.column_names.index("shipped_at"), "shipped_at", shipped)
 
 
 def orders(books: Books, shop: ShopFacts, rows: Ints) -> pa.Table:
@@ -91,6 +120,7 @@ def orders(books: Books, shop: ShopFacts, rows: Ints) -> pa.Table:
             "shipping_amount": amounts(found.shipping[rows]),
             "tax_amount": amounts(found.tax[rows]),
             "total_amount": amounts(found.total[rows]),
+            "shipped_at": shipped(found.shipped_at[rows]),
             "updated_at": instants(books.updated[rows]),
         }
     )
@@ -145,6 +175,11 @@ def words(known: tuple[str, ...], position: Ints) -> pa.Array:
 def instants(seconds: Seconds) -> pa.Array:
     """Return UTC seconds as timestamps with their zone."""
     return pa.array(seconds * 1_000_000).cast(pa.timestamp("us", tz="UTC"))
+
+
+def shipped(seconds: Seconds) -> pa.Array:
+    """Return when parcels left, null where none did."""
+    return pc.if_else(pa.array(seconds > 0), instants(seconds), None)
 
 
 def amounts(cents: Ints) -> pa.Array:

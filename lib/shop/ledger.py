@@ -5,17 +5,55 @@ overlap, where a write was repeated; a row counts once.
 """
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from lib.shop.damage import moment
+from lib.shop.defects import KINDS
 
 #: One row a spoiled cell. `key` is the record's as it is delivered (`order_id|line_number` for a line), `family` the id
 #: of its order, customer, product or event before; where a whole record is added or taken, `field` is empty.
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("system", "entity", "key", "family", "field", "kind", "label", "before", "after")]
 )
+
+
+class Cell(NamedTuple):
+    """A spoiled cell: what should stand there and what does, as `amount`, `instant` or the text itself says it.
+
+    `label` is the kind's, but where one case of the kind is not like the others.
+    """
+
+    system: str
+    entity: str
+    key: str
+    family: str
+    field: str
+    kind: str
+    before: str | None
+    after: str | None
+    label: str = ""
+
+
+def table(cells: Iterable[Cell]) -> pa.Table:
+    """Return spoiled cells as rows of the ledger."""
+    rows = [cell._replace(label=cell.label or KINDS[cell.kind].label)._asdict() for cell in cells]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def amount(cents: int) -> str:
+    """Return an amount as the ledger writes it: `12.50`."""
+    return f"{'-' if cents < 0 else ''}{abs(cents) // 100}.{abs(cents) % 100:02d}"
+
+
+def instant(seconds: int) -> str:
+    """Return a UTC instant as the ledger writes it: `2025-03-04T10:11:12Z`."""
+    return f"{moment(seconds):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def note(folder: Path, system: str, after: int, through: int, rows: pa.Table) -> None:

@@ -6,6 +6,7 @@ system and again after the last, so an interrupted run is known to be one and th
 
 import importlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -16,21 +17,24 @@ from zoneinfo import available_timezones
 
 import pandas as pd
 
-from lib.config import Defects, fingerprint
+from lib.config import fingerprint
+from lib.defect_rates import Defects
 from lib.errors import ConfigError, did_you_mean
-from lib.shop import ledger
+from lib.shop import ledger, outages
 from lib.shop.files import tally, write_whole
 from lib.shop.sizes import LAST_DAY, SIZES
-from lib.shop.systems import NO_DEFECTS, ShopFacts, Write
+from lib.shop.systems import ONLY_DELIVERY, ShopFacts, Write
 from lib.shop.trade import trade
 
 GENERATOR = 3
 MARKER = "shop.json"
 # Days are counted in 16 bits, and each year after the first ones costs time.
 FARTHEST = date(2049, 12, 31)
-SAME_SHOP = ("generator", "size", "seed", "currency", "time_zone", "defects")
-#: Beside the folder of the systems: where what they spoil is noted.
-LEDGER = "ledger"
+SAME_SHOP = ("size", "seed", "currency", "time_zone")
+#: What to do where the same shop was made otherwise.
+ANOTHER = "choose another folder (--data-dir), or remove this one and the lake and warehouse filled from it."
+#: Beside the folder of the systems: where what they spoil is noted, and which of them is stale by now.
+LEDGER, FRESHNESS = "ledger", "freshness"
 #: Each system's folder, and the module whose `write` brings it to a day.
 SYSTEMS = {
     "history": "lib.shop.history",
@@ -71,7 +75,7 @@ def open_shop(
     currency: str = "EUR",
     time_zone: str = "Europe/Berlin",
     web_url: str = "",
-    defects: Defects = NO_DEFECTS,
+    defects: Defects = ONLY_DELIVERY,
     progress: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """Bring the shop's systems to their state at the end of `as_of` and return what they hold.
@@ -79,8 +83,9 @@ def open_shop(
     Each system has a folder of its own (see `SYSTEMS`); the web shop's database is on a server where `web_url` names
     one. The summary has a row a system and entity: system, entity, rows, first_date, last_date. The state at a day
     follows from the arguments alone, whether it is reached in one step or in many; nothing is done where it is
-    reached already. What is spoiled on purpose is noted in a ledger beside the folder (see `ledger`). Without `as_of`
-    it is the end of the shop's history, or the day it has reached since.
+    reached already. What is spoiled on purpose is noted in a ledger beside the folder (see `ledger`): without `defects`
+    nothing is, but that some of the clickstream comes late or twice. Without `as_of` it is the end of the shop's
+    history, or the day it has reached since.
     Raises ConfigError for arguments that make no shop, and for a folder that holds another one.
     """
     folder = Path(folder)
@@ -104,18 +109,26 @@ def open_shop(
     through = (last_day - shop.size.first_day).days
     reached = (date.fromisoformat(found.complete) - shop.size.first_day).days if found and found.complete else -1
     known = {"complete": found.complete, "systems": found.systems} if found else {}
+    noted = folder.parent / LEDGER
     systems = {}
     try:
+        if not found:
+            # A ledger of systems that are gone tells of nothing that is here.
+            for name in (*SYSTEMS, FRESHNESS):
+                shutil.rmtree(noted / name, ignore_errors=True)
         save_marker(folder, Marker(**(asdict(wanted) | known)))
         for name, module in SYSTEMS.items():
             progress(f"writing {name}")
             system = importlib.import_module(module)
             write: Write = partial(system.write, url=web_url) if name == "web" else system.write
             after = -1 if name in damaged else reached
-            held = write(books, folder, shop, after, through, progress)
-            if held.spoiled is not None:
-                ledger.note(folder.parent / LEDGER, name, after, through, held.spoiled)
+            before, now = (outages.shown(shop, name, day) for day in (after, through))
+            held = write(books, folder, shop, before, now, progress)
+            if defects.enabled and held.spoiled is not None:
+                ledger.note(noted, name, after, through, held.spoiled)
             systems[name] = replace(held, spoiled=None)
+        if defects.enabled:
+            ledger.note(noted, FRESHNESS, -1, through, outages.stale(shop, through))
         holdings = {name: {k: v for k, v in asdict(held).items() if k != "spoiled"} for name, held in systems.items()}
         done = Marker(**(asdict(wanted) | {"complete": wanted.as_of, "systems": holdings}))
         save_marker(folder, done)
@@ -167,6 +180,11 @@ def read_marker(folder: Path) -> Marker | None:
 
 def check_same(folder: Path, found: Marker, wanted: Marker) -> None:
     """Raise ConfigError if the folder holds another shop, or this one on a later day."""
+    if wanted.generator != found.generator:
+        raise ConfigError(
+            f"{folder} holds a shop made by version {found.generator} of the generator, and this is version"
+            f" {wanted.generator}: its shops are others. {ANOTHER[0].upper()}{ANOTHER[1:]}"
+        )
     for name in SAME_SHOP:
         ours, theirs = getattr(wanted, name), getattr(found, name)
         if ours != theirs:
@@ -174,6 +192,12 @@ def check_same(folder: Path, found: Marker, wanted: Marker) -> None:
                 f"{folder} holds a shop with {name} {theirs!r}, and {name} {ours!r} was asked for. "
                 "Choose another folder or remove this one."
             )
+    if wanted.defects != found.defects:
+        said = ("other defects" if found.defects else "defects") if wanted.defects else "no defects"
+        raise ConfigError(
+            f"{folder} holds a shop {'with' if found.defects else 'without'} defects, and {said} were asked for. Set"
+            f" simulation.defects in pipeline.yml (or SHOP_DEFECTS) back as it was, {ANOTHER}"
+        )
     if wanted.as_of < found.as_of:
         raise ConfigError(
             f"{folder} holds this shop up to {found.as_of}, and {wanted.as_of} was asked for; a shop cannot "

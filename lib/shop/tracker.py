@@ -4,6 +4,7 @@ Who clicks on what is in `visits`, how lines come into files in `clickstream`.
 """
 
 import json
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +37,6 @@ OWN_PAGES = {REMOVE: "/cart", CHECKOUT: "/checkout", PURCHASE: "/checkout/thank-
 
 def rendered(site: Site, day: int, visits: Visits, clicks: Clicks) -> pa.Array:
     """Return each click as a line of JSON with its line break."""
-    date = site.shop.date(day).strftime("%Y%m%d")
     session, number = visits.number[clicks.session], clicks.number
     at = pc.binary_replace_slice(pa.array(clicks.at).cast(pa.timestamp("ms")).cast(pa.string()), 10, 11, "T")
     kinds = pa.array([f'Z","type":"{name}","visitor":{{"id":"' for name in TYPES])
@@ -53,7 +53,7 @@ def rendered(site: Site, day: int, visits: Visits, clicks: Clicks) -> pa.Array:
     about = pc.binary_join_element_wise('"},"product":{"id":"', products, '"}', "")
     about = pa.concat_arrays([pa.array(['"}']), about])
     return pc.binary_join_element_wise(
-        f'{{"event_id":"{date}-',
+        f'{{"event_id":"{site.shop.date(day):%Y%m%d}-',
         padded(whole(session), 6),
         "-",
         padded(whole(number), 3),
@@ -67,6 +67,11 @@ def rendered(site: Site, day: int, visits: Visits, clicks: Clicks) -> pa.Array:
         "}\n",
         "",
     )
+
+
+def event_id(day: date, session: int, number: int) -> str:
+    """Return an event's id: the local day its session began on, the session of that day, its place in the session."""
+    return f"{day:%Y%m%d}-{session:06d}-{number:03d}"
 
 
 def about_visits(site: Site, visits: Visits) -> pa.Array:

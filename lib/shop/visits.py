@@ -52,10 +52,10 @@ DWELL, DWELL_SPREAD, LONGEST_DWELL, LONGEST_SESSION = 24_000, 1.0, 25 * 60_000, 
 KNOWN_CUSTOMERS, RETURNING, COMES_BACK_DAYS = 0.3, 0.4, 10.0
 NOT_LOGGED_IN, FROM_THE_START, AT_CHECKOUT = range(3)
 # Late clicks: whole sessions, such as of a phone that was offline; every length of hours to weeks is as likely.
-LATE, SOONEST, LATEST, ASTRAY = 0.005, 3_600_000, 44 * 86_400_000, 0.1
+SOONEST, LATEST, ASTRAY = 3_600_000, 44 * 86_400_000, 0.1
 #: For so many days after its own day a session's clicks may still arrive.
 LATE_DAYS = 46
-AGAIN, AGAIN_AFTER = 0.005, (3_600_000, 6 * 3_600_000)
+AGAIN_AFTER = (3_600_000, 6 * 3_600_000)
 
 Words = NDArray[np.uint64]
 
@@ -106,6 +106,9 @@ class Clicks:
     quantity: Ints
     value: Ints
     again: Ints
+
+    def only(self, chosen: NDArray[np.bool_] | Ints) -> "Clicks":
+        return Clicks(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,8 @@ def visits_of(site: Site, day: int) -> Visits:
     login = np.where(customer >= 0, login, NOT_LOGGED_IN)
 
     delay = SOONEST * (LATEST / SOONEST) ** rng.random(n)
-    late = np.where(rng.random(n) < LATE, at + LONGEST_SESSION * ~buys + delay.astype(np.int64), 0)
+    is_late = rng.random(n) < site.shop.defects.rate("late_event")
+    late = np.where(is_late, at + LONGEST_SESSION * ~buys + delay.astype(np.int64), 0)
     return Visits(
         number, order, customer, visitor, device, sent_by(rng, site, day, order), login, at, steps.astype(np.int64),
         adds.astype(np.int64), checks_out, late, rng.random(n) < ASTRAY,
@@ -264,7 +268,8 @@ def clicks_of(site: Site, day: int, visits: Visits, name: str) -> Clicks:
     session, _, kind, product, page, quantity, value = (column[in_order] for column in columns)
     page = np.where((kind == PAGE_VIEW) | (kind == SEARCH), page, -1)
     at = moments(rng, session, visits, int(site.books.timepiece.day_starts[day]) * 1000)
-    again = np.where(rng.random(len(at)) < AGAIN, at + rng.integers(*AGAIN_AFTER, len(at)), 0)
+    comes_again = rng.random(len(at)) < site.shop.defects.rate("duplicated_event")
+    again = np.where(comes_again, at + rng.integers(*AGAIN_AFTER, len(at)), 0)
     return Clicks(session, ranks(session), at, kind, product, page, quantity, value, again)
 
 

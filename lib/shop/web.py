@@ -22,23 +22,24 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from lib.config import mask
+from lib.config import fingerprint, mask
 from lib.errors import ConfigError
 from lib.shop import history
 from lib.shop.chance import stream
 from lib.shop.channels import HISTORY, WEB
 from lib.shop.files import tally
-from lib.shop.history import ENTITIES, instants, words
+from lib.shop.history import ENTITIES, MIGRATED_DAYS, instants, words
 from lib.shop.orders import Days, Ints
 from lib.shop.payments import REFUNDED
 from lib.shop.rhythm import Seconds, local_day
+from lib.shop.spoiled_orders import spoiled_orders
+from lib.shop.spoils import Spoils
 from lib.shop.systems import Holdings, ShopFacts
 from lib.shop.trade import Books
 from lib.warehouse.server import connection_arguments, in_one_line
 
 PLACE, FILE = "web", "shop.db"
 URL_VARIABLE = "WEBSHOP_URL"
-MIGRATED_DAYS = 30
 # Share of orders that commit late, and by how many seconds: every length from hours to weeks is as likely.
 LATE, SOONEST, LATEST = 0.003, 2 * 3600, 45 * 86_400
 # Share of orders that get their row id before or after others placed at the time, and by how many seconds.
@@ -74,6 +75,7 @@ TABLES = {
         sa.Column("campaign", sa.Text),
         sa.Column("currency", sa.Text, nullable=False),
         *map(_money, ("discount_amount", "shipping_amount", "tax_amount", "total_amount")),
+        sa.Column("shipped_at", sa.DateTime(timezone=True)),
     ),
     "order_items": _table(
         "order_items",
@@ -122,10 +124,11 @@ class Rows:
 
 @dataclass(frozen=True)
 class Life:
-    """What happens in the web shop: each entity's rows, and by order the refund's instant (0 for none)."""
+    """What happens in the web shop: each entity's rows, by order the refund's instant (0 for none), what is spoiled."""
 
     rows: dict[str, Rows]
     refunded_at: Seconds
+    spoils: dict[str, Spoils]
 
 
 def write(
@@ -155,7 +158,12 @@ def write(
 
     place = folder / PLACE
     size = shop.size
-    identity = f"{size.orders} orders from {size.first_day}, seed {shop.seed}, {shop.currency}, {shop.time_zone}"
+    # Spoiled otherwise it would be another shop, and so it would with other columns.
+    defects = shop.defects.model_dump() if shop.defects.enabled else {}
+    kind = fingerprint([defects, [list(table.columns.keys()) for table in TABLES.values()]])
+    identity = (
+        f"{size.orders} orders from {size.first_day}, seed {shop.seed}, {shop.currency}, {shop.time_zone}, kind {kind}"
+    )
     if url:
         _to_postgres(url, identity, after, through, states)
     else:
@@ -166,7 +174,11 @@ def write(
     days = books.orders.placed.day[seen["orders"]]
     first, last = (shop.date(int(d)).isoformat() for d in (days.min(), days.max())) if len(days) else (None, None)
     counts = {entity: len(rows) for entity, rows in seen.items()}
-    return Holdings(counts, first, last, there.files if there else 0, there.bytes if there else 0)
+    told = [
+        life.spoils[entity].told(rows.row[rows.due(after, through)] * 2, through) for entity, rows in life.rows.items()
+    ]
+    files, size_of_files = (there.files, there.bytes) if there else (0, 0)
+    return Holdings(counts, first, last, files, size_of_files, pa.concat_tables(told) if shop.defects.enabled else None)
 
 
 # What is there on a day
@@ -217,7 +229,7 @@ def live(books: Books, shop: ShopFacts) -> Life:
         "order_items": _parts(lines.order, lines.line, lines.day, kept, order_id, seen, len(migrated)),
         "payments": _parts(payments.order, payments.part, paid_on, paid_on >= 0, order_id, seen, len(migrated)),
     }
-    return Life(rows, refunded_at)
+    return Life(rows, refunded_at, spoiled_orders(books, shop, "web", own))
 
 
 def _chances(seed: int, day: Days) -> NDArray[np.float64]:
@@ -258,16 +270,23 @@ def state(books: Books, shop: ShopFacts, life: Life, entity: str, some: Ints, th
     if entity == "orders":
         orders = books.orders
         status, updated = np.full(len(row), PLACED), orders.placed.at[row]
+        shipped = np.where(rows.changes[0][some] <= through, orders.shipped_at[row], 0)
         steps = (SHIPPED, CANCELLED, RETURNED, MONEY_BACK)
         instants_of = (orders.shipped_at, orders.cancelled_at, orders.returned_at, life.refunded_at)
         for step, at, day in zip(steps, instants_of, rows.changes, strict=True):
             reached = day[some] <= through
             status, updated = np.where(reached, step, status), np.where(reached, at[row], updated)
         own = pa.array(orders.channel[row] == WEB)
-        for name, values in (("status", words(STATUSES, status)), ("updated_at", instants(updated))):
+        present = {
+            "status": words(STATUSES, status),
+            "shipped_at": history.shipped(shipped),
+            "updated_at": instants(updated),
+        }
+        for name, values in present.items():
             values = pc.if_else(own, values, table[name])
             table = table.set_column(table.schema.get_field_index(name), name, values)
-    return table.add_column(0, "id", pa.array(rows.id[some]))
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    return pa.table({"id": pa.array(rows.id[some])} | life.spoils[entity].laid_over(columns, row * 2, through))
 
 
 # How it gets there

@@ -1,0 +1,175 @@
+"""What goes wrong in the web shop's tracker: lines that say no type, name a product that nobody has or lie decades
+ahead, and days of which half is lost or every event is sent twice.
+
+Sessions whose lines come late, and lines that come again, are the matter of `visits`. `Glitches` says of each line what
+is wrong with it until it is delivered, `cells` tells the ledger.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lib.shop.chance import lots
+from lib.shop.damage import years_ahead
+from lib.shop.defects import NONE, fates
+from lib.shop.ids import product_id
+from lib.shop.ledger import Cell, instant
+from lib.shop.orders import Ints
+from lib.shop.systems import ShopFacts
+from lib.shop.tracker import event_id
+from lib.shop.visits import PRODUCT_VIEW, TYPES, Clicks, Site, Visits, clicks_of, visits_of
+
+SYSTEM, ENTITY = "clickstream", "events"
+#: What can be wrong with a line; only the first three are drawn line by line.
+KINDS = ("missing_value", "future_date", "orphan", "late_event", "duplicated_event")
+MISSING, FUTURE, ORPHAN, LATE, AGAIN = range(5)
+#: From so many seconds on between an event and the beginning of its hour of delivery it is surely late.
+LATE_AFTER = 24 * 3600
+#: No product has a number from here on.
+NOBODYS, NOBODYS_LAST = 9_000, 9_999
+#: A tracker that fires twice numbers the second event from here on, and is so many milliseconds behind.
+SECOND, BEHIND = 500, (1_000, 4_000)
+#: The clickstream has so many whole days before one is lost in part or doubled.
+QUIET_DAYS = 14
+
+
+@dataclass(frozen=True)
+class Glitches:
+    """What is wrong with each line: a position in `KINDS` or `NONE`, what it should say and what it does.
+
+    These are positions in `TYPES` (-1: none) or of products, or UTC seconds.
+    """
+
+    kind: Ints
+    before: Ints
+    after: Ints
+
+    @classmethod
+    def none(cls, n: int) -> "Glitches":
+        return cls(np.full(n, NONE), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64))
+
+
+def volume(shop: ShopFacts, day: int) -> str:
+    """Return what happens to the events of a local day: `halved`, `doubled`, mostly nothing."""
+    if day < shop.tracked_from + QUIET_DAYS:
+        return ""
+    number = np.array([day])
+    if lots(shop.seed, "volume", number)[0] >= shop.defects.rate("volume_change"):
+        return ""
+    return "halved" if lots(shop.seed, "volume way", number)[0] < 0.5 else "doubled"
+
+
+def sent(site: Site, day: int, visits: Visits, clicks: Clicks) -> Clicks:
+    """Return those of a day's clicks that the tracker sends; all but on days that lose half of them.
+
+    Sessions are lost whole, and none that ends in a purchase.
+    """
+    if volume(site.shop, day) != "halved":
+        return clicks
+    length = np.bincount(clicks.session, minlength=len(visits.number))
+    lot = lots(site.shop.seed, "lost sessions", day << 24 | visits.number)
+    in_turn = np.argsort(np.where(visits.order >= 0, 2.0, lot), kind="stable")
+    in_turn = in_turn[: int((visits.order < 0).sum())]
+    is_lost = np.zeros(len(visits.number), dtype=bool)
+    # As near to half as whole sessions come.
+    is_lost[in_turn] = np.cumsum(length[in_turn]) * 2 - length[in_turn] <= len(clicks.at)
+    return clicks.only(~is_lost[clicks.session])
+
+
+def repeated(site: Site, day: int, visits: Visits, clicks: Clicks) -> Clicks | None:
+    """Return the clicks that a tracker which fires twice sends besides, under other ids; nothing on most days."""
+    if volume(site.shop, day) != "doubled":
+        return None
+    lot = lots(site.shop.seed, "behind", number_of(day, visits, clicks))
+    behind = BEHIND[0] + (lot * (BEHIND[1] - BEHIND[0])).astype(np.int64)
+    return replace(clicks, number=clicks.number + SECOND, at=clicks.at + behind, again=np.zeros_like(clicks.again))
+
+
+def spoil(site: Site, day: int, visits: Visits, clicks: Clicks, lines: pa.Array) -> tuple[pa.Array, Glitches]:
+    """Return the lines of clicks as the tracker sends them, and what is wrong with each; those sent again are right."""
+    found, number = Glitches.none(len(clicks.at)), number_of(day, visits, clicks)
+    fate = fates(site.shop, "event", number, KINDS[: ORPHAN + 1])
+    fate[(clicks.again > 0) | (fate == ORPHAN) & (clicks.type != PRODUCT_VIEW)] = NONE
+    hit = np.flatnonzero(fate != NONE)
+    if not len(hit):
+        return lines, found
+    lot = lots(site.shop.seed, "event glitches", number[hit])
+    found.kind[hit] = fate[hit]
+    texts = lines.take(pa.array(hit)).to_pylist()
+    for n, (row, kind) in enumerate(zip(hit.tolist(), fate[hit].tolist(), strict=True)):
+        if kind == MISSING:
+            before, after = int(clicks.type[row]), -1
+            said = f'"type":{json.dumps(TYPES[before])},'
+            instead = "" if lot[n] < 0.5 else '"type":null,'
+        elif kind == FUTURE:
+            before = int(clicks.at[row]) // 1000
+            after = years_ahead(before, float(lot[n]))
+            said, instead = (f'"event_at":"{instant(at)[:-1]}' for at in (before, after))
+        else:
+            before, after = int(clicks.product[row]), NOBODYS + int(lot[n] * (NOBODYS_LAST - NOBODYS)) - 1
+            said, instead = (f'"product":{{"id":"{name}"' for name in product_id(np.array([before, after])).to_pylist())
+        found.before[row], found.after[row] = before, after
+        texts[n] = texts[n].replace(said, instead, 1)
+    is_hit = np.zeros(len(clicks.at), dtype=bool)
+    is_hit[hit] = True
+    return pc.replace_with_mask(lines, pa.array(is_hit), pa.array(texts, lines.type)), found
+
+
+def late(happened: Ints, delivered: Ints, is_told: NDArray[np.bool_]) -> Glitches:
+    """Return which lines come late, by UTC seconds of the event and of its hour of delivery.
+
+    Nobody can know it of those that are not told: they are put where they would have been in time.
+    """
+    is_late = is_told & (delivered - happened > LATE_AFTER)
+    return Glitches(np.where(is_late, LATE, NONE), happened, delivered)
+
+
+def again(n: int) -> Glitches:
+    """Return that lines come a second time."""
+    return replace(Glitches.none(n), kind=np.full(n, AGAIN))
+
+
+def number_of(day: int, visits: Visits, clicks: Clicks) -> Ints:
+    """Return a number for each click that no other has."""
+    return day << 40 | visits.number[clicks.session] << 12 | clicks.number
+
+
+def cells(shop: ShopFacts, glitches: Glitches, day: Ints, session: Ints, number: Ints) -> Iterator[Cell]:
+    """Yield what is wrong with lines as rows of the ledger; day, session and number say which event each is."""
+    hit = np.flatnonzero(glitches.kind != NONE)
+    columns = (day, session, number, glitches.kind, glitches.before, glitches.after)
+    for of_day, of_session, place, kind, before, after in zip(*(c[hit].tolist() for c in columns), strict=True):
+        key = event_id(shop.date(of_day), of_session, place)
+        field, was, now = _told(kind, before, after)
+        yield Cell(SYSTEM, ENTITY, key, key, field, KINDS[kind], was, now)
+
+
+def _told(kind: int, before: int, after: int) -> tuple[str, str, str | None]:
+    """Return the field that is spoiled, its value before and its value after, as the ledger writes them."""
+    if kind == MISSING:
+        return "event_type", TYPES[before], None
+    if kind == ORPHAN:
+        was, now = product_id(np.array([before, after])).to_pylist()
+        return "product_id", was, now
+    if kind == AGAIN:
+        return "", "1", "2"
+    return "event_at" if kind == FUTURE else "", instant(before), instant(after)
+
+
+def changed_volume(site: Site, day: int) -> Iterator[Cell]:
+    """Yield the row of a local day whose events are lost in part or doubled: how many there are of sessions in time."""
+    if not volume(site.shop, day):
+        return
+    visits = visits_of(site, day)
+    own = visits.only(visits.late == 0)
+    clicks = clicks_of(site, day, own, "clicks")
+    before = len(clicks.at)
+    twice = repeated(site, day, own, clicks)
+    after = len(sent(site, day, own, clicks).at) + (0 if twice is None else len(twice.at))
+    key = site.shop.date(day).isoformat()
+    yield Cell(SYSTEM, ENTITY, key, key, "volume", "volume_change", str(before), str(after))
