@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ARGS   ?=
 
-.PHONY: help run test lab bench soak lint clean lock setup
+.PHONY: help run test lab bench bench-quality soak lint clean lock setup
 
 help:            ## list what make can do
-	@grep -hE '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 run: $(READY)    ## set up, run all six notebooks, say where the report is (ARGS="--size small" adds options)
 	@$(BIN)/python run_pipeline.py $(ARGS)
@@ -21,6 +21,9 @@ lab: $(READY)    ## open the notebooks in JupyterLab
 
 bench: $(READY)  ## measure whole runs: seconds and peak memory, per stage too (ARGS="--size large"; TARGET=postgres: both)
 	@$(BIN)/python -m tests.bench $(if $(TARGET),--target $(TARGET)) $(ARGS)
+
+bench-quality: $(READY)  ## measure how good the checks are, against the ledger of defects (ARGS="--seeds 5 --scales 1,10,0 --show")
+	@$(BIN)/python -m tests.bench_quality $(ARGS)
 
 soak: $(READY)   ## long campaigns: thirty single days for several seeds, kills at every write (ARGS="--days 5 --seeds 1")
 	@$(BIN)/python -m tests.soak $(ARGS)

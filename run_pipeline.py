@@ -89,6 +89,14 @@ def pipeline(
         ),
     ] = None,
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Rebuild the warehouse from the lake.")] = False,
+    no_gate: Annotated[
+        bool,
+        typer.Option(
+            "--no-gate",
+            help="Publish even what the quality gate refuses; run, run index and ops.runs are marked. After a refused"
+            " run, --from 05_quality --no-gate publishes what it left.",
+        ),
+    ] = False,
     data_dir: DataDir = "",
     output_dir: OutputDir = "",
     target: Target = "",
@@ -120,6 +128,7 @@ def pipeline(
             last,
             parameter or [],
             full_refresh,
+            no_gate,
             data_dir,
             output_dir,
             target,
@@ -134,6 +143,7 @@ def runs(
 ) -> None:
     """List the runs, newest first: how each ended, how long it took, what it loaded, its quality score."""
     with _plain_errors():
+        from lib.report import is_overridden
         from lib.runs import is_alive, list_runs
 
         settings = load_settings(output_dir=output_dir)
@@ -148,6 +158,8 @@ def runs(
             if state == "running" and not is_alive(manifest):
                 state = "killed"
             quality = manifest.get("quality") or {}
+            if is_overridden(manifest):
+                state += ", gate overridden"
             score = f"{quality['score']:.1f} {quality['grade']}" if quality else ""
             values = (
                 manifest["run_id"],
@@ -226,7 +238,7 @@ def init_db() -> None:
 
 def _plan(
     size: str, sources: str, as_of: str, only: str, first: str, last: str, given: list[str],
-    full_refresh: bool, data_dir: str, output_dir: str, target: str,
+    full_refresh: bool, no_gate: bool, data_dir: str, output_dir: str, target: str,
 ) -> Any:  # fmt: skip
     """Return the validated plan of a run; raise ConfigError before anything is touched."""
     from lib.parameters import NOTEBOOKS, find_notebook, parse_parameters
@@ -246,6 +258,8 @@ def _plan(
         chosen = names[names.index(begin) : names.index(end) + 1]
     if full_refresh and "03_clean" not in chosen:
         raise ConfigError("--full-refresh rebuilds from 03_clean on, which this run leaves out.")
+    if no_gate and "05_quality" not in chosen:
+        raise ConfigError("--no-gate overrides the verdict of 05_quality, which this run leaves out.")
     if sources and (size or as_of):
         raise ConfigError("--size and --as-of belong to the simulated shop and do not go with --sources.")
     parameters = parse_parameters(given)
@@ -261,7 +275,7 @@ def _plan(
     )
     # An address that is missing or unusable is said before anything starts.
     _ = open_warehouse(settings, "run").place
-    return Plan(settings, tuple(chosen), parameters, full_refresh, command_line())
+    return Plan(settings, tuple(chosen), parameters, full_refresh, no_gate, command_line())
 
 
 def _from_here(folder: str) -> str:
@@ -271,6 +285,7 @@ def _from_here(folder: str) -> str:
 
 def _run(plan: Any) -> int:
     """Run the plan under a progress bar and say how it ended and where everything is."""
+    from lib.report import is_overridden
     from lib.runner import run
 
     started = time.monotonic()
@@ -286,7 +301,7 @@ def _run(plan: Any) -> int:
             seconds = f"{stage['seconds']:6.1f} s" if stage["seconds"] is not None else "        "
             out.print(f"  {stage['name']:<12} {stage['state']:<9} {seconds}  {facts}", highlight=False, markup=False)
     took = f"{time.monotonic() - started:.1f} s"
-    tone = {0: "green", 3: "yellow"}.get(outcome.exit_code, "red")
+    tone = "yellow" if is_overridden(manifest) else {0: "green", 3: "yellow"}.get(outcome.exit_code, "red")
     out.print(f"[{tone}]{_ending(manifest)}[/{tone}] in {took}", highlight=False)
     if manifest["reason"]:
         out.print(str(manifest["reason"]), highlight=False, markup=False)
@@ -301,10 +316,13 @@ def _run(plan: Any) -> int:
 
 def _ending(manifest: dict[str, Any]) -> str:
     """Say in a sentence how a run ended."""
+    from lib.report import is_overridden
+
     new = manifest["new_rows"]
     loaded = "" if new is None else f", {new:,} new rows loaded"
+    spite = " in spite of the quality gate" if is_overridden(manifest) else ""
     return {
-        "published": f"Published {manifest['shop']['name']}{loaded}",
+        "published": f"Published {manifest['shop']['name']}{spite}{loaded}",
         "not_published": f"Done, not published{loaded}",
         "refused": "Not published",
     }.get(manifest["state"], "Failed")

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from lib.defect_rates import Defects
 from lib.entities import ENTITIES
 from lib.errors import ConfigError, did_you_mean
 
@@ -92,6 +93,7 @@ class EntitySource(_Model):
     zone_stated: bool = False
     null_values: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    codes: Literal["any", "lower", "upper"] = "any"
     columns: dict[str, str | Derived] = {}
 
     @model_validator(mode="after")
@@ -137,7 +139,7 @@ class Source(_Model):
                     f"unknown entity {name!r}; known are {', '.join(ENTITIES)}.{did_you_mean(name, ENTITIES)}"
                 )
             entity = ENTITIES[name]
-            for column in spec.columns:
+            for column in (*spec.columns, *spec.required):
                 if column not in entity.names:
                     raise ValueError(
                         f"{name} has no column {column!r}.{did_you_mean(column, entity.names)}"
@@ -152,54 +154,6 @@ class Source(_Model):
                 hint = did_you_mean(column, ids)
                 raise ValueError(f"id_prefixes: no id column {column!r}.{hint} There are {', '.join(ids)}")
         return self
-
-
-Rate = Annotated[float, Field(ge=0, le=0.5)]
-
-
-class Defects(_Model):
-    """How often the simulated shop spoils what it delivers; see `lib.shop.defects.KINDS` for what each kind is.
-
-    A rate is the share of orders, customers, products or events hit (of days and of weeks for the last two), times
-    `scale`. Where `enabled` is false nothing is spoiled and no ledger is kept.
-    """
-
-    enabled: bool = True
-    scale: float = Field(1, ge=0, le=20)
-    exact_duplicate: Rate = 0.002
-    near_duplicate: Rate = 0.002
-    resent_changed: Rate = 0.001
-    missing_value: Rate = 0.002
-    whitespace: Rate = 0.003
-    letter_case: Rate = 0.003
-    mojibake: Rate = 0.002
-    number_text: Rate = 0.002
-    date_format: Rate = 0.002
-    ambiguous_date: Rate = 0.0005
-    local_time: Rate = 0.001
-    invalid_email: Rate = 0.002
-    invalid_country: Rate = 0.002
-    invalid_currency: Rate = 0.001
-    wrong_sign: Rate = 0.002
-    zeroed: Rate = 0.001
-    wrong_unit: Rate = 0.001
-    future_date: Rate = 0.001
-    before_signup: Rate = 0.001
-    out_of_sequence: Rate = 0.001
-    orphan: Rate = 0.001
-    total_mismatch: Rate = 0.001
-    payment_mismatch: Rate = 0.001
-    price_spike: Rate = 0.0005
-    category_swap: Rate = 0.005
-    double_customer: Rate = 0.002
-    late_event: Rate = 0.005
-    duplicated_event: Rate = 0.005
-    volume_change: Rate = 0.02
-    stale_source: Rate = 0.02
-
-    def rate(self, kind: str) -> float:
-        """Return the share that a kind hits, 0 where nothing is to be spoiled."""
-        return float(getattr(self, kind)) * self.scale if self.enabled else 0.0
 
 
 class Simulation(_Model):

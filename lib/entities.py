@@ -36,6 +36,22 @@ LINEAGE: dict[str, str] = {
     "_ingested_at": "timestamp",
 }
 
+#: The columns of `stage.row_findings`: a row a cell in which a row rule found something (SQL type each). `key` is the
+#: staged row's `_key`.
+FINDINGS: dict[str, str] = {
+    "entity": "varchar",
+    "key": "varchar",
+    "field": "varchar",
+    "rule": "varchar",
+    "outcome": "varchar",
+    "before": "varchar",
+    "after": "varchar",
+    "_source": "varchar",
+    "_source_file": "varchar",
+    "_source_row": "bigint",
+    "_batch_id": "varchar",
+}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -94,7 +110,8 @@ _PRODUCTS = _columns(
 )
 _ORDERS = _columns(
     "order_id:id! ordered_at:timestamp! customer_id:id status channel store_id:id campaign currency"
-    " discount_amount:amount shipping_amount:amount tax_amount:amount total_amount:amount updated_at:timestamp"
+    " discount_amount:amount shipping_amount:amount tax_amount:amount total_amount:amount"
+    " shipped_at:timestamp updated_at:timestamp"
 )
 _ORDER_ITEMS = _columns(
     "order_id:id! line_number:integer product_id:id! quantity:quantity! unit_price:amount! discount_amount:amount"

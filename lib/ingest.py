@@ -114,6 +114,8 @@ def _take_one(
         for file in delivery.rejected:
             lake.reject(name, entity, file, run_id)
         batch = lake.commit(name, entity, reader, delivery, run_id)
+        if delivery.totals is not None:
+            lake.tell(name, entity, delivery.totals)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     row = {

@@ -30,7 +30,10 @@ from lib.errors import LakeError
 
 @dataclass(frozen=True)
 class TakenFile:
-    """One source file of a batch: name below the source's path, content hash, and what was read."""
+    """One source file of a batch: name below the source's path, content hash, and what was read.
+
+    `told_rows` is how many rows the file itself says it has, where it says so.
+    """
 
     name: str
     sha256: str
@@ -39,6 +42,7 @@ class TakenFile:
     rows: int = 0
     first_row: int = 0
     malformed: int = 0
+    told_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,24 @@ class RejectedFile:
 
 
 @dataclass(frozen=True)
+class Totals:
+    """What a source says it holds of an entity: by measure (`records`, `amount`, `messages`), and where it says so.
+
+    The measure `gone` counts what was taken before and is no longer there.
+    """
+
+    values: dict[str, float]
+    told_by: str = ""
+
+
+@dataclass(frozen=True)
 class Delivery:
     """What a source handed over for one entity: local Parquet parts and the files they came from.
 
     A kind that reads no files names each answer, extract or message it took as one. `unchanged` names the files that
     still are as they were taken, `originals` says where a file's own bytes lie on this machine, and `cursor` is what
-    the kind wants to be told the next time.
+    the kind wants to be told the next time. `totals` are told also where there is nothing new; none where documents
+    tell of themselves alone.
     """
 
     files: tuple[TakenFile, ...] = ()
@@ -68,6 +84,7 @@ class Delivery:
     unchanged: tuple[str, ...] = ()
     cursor: dict[str, Any] = field(default_factory=dict)
     originals: dict[str, str] = field(default_factory=dict)
+    totals: Totals | None = None
 
 
 @dataclass(frozen=True)
@@ -285,6 +302,24 @@ class Lake:
         paths = self.fs.glob(f"{glob.escape(self._root)}/rejected/{source}/{entity}/*/reason.json")
         return [(path, json.loads(self.fs.cat_file(path))) for path in paths]
 
+    def tell(self, source: str, entity: str, totals: Totals) -> None:
+        """Note what a source says it holds, now that what is new of it is committed."""
+        told_at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
+        note = {"source": source, "entity": entity, "batch_id": self._newest(source, entity), "told_at": told_at}
+        self.write_json(f"totals/{source}/{entity}.json", note | asdict(totals))
+
+    def told(self) -> list[dict[str, Any]]:
+        """Return the notes of `tell` that are about what the lake holds.
+
+        Where an ingest was killed between a batch and its note, there is none of that batch before the next take.
+        """
+        paths = self.fs.glob(f"{glob.escape(self._root)}/totals/*/*.json")
+        notes = [self._read_json(str(path).removeprefix(f"{self._root}/")) for path in sorted(paths)]
+        return [note for note in notes if note["batch_id"] == self._newest(note["source"], note["entity"])]
+
+    def _newest(self, source: str, entity: str) -> str:
+        return max(((b.sequence, b.batch_id) for b in self.batches(source, entity)), default=(0, ""))[1]
+
     def exists(self, relative: str) -> bool:
         return bool(self.fs.exists(f"{self._root}/{relative}"))
 
@@ -401,5 +436,5 @@ def _cursor(taken: dict[str, str], kind: dict[str, Any] | None) -> dict[str, Any
 
 
 def _describe(identity: dict[str, Any]) -> str:
-    extra = ", ".join(f"{k} {v}" for k, v in identity.items() if k != "shop")
+    extra = ", ".join(f"{k} {v or 'none'}" for k, v in identity.items() if k != "shop")
     return f"{identity.get('shop')!r}" + (f" ({extra})" if extra else "")

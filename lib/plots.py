@@ -1,6 +1,7 @@
 """The plots: each takes a few values and returns a matplotlib figure in the project's style.
 
-They draw and know nothing of shops or sentences: `lib.insights` words the findings, `lib.charts` exports.
+They draw and know nothing of shops or sentences: `lib.insights` words the findings, `lib.charts` exports; the plots of
+the quality page are in `lib.quality_plots`.
 Every plot is readable with no row, one row or hundreds, with missing and with negative values.
 """
 
@@ -38,13 +39,15 @@ Format = Callable[[float], str]
 BAND = 0.55  # opacity of the shading behind Q4
 
 
-def _nothing(axes: Axes) -> Figure:
+def nothing(axes: Axes) -> Figure:
+    """Return the figure of a plot that has no data."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, "no data", ha="center", va="center", color=MUTE, transform=axes.transAxes)
     return figure_of(axes)
 
 
-def _value_axis(axes: Axes, values: np.ndarray, fmt: Format, room: float = 1.16) -> None:
+def value_axis(axes: Axes, values: np.ndarray, fmt: Format, room: float = 1.16) -> None:
+    """Give the axes a value axis from zero that has room for the values."""
     high, low = max(float(np.nanmax(values)), 0.0), min(float(np.nanmin(values)), 0.0)
     span = (high - low) or 1.0
     axes.set_ylim(low - (0.05 * span if low < 0 else 0), low + span * room)
@@ -93,13 +96,13 @@ def line_by_month(
     whole = pd.Series(True if complete is None else list(complete), index=index).astype(bool)
     series = series[~series.index.duplicated(keep="last")].sort_index()
     if series.notna().sum() == 0:
-        return _nothing(axes)
+        return nothing(axes)
     span = pd.period_range(series.index.min(), series.index.max(), freq="M")
     whole = whole[~whole.index.duplicated(keep="last")].reindex(span, fill_value=True)
     series = series.reindex(span)
     x, y, full = np.arange(len(span)), series.to_numpy(), whole.to_numpy()
     solid = np.where(full, y, np.nan)
-    _value_axis(axes, y, ticks)
+    value_axis(axes, y, ticks)
     _month_axis(axes, span)
     if show_q4 and len(span) > 3:
         _shade_q4(axes, span)
@@ -151,7 +154,7 @@ def hbars(
     left, right = min(label_inches(names) + 0.12, 2.2), min(label_inches(ends) + 0.1, 2.2)
     axes = canvas(0.27 * max(shown, 2) + foot + 0.06, left=left, right=right, top=0.06, bottom=foot)
     if not shown or np.isnan(numbers[:shown]).all():
-        return _nothing(axes)
+        return nothing(axes)
     y, lengths = np.arange(shown), np.nan_to_num(numbers[:shown])
     colours = [BAD if i in warn else ACCENT if i in highlight else SOFT for i in range(shown)]
     axes.barh(y, lengths, color=colours, height=0.68)
@@ -181,7 +184,7 @@ def waterfall(steps: Sequence[tuple[str, float, str]], *, fmt: Format = compact)
     """Return columns from one total to the next; each step is (label, value, "total" or "change")."""
     axes = canvas(2.35, left=0.58, right=0.1, top=0.22, bottom=0.28)
     if not steps:
-        return _nothing(axes)
+        return nothing(axes)
     tops, level, edges = [], 0.0, []
     for i, (_, value, kind) in enumerate(steps):
         start = 0.0 if kind == "total" else level
@@ -203,7 +206,7 @@ def waterfall(steps: Sequence[tuple[str, float, str]], *, fmt: Format = compact)
         )
     for i, edge in enumerate(edges[:-1]):
         axes.plot([i + 0.31, i + 0.69], [edge, edge], color=MUTE, linewidth=0.8)
-    _value_axis(axes, np.array([0.0, *tops, *edges]), axis_text, room=1.14)
+    value_axis(axes, np.array([0.0, *tops, *edges]), axis_text, room=1.14)
     axes.set_xticks(range(len(steps)), [shorten(label, 14) for label, _, _ in steps])
     return figure_of(axes)
 
@@ -216,7 +219,7 @@ def heatmap(grid: pd.DataFrame) -> Figure:
     axes = canvas(2.1, left=0.42, right=0.06, top=0.06, bottom=0.28)
     values = grid.to_numpy(float)
     if not np.isfinite(values).any():
-        return _nothing(axes)
+        return nothing(axes)
     ramp = LinearSegmentedColormap.from_list("accent", [mpl.colors.to_rgba(ACCENT, a) for a in (0.05, 1.0)])
     high = float(np.nanmax(values)) or 1.0
     seaborn.heatmap(
@@ -272,7 +275,7 @@ def stacked(labels: Sequence[str], parts: Mapping[str, Sequence[float]]) -> Figu
     rows = np.array([np.nan_to_num(np.asarray(list(parts[name]), dtype=float)) for name in names])
     count = len(labels)
     if not count:
-        return _nothing(axes)
+        return nothing(axes)
     base_up, base_down = np.zeros(count), np.zeros(count)
     colours = dict(zip(names, _shades(len(names)), strict=True))
     ends = []
@@ -286,9 +289,9 @@ def stacked(labels: Sequence[str], parts: Mapping[str, Sequence[float]]) -> Figu
         axes.add_collection(PolyCollection(list(boxes), facecolor=colours[name], linewidth=0))
         base_up, base_down = np.where(row >= 0, stop, base_up), np.where(row < 0, stop, base_down)
         ends.append((start[-1] + stop[-1]) / 2)
-    _value_axis(axes, np.concatenate([base_up, base_down, [0.0]]), axis_text, room=1.05)
+    value_axis(axes, np.concatenate([base_up, base_down, [0.0]]), axis_text, room=1.05)
     low, high = axes.get_ylim()
-    places = _apart(ends, (high - low) * 0.085)
+    places = apart(ends, (high - low) * 0.085)
     for name, place in zip(names, places, strict=True):
         strong = colours[name] == ACCENT
         colour = ACCENT if strong else MUTE
@@ -314,7 +317,7 @@ def _shades(count: int) -> list[str]:
     return {1: [ACCENT], 2: [SOFT, ACCENT]}.get(count, [LINE] * (count - 2) + [SOFT, ACCENT])
 
 
-def _apart(places: Sequence[float], gap: float) -> list[float]:
+def apart(places: Sequence[float], gap: float) -> list[float]:
     """Return the places, moved up where they are nearer than `gap`."""
     out = list(places)
     order = sorted(range(len(out)), key=out.__getitem__)
@@ -333,7 +336,7 @@ def dumbbells(
     left, right = label_inches(rows) + 0.12, label_inches(ends, 9) + 0.12
     axes = canvas(0.29 * max(len(rows), 2) + 0.36, left=left, right=right, top=0.3, bottom=0.06)
     if not rows:
-        return _nothing(axes)
+        return nothing(axes)
     for i, (a, b) in enumerate(zip(before, after, strict=True)):
         axes.plot([a, b], [i, i], color=SOFT, linewidth=2.4, zorder=1)
         axes.plot(a, i, "o", color=MUTE, markerfacecolor=PAPER, markersize=6)

@@ -1,69 +1,278 @@
-"""What `05_quality` shows: the verdict first, then what failed, worst first. Scoring is in `lib.quality`."""
+"""What `05_quality` says first: the verdict, the key figures, what failed, the scores.
 
-from collections.abc import Callable
+Scoring is in `lib.quality`, charts are in `lib.quality_charts`, what was done with faulty rows in `lib.outcomes`, and
+the tables further down in `lib.quality_tables`.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pandas as pd
+from markupsafe import escape
 
-from lib import report, words
+from lib import outcomes, report, words
 from lib.clean import merged_rows
-from lib.quality import Audit
+from lib.quality import DIMENSIONS, Audit
+
+#: The so many worst checks are shown open, each with the so many first of its rows.
+OPEN_CHECKS = 4
+OPEN_ROWS = 5
+COLUMNS = 8
+LONG_REASON = 110  # characters of a reason that the heading has room for
+MONEY = ("_amount", "_price", "_cost", "amount")
+
+Key = tuple[str, str]
+#: Gives for records (entity, family) a function from a record to what was done with it.
+Happened = Callable[[Collection[Key]], Callable[[Key | None], report.Html | None]]
 
 
-def verdict(result: Audit, rows: pd.DataFrame) -> report.Html:
-    """Return the page's first sentence: whether the data may be published, and what is in quarantine."""
-    staged, waiting = int(rows["staged_rows"].sum()), int(rows["quarantined_rows"].sum())
-    lost = int(rows["unaccounted_rows"].abs().sum())
-    failed = len(result.failed_checks)
-    found = f"{words.count(failed, 'check')} of {len(result.checks)} found something"
-    fate = f"{lost:,} are unaccounted for" if lost else "none is lost"
-    kept = f"{waiting:,} of {staged:,} rows are in quarantine, {fate}"
+def headline(
+    result: Audit, rows: pd.DataFrame, cells: int = 0, found: float | None = None, right: float | None = None
+) -> report.Html:
+    """Return the page's first sentences: may the data be published, what was found, what became of it.
+
+    `rows` is the accounting of rows, `cells` how many were repaired; `found` and `right` are the share of planted
+    defects that the checks found and the share of findings that were right, where there is a ledger.
+    """
+    score = f"{words.points(result.score)} of 100, grade {result.grade}"
     if result.passed:
-        return report.verdict(f"**Good enough to publish.** {found}: {kept}.", "good")
-    return report.verdict(f"**Not to be published:** {'; '.join(result.reasons)}. {kept}.", "bad")
+        title = f"Good enough to publish: {score}"
+    else:
+        first = _named(result)[0]
+        first = first if len(first) <= LONG_REASON else first[: LONG_REASON - 1] + "…"
+        others = len(result.reasons) - 1
+        more = f" (and {words.count(others, 'more reason')})" if others else ""
+        title = f"Not to be published: {first}{more}"
+    said = [_found(result), _kept(rows, cells), _weakest(result.scores)]
+    if found is not None and right is not None:
+        said.append(
+            f"Of the planted defects these checks found **{words.rate(found)}**; **{words.rate(right)}** of what they"
+            " found was planted"
+        )
+    lost = _lost(rows)
+    marks: list[str | tuple[str, report.Tone]] = [
+        ("Gate passed", "good") if result.passed else ("Gate refused", "bad"),
+        f"Score {words.points(result.score)} · {result.grade}",
+        (f"{words.count(lost, 'row')} lost", "bad") if lost else "No row lost",
+    ]
+    return report.headline(title, " ".join(f"{s[:1].upper()}{s[1:]}." for s in said if s), marks)
 
 
-def key_figures(result: Audit, rows: pd.DataFrame) -> list[report.Kpi]:
-    """Return the figures at the top of the page."""
+def reasons(result: Audit) -> report.Html:
+    """Return every reason why the gate refuses; nothing where it does not, or where the heading says the only one."""
+    said = _named(result)
+    if len(said) < 2 and not any(len(reason) > LONG_REASON for reason in said):
+        return report.NOTHING
+    return report.joined(*(report.verdict(f"**The gate refuses:** {reason}.", "bad") for reason in said))
+
+
+def _named(result: Audit) -> list[str]:
+    """Return the gate's reasons, for a reader who knows a check by its sentence and not by its name."""
+    names = {f"{name}: " for name in result.checks["check_name"]}
+    return [r.partition(": ")[2] if r.partition(": ")[0] + ": " in names else r for r in result.reasons]
+
+
+def _found(result: Audit) -> str:
+    failed = result.failed_checks
+    if failed.empty:
+        return f"All {words.count(_applied(result), 'check')} passed"
+    errors = int((failed["severity"] == "error").sum())
+    found = f"{words.count(len(failed), 'check')} of {_applied(result)} found something"
+    if not errors:
+        return f"{found}, none of them an error"
+    return f"{found}, {errors} of them {'an error' if errors == 1 else 'errors'}"
+
+
+def _applied(result: Audit) -> int:
+    """Return how many checks had anything to look at in this shop."""
+    return int((result.checks["state"] != "absent").sum())
+
+
+def _kept(rows: pd.DataFrame, cells: int) -> str:
+    staged, waiting, lost = int(rows["staged_rows"].sum()), int(rows["quarantined_rows"].sum()), _lost(rows)
+    mended = f"{words.count(cells, 'cell was', 'cells were')} put right, " if cells else ""
+    fate = f"**{lost:,} are unaccounted for**" if lost else "none is lost"
+    if not staged:
+        return "Not one row has been delivered yet"
+    if not waiting:
+        return f"{mended}none of {staged:,} rows waits in quarantine, {fate}"
+    return f"{mended}**{waiting:,}** of {staged:,} rows {'waits' if waiting == 1 else 'wait'} in quarantine, {fate}"
+
+
+def _weakest(scores: Mapping[str, float]) -> str:
+    if len(scores) < 2 or min(scores.values()) >= 99.95:
+        return ""
+    side = min(scores, key=lambda name: scores[name])
+    return f"{side.capitalize()} is the weakest side with {words.points(scores[side])}"
+
+
+def _lost(rows: pd.DataFrame) -> int:
+    return int(rows["unaccounted_rows"].abs().sum())
+
+
+def key_figures(result: Audit, rows: pd.DataFrame, by_run: pd.DataFrame, cells: int = 0) -> list[report.Kpi]:
+    """Return the figures at the top of the page; `by_run` has a row a run with the column `overall`, this run last."""
+    staged, merged, waiting = int(rows["staged_rows"].sum()), merged_rows(rows), int(rows["quarantined_rows"].sum())
+    course = by_run["overall"].dropna().round(1).tolist() if "overall" in by_run else []
+    change = course[-1] - course[-2] if len(course) > 1 else 0.0
+    tone: report.Tone = "neutral" if abs(change) < 0.05 else "good" if change > 0 else "bad"
+    turn, against = "", ""
+    if len(course) > 1:
+        against = "on the last run" if abs(change) >= 0.05 else "as in the last run"
+        turn = words.signed(change, 1, "pt") if abs(change) >= 0.05 else ""
+    applied = _applied(result)
+    idle = len(result.checks) - applied
+    of = f"of {words.number(applied)}" + (f"; {words.number(idle)} without rows to look at" if idle else "")
+
+    def of_all(count: int) -> str:
+        return f"{words.small(count / staged)} of rows" if staged and count else ""
+
     return [
-        report.Kpi("Score", f"{result.score:.1f} · {result.grade}"),
-        report.Kpi("Checks passed", f"{len(result.checks) - len(result.failed_checks)} of {len(result.checks)}"),
-        report.Kpi("Rows staged", f"{int(rows['staged_rows'].sum()):,}"),
-        report.Kpi("Merged", f"{merged_rows(rows):,}"),
-        report.Kpi("In quarantine", f"{int(rows['quarantined_rows'].sum()):,}"),
+        report.Kpi("Score", f"{words.points(result.score)} · {result.grade}", turn, tone, course, against),
+        report.Kpi("Checks passed", words.number(applied - len(result.failed_checks)), note=of),
+        report.Kpi(
+            "Rows checked", words.compact(staged), note=f"from {words.count(rows['source'].nunique(), 'source')}"
+        ),
+        report.Kpi("Cells put right", words.compact(cells)),
+        report.Kpi("Rows merged", words.compact(merged), note=of_all(merged)),
+        report.Kpi("In quarantine", words.compact(waiting), note=of_all(waiting)),
     ]
 
 
-def failures(result: Audit, sample: Callable[[str], pd.DataFrame]) -> report.Html:
-    """Return the checks that found something, each with a sentence, its count and some of its rows."""
+def failures(
+    result: Audit, sample: Callable[[str], pd.DataFrame], happened: Happened, anchors: Collection[str] = ()
+) -> report.Html:
+    """Return the checks that found something, worst first: a sentence, the count, some rows, what was done with them.
+
+    `sample` returns failing rows of a check, `happened` what was done with the records among them; a row that waits in
+    quarantine or was merged says itself why, in `rule` and `reason`. `anchors` are the rules that can be linked to.
+    """
     failed = result.failed_checks
     if failed.empty:
-        return report.note("Every check passed.")
+        return report.note("Every check that has anything to look at passed.")
+    with ThreadPoolExecutor(4) as pool:  # each is a short query, and most of it is opening the warehouse
+        samples = [rows.reset_index(drop=True) for rows in pool.map(sample, failed["check_name"].astype(str))]
+    keys = [outcomes.family_of(str(t), rows) for t, rows in zip(failed["table_name"], samples, strict=True)]
+    done = happened({key for column in keys for key in column if key is not None})
     parts = []
-    for check in failed.to_dict("records"):
-        found, tested = int(check["failing_rows"]), int(check["tested_rows"])
-        share = words.percent(found / tested) if tested else ""
-        facts = f"{found:,} of {tested:,} rows ({share}) · {check['dimension']} · {check['severity']}"
-        sentence = str(check["description"])[:1].upper() + str(check["description"])[1:]
-        rows = sample(str(check["check_name"]))
-        shown = rows.loc[:, [c for c in rows.columns if not c.startswith("_") and rows[c].notna().any()]]
-        if shown.empty:
-            parts.append(report.note(f"{sentence}: not so in {facts}."))
-        else:
-            parts.append(report.table(shown.iloc[:, :9], f"{sentence}: not so in", note=facts, limit=8, total=found))
-    return report.Html("".join(p.html for p in parts), "\n".join(p.text for p in parts))
+    for number, check in enumerate(failed.to_dict("records")):
+        rows, did = samples[number], [done(key) for key in keys[number]]
+        fields, sql = [_fields(check)] * len(rows), result.failing_sql.get(str(check["check_name"]), "")
+        if {"rule", "reason"} <= set(rows.columns):
+            own = list(zip(rows["rule"], rows["reason"], strict=True))
+            did = [outcomes.said_by_row(rule, reason, anchors) for rule, reason in own]
+            rows = rows.drop(columns=["rule", "reason"])
+            named = [outcomes.field_at_fault(rule, reason, rows.columns) for rule, reason in own]
+            fields = [[name] if name else given for name, given in zip(named, fields, strict=True)]
+        parts.append(_failing(check, _shown(rows, fields, did, sql), is_open=number < OPEN_CHECKS))
+    return report.joined(*parts)
+
+
+def _failing(check: Mapping[Any, Any], rows: report.Html, *, is_open: bool) -> report.Html:
+    """Return one check that found something, its rows behind its first line."""
+    sentence, facts = _sentence(check["description"]), _facts(check)
+    grave = ' class="grave"' if check["severity"] == "error" else ""
+    first = f"<b>{escape(sentence)}</b> <span{grave}>{escape(facts)}</span>"
+    if not rows:
+        return report.Html(f'<p class="failing">{first}</p>', f"{sentence}: {facts}")
+    opened = " open" if is_open else ""
+    html = f'<details class="fold failing"{opened}><summary>{first}</summary>{rows.html}</details>'
+    return report.Html(html, f"{sentence}: {facts}")
+
+
+def _sentence(text: Any) -> str:
+    said = " ".join(str(text).split()).rstrip(".")
+    return said[:1].upper() + said[1:]
+
+
+def _facts(check: Mapping[Any, Any]) -> str:
+    found, tested = int(check["failing_rows"]), int(check["tested_rows"])
+    if check["state"] == "broken":
+        said = "could not be checked"
+    elif tested:
+        said = f"not so in {found:,} of {words.count(tested, 'row')} ({words.small(found / tested)})"
+    else:
+        said = f"not so in {words.count(found, 'row')}"
+    return " · ".join(str(part) for part in (said, check["dimension"], check["severity"], check["table_name"]) if part)
+
+
+def _fields(check: Mapping[Any, Any]) -> list[str]:
+    """Return the columns whose cells fail, as the check names them."""
+    named = check.get("field") or check.get("column_name") or ""
+    return [name.strip() for name in str(named).split(",") if name.strip()]
+
+
+def _shown(rows: pd.DataFrame, fields: list[list[str]], done: list[report.Html | None], sql: str) -> report.Html:
+    """Return failing rows with the failing cells (`fields` of each row) marked and, where anything was done, what.
+
+    `sql` is what found the rows.
+    """
+    if rows.empty:
+        return report.NOTHING
+    mark = {(position, f) for position, named in enumerate(fields) for f in named if f in rows.columns}
+    bad = list(dict.fromkeys(f for named in fields for f in named if f in rows.columns))
+    shown = rows[_columns(rows, bad, sql, COLUMNS - any(done))].copy()
+    formats: dict[str, Callable[[Any], str]] = {"row_key": outcomes.short_key}
+    for column in shown.columns:
+        if str(column).endswith(MONEY) and pd.api.types.is_numeric_dtype(shown[column]):
+            formats[str(column)] = _money
+        elif pd.api.types.is_float_dtype(shown[column]):
+            formats[str(column)] = _figure
+    if any(done):
+        as_is = report.Html("kept as it is", "kept as it is")
+        shown["what happened"] = pd.Series([d or as_is for d in done], index=shown.index, dtype=object)
+    return report.table(shown, formats=formats, mark=mark, limit=20, count=False, fold=OPEN_ROWS)
+
+
+def _columns(rows: pd.DataFrame, bad: list[str], sql: str, room: int) -> list[str]:
+    """Return the columns to show, in their order: keys, what fails, and of the others first what the check names."""
+    own = [c for c in rows.columns if c in bad or (rows[c].notna().any() and not c.startswith("_"))]
+    own = [c for c in own if c in bad or c == "row_key" or not c.endswith("_key")]  # surrogates say nothing to a reader
+    keys = [c for c in own if c.endswith("_id") or c in ("row_key", "line_number", "key", "day")][:3]
+    named = set(re.findall(r"\w+", sql))
+    rest = sorted((c for c in own if c not in bad and c not in keys), key=lambda c: c not in named)
+    chosen = {*keys, *bad, *rest[: max(room - len({*keys, *bad}), 0)]}
+    return [c for c in own if c in chosen]
+
+
+def _money(value: Any) -> str:
+    return words.number(value, 2)
+
+
+def _figure(value: Any) -> str:
+    return words.number(value, 0 if abs(value) >= 100 or value == int(value) else 2)
+
+
+def by_dimension(result: Audit, least: Mapping[str, float], least_overall: float | None = None) -> report.Html:
+    """Return a bar a dimension and one for all, each with what the gate asks for."""
+    scores = {**{name: result.scores[name] for name in DIMENSIONS if name in result.scores}, "overall": result.score}
+    needed = dict(least) | ({"overall": least_overall} if least_overall is not None else {})
+    return report.dims(scores, needed)
+
+
+def by_table(result: Audit) -> report.Html:
+    """Return the scores of each table by dimension, worst table first; tables without a fault are only named."""
+    scored = result.checks.dropna(subset="score")
+    scored = scored[scored["table_name"] != ""]
+    if scored.empty:
+        return report.NOTHING
+    grid = scored.pivot_table(index="table_name", columns="dimension", values="score", aggfunc="mean")
+    grid = grid[[d for d in DIMENSIONS if d in grid.columns]].astype(float)
+    grid["all checks"] = [result.tables.get(str(name), float("nan")) for name in grid.index]
+    faulty = grid[grid.min(axis=1) < 100].sort_values("all checks", kind="stable")
+    whole = [f"`{name}`" for name in grid.index if name not in faulty.index]
+    shown = report.score_grid(faulty, "Tables with faults, worst first", "table") if len(faulty) else report.NOTHING
+    if not whole:
+        return shown
+    named = report.Html(f'<p class="says">{report.rich(words.listing(whole))}</p>', words.listing(whole))
+    return report.joined(shown, report.fold(f"**{words.count(len(whole), 'table')}** without a fault", named))
 
 
 def checks_table(result: Audit) -> report.Html:
-    """Return every check with its score."""
-    shown = result.checks.sort_values(["dimension", "table_name", "check_name"])
-    columns = [
-        "dimension",
-        "table_name",
-        "description",
-        "severity",
-        "failing_rows",
-        "tested_rows",
-        "score",
-        "state",
-    ]
-    return report.table(shown[columns], f"{len(shown)} checks", limit=200, count=False)
+    """Return every check with its score, folded."""
+    columns = ["dimension", "table_name", "description", "severity", "failing_rows", "tested_rows", "score", "state"]
+    shown = result.checks.sort_values(["dimension", "table_name", "check_name"])[columns]
+    listed = report.table(shown, "By dimension and table", limit=300, count=False, formats={"score": words.points})
+    return report.fold(f"**{words.count(len(shown), 'check')}**, each with its count and score", listed)

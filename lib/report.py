@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import jinja2
 import pandas as pd
@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 from lib import words
 
 TEMPLATES = Path(__file__).parent / "templates"
+LONG = 24  # characters from which a cell of a table is broken into lines on a phone
 Tone = Literal["good", "bad", "neutral"]
 
 
@@ -36,6 +37,19 @@ class Html:
 
     def __repr__(self) -> str:
         return self.text
+
+    def __bool__(self) -> bool:
+        return bool(self.html)
+
+
+NOTHING = Html("", "")
+
+
+class Piece(Protocol):
+    """What can stand on a page: an `Html` or a chart."""
+
+    @property
+    def html(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +75,7 @@ class Action:
 def kpis(items: Sequence[Kpi]) -> Html:
     """Return a strip of key figures; nothing where there are none."""
     if not items:
-        return Html("", "")
+        return NOTHING
     html = _render("kpis.html.j2", items=items)
     return Html(html, "; ".join(f"{k.label} {k.value} {k.change} {k.note}".strip() for k in items))
 
@@ -75,35 +89,73 @@ def table(
     limit: int = 50,
     total: int | None = None,
     count: bool = True,
+    fold: int | None = None,
+    anchors: Mapping[int, str] | None = None,
 ) -> Html:
     """Return a table of the first `limit` rows.
 
     `formats` gives a format specification (`",.1f"`) or a function for a column; `mark` holds (row position,
     column) of cells that fail; `total` is the number of rows the frame was taken from, if it has fewer. Without
-    `count` the caption states the number of rows only where some are left out.
+    `count` the caption states the number of rows only where some are left out. Rows beyond the first `fold` are
+    shown on request, and in print; `anchors` gives row positions an id that links can name. A cell may be an `Html`.
     """
     columns = [str(column) for column in frame.columns]
     shown = frame.head(limit)
     numeric = {str(c): _is_numeric(frame[c]) for c in frame.columns} if frame.columns.is_unique else {}
     marked = set(mark)
     rows = [
-        [
-            {
-                "text": _cell(value, column, (formats or {}).get(column)),
-                "numeric": numeric.get(column, False),
-                "bad": (position, column) in marked,
-            }
-            for column, value in zip(columns, row, strict=True)
-        ]
+        {
+            "id": (anchors or {}).get(position),
+            "cells": [
+                _table_cell(
+                    _cell(value, column, (formats or {}).get(column)),
+                    numeric=numeric.get(column, False),
+                    bad=(position, column) in marked,
+                )
+                for column, value in zip(columns, row, strict=True)
+            ],
+        }
         for position, row in enumerate(shown.itertuples(index=False, name=None))
     ]
     total = len(frame) if total is None else total
     size = words.count(total, "row") if len(rows) == total else f"{len(rows):,} of {words.count(total, 'row')}"
     if not count and len(rows) == total:
         size = ""
+    # To fold away one row or two saves nobody anything.
+    first = len(rows) if fold is None or len(rows) <= fold + 2 else fold
     heads = [{"text": column.replace("_", " "), "numeric": numeric.get(column, False)} for column in columns]
-    html = _render("table.html.j2", heads=heads, rows=rows, caption=caption, size=size, note=note)
+    html = _render(
+        "table.html.j2", heads=heads, bodies=[rows[:first], rows[first:]], caption=caption, size=size, note=note
+    )
     return Html(html, f"{caption or 'Table'} ({size})" if size else caption or "Table")
+
+
+def section(title: str, *parts: Piece | None, says: str = "") -> Html:
+    """Return a heading, a sentence and the parts below; nothing where every part is empty."""
+    html = joined(*parts)
+    if not html:
+        return NOTHING
+    text = f'<p class="says">{rich(says)}</p>' if says else ""
+    return Html(f'<div class="md"><h2>{escape(title)}</h2>{text}</div>{html.html}', f"{title}\n{html.text}")
+
+
+def joined(*parts: Piece | None) -> Html:
+    """Return the parts one below the other."""
+    full = [part for part in parts if part is not None and part.html]
+    return Html("".join(part.html for part in full), "\n".join(str(getattr(part, "text", "")) for part in full))
+
+
+def fold(summary: str, *parts: Piece | None) -> Html:
+    """Return the parts behind a line that opens them; in print they are open."""
+    html = joined(*parts)
+    if not html:
+        return NOTHING
+    return Html(f'<details class="fold"><summary>{rich(summary)}</summary>{html.html}</details>', summary)
+
+
+def link(anchor: str, text: str, before: str = "") -> Html:
+    """Return a link to a place on the same page, after the words before it."""
+    return Html(f'{escape(before)}<a href="#{escape(anchor)}">{escape(text)}</a>', before + text)
 
 
 def note(text: str) -> Html:
@@ -136,18 +188,30 @@ def badges(items: Sequence[str | tuple[str, Tone]]) -> Html:
     return Html(f'<p class="badges">{html}</p>', " · ".join(text for text, _ in pairs))
 
 
-def dims(scores: Mapping[str, float | None], threshold: float | None = None) -> Html:
-    """Return a bar a dimension for scores from 0 to 100; one below `threshold` is marked."""
-    rows = [
-        {
-            "name": name,
-            "score": _score(value),
-            "bad": threshold is not None and _score(value, 100.0) < threshold,
-        }
-        for name, value in scores.items()
-    ]
-    text = ", ".join(f"{row['name']} {words.number(row['score'], 1)}" for row in rows)
+def dims(scores: Mapping[str, float | None], least: float | Mapping[str, float] | None = None) -> Html:
+    """Return a bar a dimension for scores from 0 to 100, with a tick at the least it must reach, if any.
+
+    `least` is one threshold for all, or one by name; a score below its own is marked.
+    """
+    rows = []
+    for name, value in scores.items():
+        threshold = least.get(name) if isinstance(least, Mapping) else least
+        score = _score(value)
+        bad = threshold is not None and score is not None and score < threshold
+        rows.append({"name": name, "score": score, "bad": bad, "least": threshold})
+    text = ", ".join(f"{row['name']} {words.points(row['score'])}" for row in rows)
     return Html(_render("dims.html.j2", rows=rows), text)
+
+
+def score_grid(frame: pd.DataFrame, caption: str, head: str = "") -> Html:
+    """Return scores (0 to 100) by the frame's index and columns, the more tinted the lower; a gap stays empty."""
+    rows = []
+    for name, values in zip(frame.index, frame.to_numpy(), strict=True):
+        scores = [_score(value) for value in values]
+        cells = [{"score": s, "tint": 0 if s is None else _tint(s)} for s in scores]
+        rows.append({"name": name, "cells": cells})
+    html = _render("grid.html.j2", rows=rows, heads=[str(c) for c in frame.columns], caption=caption, head=head)
+    return Html(html, caption)
 
 
 def rich(text: str) -> Markup:
@@ -188,7 +252,7 @@ def run_page(run: Mapping[str, Any]) -> str:
     currency = (run.get("shop") or {}).get("currency") or ""
     strip = [
         Kpi("New rows", words.number(run.get("new_rows"))),
-        Kpi("Quality score", words.number(quality.get("score"), 1), note=_grade(quality)),
+        Kpi("Quality score", words.points(quality.get("score")), note=_grade(quality)),
         Kpi("Net revenue", words.compact(kpi.get("net_amount")), note=currency),
         Kpi("Orders", words.number(kpi.get("orders"))),
         Kpi("Duration", words.duration(run.get("seconds")), note=words.when(run.get("started_at"))),
@@ -214,7 +278,7 @@ def runs_page(runs: Sequence[Mapping[str, Any]]) -> str:
     strip = [
         Kpi("Runs", words.number(len(ordered))),
         Kpi("Published", words.number(sum(run.get("state") == "published" for run in ordered))),
-        Kpi("Quality score, last", words.number(known[-1] if known else None, 1), spark=known),
+        Kpi("Quality score, last", words.points(known[-1] if known else None), spark=known),
         Kpi("Duration, last", words.duration(times[-1] if times else None), spark=times),
     ]
     return _render("runs_page.html.j2", runs=ordered, kpis=Markup(kpis(strip).html) if ordered else "")
@@ -244,9 +308,9 @@ def run_title(run: Mapping[str, Any]) -> str:
     )
     where = f" in {broken.get('name')}" if broken else ""
     score = words.as_float((run.get("quality") or {}).get("score"))
-    quality = f" with a quality score of {score:.1f}" if math.isfinite(score) else ""
+    quality = f" with a quality score of {words.points(score)}" if math.isfinite(score) else ""
     return {
-        "published": f"Published{quality}",
+        "published": f"Published{' in spite of the quality gate,' if is_overridden(run) else ''}{quality}",
         "not_published": "Done, not published",
         "refused": f"Refused by the quality gate{quality.replace(' with', ',', 1)}",
         "failed": f"Failed{where}",
@@ -255,11 +319,24 @@ def run_title(run: Mapping[str, Any]) -> str:
     }.get(state, f"State {state}")
 
 
+def is_overridden(run: Mapping[str, Any]) -> bool:
+    """Whether a run published what the quality gate had refused."""
+    gate = (run.get("quality") or {}).get("gate") or {}
+    return run.get("state") == "published" and bool(gate.get("overridden"))
+
+
 def _grade(quality: Mapping[str, Any]) -> str:
     passed = (quality.get("gate") or {}).get("passed")
     grade = f"grade {quality['grade']}" if quality.get("grade") else ""
-    gate = "" if passed is None else "gate passed" if passed else "gate not passed"
+    overridden = (quality.get("gate") or {}).get("overridden")
+    gate = "" if passed is None else "gate passed" if passed else f"gate {'overridden' if overridden else 'not passed'}"
     return " · ".join(filter(None, [grade, gate]))
+
+
+def _tint(score: float) -> int:
+    """Return how strongly a score is tinted, in percent: not at all at 100, fully from 60 down, steps below 1 seen."""
+    lost = min(max(100 - score, 0.0), 40.0) / 40
+    return 0 if score > 99.995 else round(6 + 54 * math.sqrt(lost))
 
 
 def _score(value: Any, default: float | None = None) -> Any:
@@ -276,7 +353,16 @@ def _is_numeric(column: pd.Series) -> bool:
     return len(known) > 0 and all(isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in known)
 
 
+def _table_cell(text: str, *, numeric: bool, bad: bool) -> dict[str, str]:
+    """Return a cell's text and class; where a value that should be there is missing, it says so in a word."""
+    long = not numeric and len(text) > LONG
+    kind = " ".join(name for name, on in (("r", numeric), ("bad", bad), ("long", long)) if on)
+    return {"text": "none" if bad and text == words.DASH else text, "kind": kind}
+
+
 def _cell(value: Any, column: str, spec: str | Callable[[Any], str] | None) -> str:
+    if isinstance(value, Html):
+        return Markup(value.html)
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return words.DASH
     if callable(spec):
@@ -331,13 +417,16 @@ def _environment() -> jinja2.Environment:
     )
     env.filters |= {
         "number": lambda value, decimals=0: words.number(value or (0 if value == 0 else None), decimals),
+        "points": words.points,
+        "rate": words.rate,
         "duration": words.duration,
         "when": words.when,
         "rich": rich,
         "spark": spark,
     }
-    env.filters |= {name: _lenient(env.filters[name]) for name in ("number", "duration", "when", "rich")}
-    env.globals |= {"css": lambda name: Markup(_css(name)), "states": STATES}
+    lenient = ("number", "points", "rate", "duration", "when", "rich")
+    env.filters |= {name: _lenient(env.filters[name]) for name in lenient}
+    env.globals |= {"css": lambda name: Markup(_css(name)), "states": STATES, "is_overridden": is_overridden}
     return env
 
 

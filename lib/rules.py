@@ -35,7 +35,7 @@ RULES: dict[str, Rule] = {
     "not_a_yes_or_no": Rule("row", ("emptied",), "A text that is neither yes nor no is left out."),
     "amount_too_large": Rule("row", ("rejected",), "A quantity or amount beyond all measure is a slip."),
     "whitespace": Rule("row", ("repaired",), "Blanks around a text are cut off, several within it become one."),
-    "letter_case": Rule("row", ("repaired",), "Codes, e-mail addresses and names get their usual capitals."),
+    "letter_case": Rule("row", ("repaired",), "Codes, e-mail addresses and names are written in their usual way."),
     "encoding": Rule("row", ("repaired",), "Text that was read in the wrong encoding is read in the right one."),
     "number_text": Rule("row", ("repaired",), "Currency signs and separators are taken out of numbers."),
     "date_format": Rule("row", ("repaired",), "A time in another unmistakable form is read in that form."),
@@ -45,7 +45,6 @@ RULES: dict[str, Rule] = {
     "invalid_country": Rule("row", ("emptied",), "A country code that ISO 3166-1 does not know is left out."),
     "invalid_currency": Rule("row", ("emptied",), "A currency code that ISO 4217 does not know is left out."),
     "date_in_future": Rule("row", ("rejected", "emptied"), "A time that had not come at delivery is not believed."),
-    "late_event": Rule("row", ("flagged",), "An event delivered long after it happened still counts, and is flagged."),
     # Set rules
     "exact_duplicate": Rule("set", ("merged",), "A row that stands twice in a file counts once."),
     "repeated_event": Rule("set", ("merged",), "An event that is delivered twice counts once."),
@@ -58,21 +57,42 @@ RULES: dict[str, Rule] = {
     "order_in_quarantine": Rule(
         "set", ("quarantined",), "A line or payment waits with its order in quarantine.", is_fault=False
     ),
-    "wrong_sign": Rule("set", ("repaired",), "A negative price or quantity is turned where the total then adds up."),
+    "wrong_sign": Rule(
+        "set", ("repaired",), "A negative price or quantity is turned where the order then comes to its total."
+    ),
     "zeroed": Rule("set", ("repaired",), "A price or quantity of zero is computed from the order's total."),
-    "wrong_unit": Rule("set", ("repaired",), "A price far off is computed from the order's total."),
+    "wrong_unit": Rule(
+        "set", ("repaired",), "A price ten times too high or low, or more, is computed from the order's total."
+    ),
     # Checks
-    "unknown_product": Rule("check", ("flagged",), "The product on a line or event is known."),
-    "unknown_visitor_data": Rule("check", ("flagged",), "The customer and order that an event names are known."),
-    "order_total": Rule("check", ("flagged",), "An order's total is what its lines add up to."),
+    "unknown_product": Rule("check", ("flagged",), "The product that a line or event names has been delivered."),
+    "unknown_visitor_data": Rule(
+        "check", ("flagged",), "The customer and the order that an event names have been delivered."
+    ),
+    "order_total": Rule("check", ("flagged",), "An order's total is what its lines, discounts and shipping add up to."),
     "payment_total": Rule("check", ("flagged",), "What was paid is the order's total."),
-    "ordered_before_signup": Rule("check", ("flagged",), "No order is dated before its customer signed up."),
-    "paid_before_ordered": Rule("check", ("flagged",), "No order is paid before it is placed."),
-    "shipped_before_ordered": Rule("check", ("flagged",), "No order is shipped before it is placed."),
-    "price_outlier": Rule("check", ("flagged",), "A price is of the order of the product's other prices."),
-    "amount_outlier": Rule("check", ("flagged",), "A payment is of the order of its order's value."),
-    "category_swap": Rule("check", ("flagged",), "Products of a subcategory stand in the same category."),
-    "double_customer": Rule("check", ("flagged",), "No person has two customer ids."),
+    "ordered_before_signup": Rule(
+        "check", ("flagged",), "No order is dated a day or more before its customer signed up."
+    ),
+    "paid_before_ordered": Rule("check", ("flagged",), "No order is paid a day or more before it is placed."),
+    "shipped_before_ordered": Rule("check", ("flagged",), "No order is shipped a day or more before it is placed."),
+    "price_outlier": Rule(
+        "check", ("flagged",), "No price is more than eight times as high or low as the product's usual one."
+    ),
+    "amount_outlier": Rule("check", ("flagged",), "No payment is more than eight times its order's value."),
+    "odd_product_id": Rule(
+        "check", ("flagged",), "A product id is written like most others: what is not is often postage or a fee."
+    ),
+    "category_swap": Rule("check", ("flagged",), "A product stands in a category in which others of its kind stand."),
+    "double_customer": Rule(
+        "check", ("flagged",), "No e-mail address, and no name with its phone number, has two customer ids."
+    ),
+    "late_event": Rule(
+        "check", ("flagged",), "An event delivered long after it happened still counts, and is flagged."
+    ),
     "unusual_volume": Rule("check", ("flagged",), "A day brings about as many rows as days like it."),
+    "distribution_shift": Rule(
+        "check", ("flagged",), "Payment methods, devices, categories and channels keep about their shares."
+    ),
     "stale_source": Rule("check", ("flagged",), "Each source has delivered as lately as it usually does."),
 }

@@ -53,12 +53,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: notebooks in order, and each one's parameters."""
+    """What to run: notebooks in order, and each one's parameters.
+
+    `no_gate` publishes what the quality gate refuses, and marks the run.
+    """
 
     settings: Settings
     notebooks: tuple[str, ...]
     parameters: dict[str, dict[str, Any]]
     full_refresh: bool = False
+    no_gate: bool = False
     command: list[str] = field(default_factory=list)
 
 
@@ -120,13 +124,16 @@ def _run_stages(plan: Plan, current: Run, show: Callable[[Progress], None]) -> O
                 _run_stage(plan, current, name, number, ready.pop(name), show)
                 stage = current.stage(name)
                 note = current.take_note(name) if stage["state"] == "ok" else {}
+                gate = (note.get("quality") or {}).get("gate") or {}
+                is_refused = bool(gate) and not gate["passed"]
+                if is_refused and plan.no_gate:
+                    gate["overridden"], is_refused = True, False
                 rendering.append(renderer.submit(_render, current.folder, dict(current.manifest), name))
                 if stage["state"] != "ok":
                     _settle(rendering)
                     return _closed(current, settings, "failed", f"{name}: {stage['error']['message']}", FAILED)
-                gate = (note.get("quality") or {}).get("gate") or {}
                 current.save()
-                if gate and not gate["passed"]:
+                if is_refused:
                     for later in rest:
                         current.stage(later)["state"] = "skipped"
                     _settle(rendering)
@@ -281,12 +288,14 @@ def _publish(plan: Plan, current: Run) -> Outcome:
         reason = "05_quality was not part of the run; go on with: run_pipeline.py --from 05_quality"
         return _closed(current, settings, "not_published", reason, PUBLISHED)
     quality = manifest["quality"] or {}
-    copy.note_run(current.run_id, settings.as_of, manifest["new_rows"] or 0, quality.get("score"), quality.get("gate"))
+    gate = quality.get("gate") or {}
+    reason = f"published with --no-gate: {'; '.join(gate['reasons'])}" if gate.get("overridden") else ""
+    copy.note_run(current.run_id, settings.as_of, manifest["new_rows"] or 0, quality.get("score"), gate or None)
     # Before publishing: where it fails, nothing has gone public and the run is failed indeed.
     export_clean(settings, copy)
     copy.publish()
     kept.discard()
-    return _closed(current, settings, "published", "", PUBLISHED, latest=True)
+    return _closed(current, settings, "published", reason, PUBLISHED, latest=True)
 
 
 def _broken_off(current: Run, settings: Settings, reason: str) -> Outcome:

@@ -111,7 +111,7 @@ def _parsed(target: Path, warehouse: Warehouse, settings: Settings) -> Any:
     from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
     from dbt.version import __version__
 
-    places = {"SHOP_WAREHOUSE_PATH", "SHOP_SPILL"}
+    places = {"SHOP_WAREHOUSE_PATH", "SHOP_SPILL", "SHOP_THREADS"}
     environment = {name: value for name, value in warehouse.dbt_environment().items() if name not in places}
     files = sorted(p for p in _SQL.rglob("*") if p.suffix in (".sql", ".yml"))
     project = [(p.relative_to(_SQL).as_posix(), p.read_text(encoding="utf-8")) for p in files]
@@ -145,7 +145,16 @@ def _places(target: Path) -> list[str]:
 
 def variables(settings: Settings) -> str:
     """Return the variables of the dbt project, as JSON."""
-    return json.dumps({"time_zone": settings.shop.time_zone, "currency": settings.shop.currency})
+    gate = settings.config.quality
+    return json.dumps(
+        {
+            "time_zone": settings.shop.time_zone,
+            "currency": settings.shop.currency,
+            "unknown_customers": gate.unknown_customers,
+            "prices_include_tax": gate.prices_include_tax,
+            "late_after_hours": gate.late_after_hours,
+        }
+    )
 
 
 def _result(result: Any) -> NodeResult:

@@ -63,6 +63,23 @@ def percent(share: Any, decimals: int | None = None) -> str:
     return number(amount, decimals) + GAP + "%"
 
 
+def small(share: Any) -> str:
+    """Return a share of 1 as `percent` does, and `< 0.1 %` where there is hardly any."""
+    return f"<{GAP}0.1{GAP}%" if 0 < as_float(share) < 0.0005 else percent(share)
+
+
+def points(score: Any) -> str:
+    """Return a score or a rate of 100 with one decimal, cut and not rounded: 100.0 is said of what is whole alone."""
+    amount = as_float(score)
+    return number(math.floor(amount * 10 + 1e-6) / 10 if math.isfinite(amount) else None, 1)
+
+
+def rate(share: Any) -> str:
+    """Return a share of 1 as `99.6 %`, cut and not rounded."""
+    amount = as_float(share)
+    return points(amount * 100) + GAP + "%" if math.isfinite(amount) else DASH
+
+
 def signed(value: Any, decimals: int = 1, unit: str = "%") -> str:
     """Return `+6.1 %`, or `−0.2 pt` for `unit="pt"`; the value is already in that unit."""
     amount = as_float(value)

@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with whole runs first: they take longest, and the short ones then fill up both workers to the end."""
     long = {item.path for item in items if "shop_at" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: item.path not in long)
+
+
+def soaking(cases: Iterable[str], quick: Collection[str]) -> list[Any]:
+    """Return the cases of a test, all but the `quick` ones left to `make soak`."""
+    return [case if case in quick else pytest.param(case, marks=pytest.mark.soak) for case in cases]
 
 
 @dataclass(frozen=True)

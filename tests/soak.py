@@ -2,9 +2,11 @@
 
 - Thirty single-day runs of a small shop for each seed, held against one run to the same date and a full refresh.
 - An ingest killed at every one of its writes, and repeated.
+- Runs killed, and cut off from their server, in every stage: all cases of tests that `make test` runs some of.
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
@@ -38,6 +40,13 @@ def kills(every: int) -> list[str]:
         return faults
 
 
+def every_case() -> list[str]:
+    """Return which tests fail of the files that leave some of their cases to this campaign."""
+    files = sorted(str(p) for p in Path(__file__).parent.glob("test_*.py") if "soak" in p.read_text(encoding="utf-8"))
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "", *files], capture_output=True, text=True)
+    return [] if done.returncode == 0 else done.stdout.splitlines()[-20:]
+
+
 def main() -> None:
     """Run the campaigns that the command line asks for; exit code 1 where one found something."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__.split("\n\n")[0])
@@ -45,7 +54,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="shops, with seeds 42, 43, ...")
     parser.add_argument("--every", type=int, default=1, help="kill at every so many of the writes")
     chosen = parser.parse_args()
-    campaigns = [("kills", lambda: kills(chosen.every))]
+    campaigns = [("kills", lambda: kills(chosen.every)), ("every case of the tests", every_case)]
     for seed in range(42, 42 + chosen.seeds):
         campaigns.append((f"{chosen.days} single days, seed {seed}", lambda seed=seed: single_days(seed, chosen.days)))
     failed = False

@@ -39,6 +39,7 @@ def call(tmp_path, monkeypatch):
         (["--as-of", "31.12.2025"], "expected a date such as 2025-12-31"),
         (["--target", "oracle"], "warehouse.target"),
         (["--full-refresh", "--from", "04"], "--full-refresh rebuilds from 03_clean on"),
+        (["--no-gate", "--to", "04"], "--no-gate overrides the verdict of 05_quality"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_message_and_exit_code_2(call, arguments, message):
@@ -101,6 +102,7 @@ def test_help_teaches_every_option_and_the_exit_codes(call):
         "--to",
         "--parameter",
         "--full-refresh",
+        "--no-gate",
         "--data-dir",
     ]
     for word in [*options, "--output-dir", "--target", "runs", "query", "Exit codes"]:

@@ -97,11 +97,11 @@ def test_a_missing_column_costs_its_file_alone_and_the_corrected_one_is_taken(sh
 
 
 def test_a_text_column_that_can_no_longer_be_read_costs_its_file_alone(shop):
-    shop.write("orders/2.csv", csv(ORDERS, *order_lines(200, amount='"10,50"')))
+    shop.write("orders/2.csv", csv(ORDERS, *order_lines(200, amount='"10,500"')))
     shop.write("orders/3.csv", csv(ORDERS, *order_lines(300)))
     taken = shop.take()
     assert taken.rows == 30
-    reason = "has no number in the column 'total_amount': none of its 30 values is one, such as '10,50'"
+    reason = "has no number in the column 'total_amount': none of its 30 values is one, such as '10,500'"
     assert taken.rejected[["name", "reason"]].values.tolist() == [["orders/2.csv", reason]]
     with duckdb.connect() as connection:
         left = f"{shop.settings.lake_url}/raw/*/*/*/part-*"

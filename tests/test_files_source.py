@@ -230,14 +230,16 @@ def test_decimal_comma_and_thousands_follow_the_declared_marks(shop):
             "1;2024-01-05;1.234.567,89",
             "2;2024-01-05;-12,5",
             "3;2024-01-05;1234,5",
-            "4;2024-01-05;12.50",
+            "4;2024-01-05;12.500",
+            "5;2024-01-05;12.50.0",
         ),
     )
     assert staged(shop, "order_id, total_amount, _reject_rule") == [
         ("1", Decimal("1234567.89"), None),
         ("2", Decimal("-12.5"), None),
         ("3", Decimal("1234.5"), None),
-        ("4", None, "not_a_number"),
+        ("4", Decimal("12500"), None),
+        ("5", None, "not_a_number"),
     ]
 
 
@@ -386,7 +388,7 @@ def test_parquet_types_are_kept_exactly(shop):
 
 
 def test_parquet_files_of_one_header_and_other_types_are_not_cast_to_each_other(shop):
-    for name, amounts in {"a": pa.array([10]), "b": pa.array([10.75]), "c": pa.array(["11,5"])}.items():
+    for name, amounts in {"a": pa.array([10]), "b": pa.array([10.75]), "c": pa.array(["11,500"])}.items():
         columns = {"order_id": [name], "ordered_at": ["2024-01-05"], "total_amount": amounts}
         pq.write_table(pa.table(columns), shop.write(f"orders/{name}.parquet", b""))
     assert staged(shop, "order_id, total_amount, _reject_rule") == [

@@ -13,7 +13,7 @@ import pytest
 
 from lib.errors import ConnectionLostError, WarehouseError
 from lib.warehouse import open_warehouse
-from tests.conftest import Shop
+from tests.conftest import Shop, soaking
 from tests.postgres import ask, connect
 from tests.small_shop import SmallShop, csv
 from tests.test_interruption import running_stage
@@ -63,7 +63,9 @@ def wait_for(condition, process) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("stage", ["03_clean", "04_model", "05_quality", "06_insights"])
+@pytest.mark.parametrize(
+    "stage", soaking(("03_clean", "04_model", "05_quality", "06_insights"), ("03_clean", "05_quality"))
+)
 def test_a_run_cut_off_in_a_stage_fails_clearly_and_changes_nothing_that_is_published(shop, database, stage):
     before = database.ask(FIGURES)
     process = shop.start("--target", "postgres", "--only", stage)

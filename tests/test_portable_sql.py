@@ -415,14 +415,13 @@ def project() -> dict[str, str]:
     for path, model in declared():
         columns = [(c["name"], test) for c in model.get("columns", []) for test in c.get("data_tests", [])]
         for column, test in [*columns, *((None, test) for test in model.get("data_tests", []))]:
-            if not isinstance(test, dict):
-                continue
-            ((name, options),) = test.items()
+            ((name, options),) = test.items() if isinstance(test, dict) else [(test, {})]
             place = f"{path}: {name} of {model['name']}{'.' + column if column else ''}"
             queries |= {f"{place} ({n})": sql for n, sql in _configured(options.get("config", {}))}
             if f"test_{name}" in environment.globals:
                 given = {k: environment.from_string(v).render() for k, v in options.get("arguments", {}).items()}
                 place += f" {options.get('name', '')} {given}"
+                given |= {"column_name": column} if column else {}
                 queries[place] = str(environment.globals[f"test_{name}"]("t", **given))  # type: ignore[operator]
     return queries
 
@@ -518,7 +517,7 @@ def test_a_key_is_there_once_in_every_row(tmp_path):
             "2,2024-01-07,Anna,cancelled",
         ),
     )
-    shop.write("orders/2.csv", csv("order_id,ordered_at,customer_id,status", "1,2024-02-05,nobody,completed"))
+    shop.write("orders/2.csv", csv("order_id,ordered_at,customer_id,status", "1,2024-02-05,Anna,completed"))
     items = "order_id,line_number,product_id,quantity,unit_price"
     shop.write("order_items/1.csv", csv(items, "1,1,p,1,9.99", "1,,p,1,9.99", "1,,none,-1,3", "1,2,P,1,3", "9,1,p,1,1"))
     shop.write("payments/1.csv", csv("order_id,method,amount", "1,card,10", "1,Card,10", "1,,5"))

@@ -254,6 +254,16 @@ def test_rows_that_stand_twice_and_nulls_are_brought_over_as_they_are(admin):
     assert found == [(1, "1.00", "x"), (2, None, None), (2, None, None), (3, "NaN", "")]
 
 
+def test_a_table_whose_key_repeats_is_not_published_and_the_message_names_table_and_key(admin):
+    twice = "select * from clean.orders union all select * from clean.orders where order_id = 'o3'"
+    ask(admin, f"create schema run_1_clean; create table run_1_clean.orders as {twice}")
+    named = r"The key of clean.orders does not hold: Key \(order_id\)=\(o3\) .* nothing that is published has changed"
+    for _ in ("held against the published table", "moved to where there is none"):
+        with pytest.raises(WarehouseError, match=named), Server("WAREHOUSE_URL").session() as cursor:
+            difference.bring(cursor, "run_1_clean.orders", "clean.orders")
+        ask(admin, "drop table if exists clean.orders cascade")
+
+
 def test_a_table_that_somebody_else_keeps_in_a_published_schema_stays_and_disturbs_no_run(shop, admin):
     ask(admin, """create table analytics."My; drop table ""clean"".orders" (a int)""")
     add_days(shop)

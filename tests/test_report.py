@@ -138,6 +138,8 @@ def text(source):
         report.badges([EVIL, (EVIL, "good")]),
         report.dims({EVIL: 50}),
         report.headline(EVIL, EVIL, [EVIL]),
+        report.section(EVIL, report.note(EVIL), says=EVIL),
+        report.fold(EVIL, report.note(EVIL)),
     ],
 )
 def test_a_piece_escapes_data_and_has_a_plain_representation(piece) -> None:
@@ -183,10 +185,43 @@ def test_an_empty_table_says_so() -> None:
 
 
 def test_a_score_below_the_threshold_is_marked_and_a_missing_one_is_a_dash() -> None:
-    html = report.dims({"Validity": 99.0, "Timeliness": 80.0, "Accuracy": None}, threshold=90).html
+    html = report.dims({"Validity": 99.0, "Timeliness": 80.0, "Accuracy": None}, 90).html
     assert re.findall(r'<b class="bad">(.*?)</b>', html) == ["80.0"]
     assert "<b>–</b>" in html
     assert "width:80.0%" in html
+    html = report.dims({"Validity": 80.0, "Timeliness": 80.0}, {"Validity": 90}).html
+    assert html.count("at least 90") == html.count('class="bad"') == 1
+
+
+def test_a_grid_tints_a_score_the_more_the_lower_it_is() -> None:
+    scores = pd.DataFrame({"validity": [100.0, 99.0], "all": [100.0, 50.0]}, index=["a", EVIL])
+    html = report.score_grid(scores.assign(gone=[None, 1.0]), "Tables").html
+    tints = [int(tint) for tint in re.findall(r"--tint:(\d+)%", html)]
+    assert len(tints) == 3 and tints[0] < tints[1]
+    assert '<td class="r"></td>' in html
+    assert "<script" not in html
+
+
+def test_rows_that_are_folded_away_stand_in_the_same_table() -> None:
+    html = report.table(pd.DataFrame({"a": ["x"] * 9}), fold=5).html
+    page = Page(html)
+    assert (len(page.all("table")), len(page.all("tbody")), len(page.all("tr"))) == (1, 2, 10)
+    assert "4 more rows" in html
+    assert "more row" not in report.table(pd.DataFrame({"a": ["x"] * 7}), fold=5).html, "two rows are not worth it"
+
+
+def test_a_cell_may_link_to_a_row_of_another_table() -> None:
+    link = report.link("rule-a", EVIL, "repaired: ")
+    html = report.table(pd.DataFrame({"done": [link, None]})).html
+    assert '<td class="long">repaired: <a href="#rule-a">&lt;script&gt;' in html
+    assert '<tr id="rule-a"><td>x' in report.table(pd.DataFrame({"a": ["x"]}), anchors={0: "rule-a"}).html
+
+
+def test_a_section_without_anything_in_it_is_left_out() -> None:
+    assert not report.section("Title", report.NOTHING, None, says="Said.")
+    assert not report.fold("Line", report.NOTHING)
+    full = report.section("Title", report.note("x"), says="Said **so**.")
+    assert full.html.startswith('<div class="md"><h2>Title</h2><p class="says">Said <b>so</b>.</p></div>')
 
 
 def test_bold_and_code_are_understood_after_escaping() -> None:
@@ -224,6 +259,14 @@ def test_words_agree_with_their_numbers() -> None:
     assert words.signed(6.12) == f"+6.1{GAP}%"
     assert words.percent(0.034) == f"3.4{GAP}%"
     assert words.percent(0.34) == f"34{GAP}%"
+    assert words.small(0.0002) == f"<{GAP}0.1{GAP}%"
+    assert (words.points(99.99), words.points(96.8), words.points(100), words.points(None)) == (
+        "99.9",
+        "96.8",
+        "100.0",
+        "–",
+    )
+    assert words.rate(0.99961) == f"99.9{GAP}%"
     assert words.duration(185) == f"3{GAP}min{GAP}05{GAP}s"
     assert words.when("2026-01-31T03:00:00+01:00") == "31 Jan 2026, 02:00 UTC"
 
@@ -325,6 +368,15 @@ def test_the_page_of_a_run_says_how_it_ended_and_links_its_parts() -> None:
         "../../index.html",
     } <= links
     assert page.all("img") == [{"src": "charts/x.svg", "alt": "Bars of x", "loading": "lazy"}]
+
+
+def test_the_page_of_a_run_says_how_good_the_checks_were_where_there_is_a_ledger() -> None:
+    ledger = {"planted": 2140, "recall": 0.9999, "precision": 0.994, "repair_accuracy": None}
+    html = report.run_page(RUN | {"quality": RUN["quality"] | {"ledger": ledger}})
+    check(html)
+    assert f"2,140 planted defects the checks found <b>99.9{GAP}%</b>" in html
+    assert "repaired cells" not in html
+    assert "planted" not in report.run_page(RUN)
 
 
 def test_a_failed_run_shows_the_message_of_the_stage() -> None:

@@ -1,6 +1,7 @@
 """Set rules: duplicates, versions and orphans come out the same whatever order they arrive in, and none is lost."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 import yaml
@@ -32,8 +33,8 @@ def unaccounted(warehouse: Warehouse) -> int:
 
 @pytest.fixture(scope="module")
 def delivered(tmp_path_factory) -> Warehouse:
-    """One delivery with every kind of repetition."""
-    shop = SmallShop(tmp_path_factory.mktemp("shop"))
+    """One delivery with every kind of repetition; orders of unknown customers count."""
+    shop = SmallShop(tmp_path_factory.mktemp("shop"), config={"quality": {"unknown_customers": "keep"}})
     headers_only(shop)
     shop.write(
         "customers/1.csv",
@@ -48,7 +49,8 @@ def delivered(tmp_path_factory) -> Warehouse:
         ),
     )
     shop.write("products/1.csv", csv(PRODUCTS, "p,Pen,2024-01-01", "unknown,Thing,2024-01-01"))
-    shop.write("products/2.csv", csv(PRODUCTS, "p,Pencil,2023-01-01"))
+    shop.write("products/2.csv", csv(PRODUCTS, "p,Pencil,2023-01-01", "q,Quill,", "q,Quill,"))
+    shop.write("products/3.csv", csv(PRODUCTS, "q,Quill,"))
     shop.write(
         "orders/1.csv",
         csv(
@@ -73,7 +75,17 @@ def test_exact_duplicates_are_merged(delivered):
     assert rows(
         delivered,
         "select entity, exact_duplicates from quality.row_accounting where exact_duplicates > 0 order by entity",
-    ) == [("customers", 1), ("order_items", 1), ("payments", 1)]
+    ) == [("customers", 1), ("order_items", 1), ("payments", 1), ("products", 2)]
+
+
+def test_a_row_that_comes_again_in_another_file_is_told_from_one_that_stands_twice_in_a_file(delivered):
+    assert rows(
+        delivered, "select _source_file, _source_row, rule, reason from ops.set_aside_products"
+        " where row_key = 'q' order by all",
+    ) == [
+        ("products/2.csv", 2, "exact_duplicate", "same content as products/2.csv row 3"),
+        ("products/2.csv", 3, "delivered_again", "same content as products/3.csv row 1"),
+    ]  # fmt: skip
 
 
 def test_the_newer_version_wins_within_a_file_and_across_files(delivered):
@@ -95,7 +107,7 @@ def test_of_two_contents_for_one_key_in_a_file_one_is_kept_and_the_other_quarant
 
 def test_lines_and_payments_without_an_order_wait_in_quarantine(delivered):
     assert rows(delivered, "select order_id, _rule, _reason from quarantine.order_items order by 1") == [
-        ("4", "unknown_order", "order 4 has not been delivered"),
+        ("4", "order_in_quarantine", "order 4 is in quarantine: not_a_date_or_time"),
         ("9", "unknown_order", "order 9 has not been delivered"),
     ]
     assert rows(delivered, "select payment_id, _rule from quarantine.payments") == [("b", "unknown_order")]
@@ -131,8 +143,8 @@ def test_a_key_called_unknown_is_the_unknown_member(delivered):
 def test_nothing_is_unaccounted_for(delivered):
     assert unaccounted(delivered) == 0
     total = "select sum(staged_rows), sum(read_rows), sum(replaced_rows) from quality.row_accounting"
-    assert rows(delivered, total) == [(29, 29, 0)]
-    assert 29 == 6 + 3 + 5 + 10 + 5
+    assert rows(delivered, total) == [(32, 32, 0)]
+    assert 32 == 6 + 6 + 5 + 10 + 5
 
 
 def test_rows_of_a_file_that_is_corrected_are_read_and_replaced(tmp_path):
@@ -184,11 +196,72 @@ def test_events_delivered_again_are_merged_and_one_that_points_nowhere_stays(two
         two_sources, "select event_id, event_type, product_id from clean.events order by 1"
     ) == [("e1", "view", "p"), ("e2", "cart", "q")]  # fmt: skip
     assert rows(two_sources, "select rule, count(*) from ops.set_aside_events group by 1 order by 1") == [
-        ("exact_duplicate", 1),
         ("missing_event_at", 1),
         ("older_version", 1),
+        ("repeated_event", 1),
     ]
     assert unaccounted(two_sources) == 0
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory) -> Warehouse:
+    """Orders of customers who are delivered, named with order lines, refused, or nowhere."""
+    entities = ("customers", "orders", "order_items", "payments", "order_lines")
+    shop = SmallShop(tmp_path_factory.mktemp("shop"), {entity: {} for entity in entities})
+    header = "customer_id,signup_at,updated_at"
+    shop.write("customers/1.csv", csv(header, "anna,2024-01-01,2024-01-02", "too,many,more,cells"))
+    shop.write("customers/2.csv", csv(header, "anna,someday,2024-01-02"))
+    shop.write("order_lines/1.csv", csv("order_id,ordered_at,customer_id,product_id,quantity,unit_price",
+        "L,2024-01-05,lena,p,1,1", "R,never,rosa,p,1,1"))  # fmt: skip
+    customers = {"1": "anna", "2": "lena", "3": "zoe", "4": "", "5": "unknown", "6": "rosa"}
+    orders = [f"{order},2024-01-05,{customer},paid,2024-01-06" for order, customer in customers.items()]
+    shop.write("orders/1.csv", csv(ORDERS, *orders, orders[2], "3,2024-01-05,anna,paid,2024-01-01"))
+    shop.write("order_items/1.csv", csv(ITEMS, *(f"{order},1,p,1,10" for order in (*customers, "9"))))
+    shop.write("payments/1.csv", csv(PAYMENTS, "a,1,card,10", "c,3,card,10", "r,R,card,1", "n,9,card,10"))
+    return shop.build()
+
+
+def test_an_order_waits_for_its_customer_and_its_lines_and_payments_wait_with_it(waiting):
+    assert rows(waiting, "select order_id from clean.orders order by 1") == [("1",), ("2",), ("4",), ("5",), ("L",)]
+    assert rows(waiting, "select order_id, _rule, _reason from quarantine.orders order by 1") == [
+        ("3", "unknown_customer", "customer zoe has not been delivered"),
+        ("6", "unknown_customer", "customer rosa has not been delivered"),
+    ]
+    held = "is in quarantine: unknown_customer"
+    assert rows(waiting, "select order_id, _rule, _reason from quarantine.order_items order by 1") == [
+        ("3", "order_in_quarantine", f"order 3 {held}"),
+        ("6", "order_in_quarantine", f"order 6 {held}"),
+        ("9", "unknown_order", "order 9 has not been delivered"),
+    ]
+    assert rows(waiting, "select payment_id, _rule, _reason from quarantine.payments order by 1") == [
+        ("c", "order_in_quarantine", f"order 3 {held}"),
+        ("n", "unknown_order", "order 9 has not been delivered"),
+        ("r", "order_in_quarantine", "order R is in quarantine: not_a_date_or_time"),
+    ]
+    assert unaccounted(waiting) == 0
+
+
+def test_of_two_contents_of_one_time_the_one_without_faults_is_kept(waiting):
+    assert one(waiting, "select signup_at from clean.customers where customer_id = 'anna'") == datetime(2024, 1, 1)
+    assert rows(waiting, "select _source_file, rule from ops.set_aside_customers where row_key = 'anna'") == [
+        ("customers/2.csv", "older_version")
+    ]
+    # What was not read right is no present version of the customer either.
+    assert rows(
+        waiting, "select signup_at from warehouse.dim_customers where customer_id = 'anna' and is_current"
+    ) == [(datetime(2024, 1, 1),)]  # fmt: skip
+
+
+def test_findings_tell_the_rule_the_record_and_its_order_and_leave_out_what_is_no_fault(waiting):
+    sql = "select rule, entity, key, family, field, outcome, source_file, source_row from quality.record_findings"
+    assert rows(waiting, f"{sql} where outcome in ('merged', 'quarantined') order by all") == [
+        ("exact_duplicate", "orders", "3", "3", "", "merged", "orders/1.csv", 3),
+        ("unknown_customer", "orders", "3", "3", "customer_id", "quarantined", "orders/1.csv", 7),
+        ("unknown_customer", "orders", "6", "6", "customer_id", "quarantined", "orders/1.csv", 6),
+        ("unknown_order", "order_items", "9|1", "9", "order_id", "quarantined", "order_items/1.csv", 7),
+        ("unknown_order", "payments", "n", "9", "order_id", "quarantined", "payments/1.csv", 4),
+    ]
+    assert one(waiting, "select count(*) from ops.set_aside_orders where rule = 'older_version'") == 1
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,9 @@ def new_shop(folder: Path) -> SmallShop:
     shop = SmallShop(folder, {e: {} for e in ("customers", "products", "orders", "order_items", "order_lines")})
     exports = {"kind": "files", "path": str(shop.exports), "entities": {e: {"files": f"{e}/*"} for e in shop.entities}}
     partner = exports | {"entities": {"customers": {"files": "partner/*"}}}
-    shop.config = {"sources": {"exports": exports, "partner": partner}}
+    # An order whose customer is not known counts.
+    keep = {"unknown_customers": "keep"}
+    shop.config = {"quality": keep, "sources": {"exports": exports, "partner": partner}}
     shop.write("partner/0.csv", csv(CUSTOMERS, "gina,CH,Bern,2024-05-01"))
     return shop
 

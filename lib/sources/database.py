@@ -25,7 +25,7 @@ from sqlalchemy.exc import NoSuchTableError
 from lib.config import EntitySource, Settings, Source
 from lib.entities import ENTITIES
 from lib.errors import SourceError, did_you_mean
-from lib.lake import Delivery, Taken, TakenFile, sha256_of
+from lib.lake import Delivery, Taken, TakenFile, Totals, sha256_of
 from lib.quoting import quoted, quoted_list, text_literal
 from lib.sources import Take
 from lib.sources.tables import BLOCK, Database, open_database
@@ -188,11 +188,13 @@ class _Extract:
                 if len(read) == 1 or pq.read_metadata(read[1]).num_rows != len(left_behind):
                     read = [self._read(None, 2)]
         part, rows = self._part(read)
+        totals = self._totals(gone)
         if not rows:
-            return Delivery()
+            return Delivery(totals=totals)
         cursor = {"updated_at": newest or self.taken.cursor.get("updated_at"), "id": highest, "gone": gone}
         file = TakenFile(self.document, sha256_of(part), part.stat().st_size, rows=rows)
-        return Delivery(files=(file,), parts=(part,), columns=tuple(c.name for c in self.table.columns), cursor=cursor)
+        columns = tuple(c.name for c in self.table.columns)
+        return Delivery(files=(file,), parts=(part,), columns=columns, cursor=cursor, totals=totals)
 
     def _position(self) -> tuple[str | None, int | None]:
         """Return the newest time of change, as ISO text, and the highest id that the table holds."""
@@ -208,6 +210,18 @@ class _Extract:
             largest = sa.type_coerce(sa.func.max(column), sa.types.NullType())
             newest = self.database.value(sa.select(largest).where(column <= upto))
         return None if newest is None else str(newest), highest if isinstance(highest, int) else None
+
+    def _totals(self, gone: int) -> Totals:
+        """Return how many rows the table has, in the same state of it as all that is read, and what orders come to."""
+        mapped = self.spec.columns.get("total_amount") if self.spec.columns else "total_amount"
+        column = self.table.c.get(mapped) if self.entity == "orders" and isinstance(mapped, str) else None
+        has_amount = column is not None and isinstance(column.type, sa.Numeric)
+        # As the driver gives it: SQLite has no decimals.
+        amount = sa.type_coerce(sa.func.sum(column), sa.types.NullType()) if has_amount else sa.null()
+        query = sa.select(sa.func.count(), amount).select_from(self.table)
+        rows, total = self.database.connection.execute(query).one()
+        told = {"records": float(rows), "gone": float(gone)} | ({"amount": float(total or 0)} if has_amount else {})
+        return Totals(told, f"table {self.spec.table}")
 
     def _since_cursor(self) -> sa.ColumnElement[bool] | None:
         """Return the condition that rows since the cursor meet, None where only the whole table will do."""

@@ -144,10 +144,12 @@ def _examined(file: TakenFile, local: Path, entity: str, spec: FileEntity, scrat
         raise Unusable("the file is empty; expected a header line and rows")
     if suffix(file.name) in _PARQUET:
         try:
-            schema = pq.read_schema(local)
+            footer = pq.read_metadata(local)
+            schema = footer.schema.to_arrow_schema()
         except (OSError, ValueError) as error:
             raise Unusable(f"is no readable Parquet file: {error}") from None
         _require_columns(tuple(schema.names), entity, spec)
+        file = replace(file, told_rows=footer.num_rows)
         return _Found(file, local, local, tuple(schema.names), types=str(schema.types))
     text, encoding, clean = text_of(local, spec.encoding)
     expected = set(spec.mapped) or set(ENTITIES[entity].names)

@@ -28,7 +28,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_
 
 from lib.config import PROJECT, EntitySource, Settings, Source, mask
 from lib.errors import SourceError, did_you_mean
-from lib.lake import Delivery, RejectedFile, Taken, TakenFile
+from lib.lake import Delivery, RejectedFile, Taken, TakenFile, Totals
 from lib.quoting import quoted_list
 from lib.sources import Take, imap
 from lib.sources.confirmation import Confirmation
@@ -270,8 +270,13 @@ def take(
             RejectedFile(m.file.name, m.file.sha256, m.file.bytes, m.reason, m.local if m.file.bytes else "")
             for m in unusable
         )
+    totals = None
+    if entity == ORDER_LINES:
+        # Each message that is understood has a line, not each has a payment.
+        gone = (taken.files.keys() | refused.keys()) - set(reading.names)
+        totals = Totals({"messages": float(len(reading.names)), "gone": float(len(gone))}, "the mailbox")
     if not usable:
-        return Delivery(rejected=rejected)
+        return Delivery(rejected=rejected, totals=totals)
     labels = labels_with(reading.source.labels)
     columns = (*(labels.line_columns if entity == ORDER_LINES else labels.payment_columns), "message_id")
     part = scratch / "part-0000.parquet"
@@ -293,6 +298,7 @@ def take(
         columns=columns,
         cursor=cursor,
         originals={m.file.name: m.local for m in usable},
+        totals=totals,
     )
 
 

@@ -22,7 +22,7 @@ from pydantic import Field, field_validator, model_validator
 from lib.config import EntitySource, Settings, Source, keep_secret
 from lib.entities import ENTITIES
 from lib.errors import SourceError, did_you_mean
-from lib.lake import Delivery, Taken
+from lib.lake import Delivery, Taken, Totals
 from lib.quoting import text_literal
 from lib.sources import Take
 from lib.sources.paging import open_client, place_of, shown, walk
@@ -146,7 +146,7 @@ def take(
         raise SourceError(f"{where}: nothing tells which record is which. Give 'key' of {entity}: its id's column.")
     since = _since(spec, taken.cursor) if spec.mode == "changes" else ""
     parameters = {spec.since_parameter: since} if since else {}
-    _read(source, entity, spec, client, connection, parameters, key, progress)
+    stated = _read(source, entity, spec, client, connection, parameters, key, progress)
     columns = columns_of(connection, [*key, *spec.mapped, *taken.types], where)
     columns += _unseen(connection, entity, spec, taken, key, columns, where)
     if source.schema_changes == "discard" and taken.types:
@@ -161,9 +161,11 @@ def take(
         progress(f"{entity}: {gone:,} records taken before are gone")
     file, parts = write(connection, scratch, document, names)
     cursor = _cursor(connection, spec, taken.cursor, names, gone)
+    # Those that changed are not all that the API has.
+    totals = Totals({}) if since else _totals(connection, stated, gone)
     if file is None:
-        return Delivery(cursor=cursor)
-    return Delivery(files=(file,), parts=parts, columns=tuple(names) if file.rows else (), cursor=cursor)
+        return Delivery(cursor=cursor, totals=totals)
+    return Delivery(files=(file,), parts=parts, columns=tuple(names) if file.rows else (), cursor=cursor, totals=totals)
 
 
 def _read(
@@ -175,8 +177,8 @@ def _read(
     parameters: dict[str, str],
     key: tuple[str, ...],
     progress: Callable[[str], None],
-) -> None:
-    """Fill the table `_records` (position, record as JSON text) with all pages.
+) -> int | None:
+    """Fill the table `_records` (position, record as JSON text) with all pages; return the number of records stated.
 
     Numbered pages move when records come and go in between: one shows up twice or not at all. Where that can be seen
     (a key twice, a total that changed or is more than was read), all is read again and what both readings have counts.
@@ -197,11 +199,12 @@ def _read(
             totals |= {page.total} if page.total is not None else set()
             progress(f"{entity}: {position:,} records read")
         if spec.paging not in ("page", "offset"):
-            return
+            break
         sql = f"select count(*), count(distinct ({keys}, '')) from _records where position >= ?"
         read, distinct = connection.execute(sql, [start]).fetchone() or (0, 0)
         if read == distinct and len(totals) < 2 and max(totals, default=0) <= distinct:
-            return
+            break
+    return max(totals, default=None)
 
 
 def _unseen(
@@ -239,6 +242,13 @@ def _unseen(
             f" {', '.join(found[:20])}.{did_you_mean(lost[0], found)} Correct 'columns' of {entity}."
         )
     return []
+
+
+def _totals(connection: duckdb.DuckDBPyConnection, stated: int | None, gone: int) -> Totals:
+    """Return how many records the API says it has, else how many it answered, and how many taken before are gone."""
+    answered = count(connection, "_now") + count(connection, "_odd")
+    told_by = "the records answered" if stated is None else "the total stated"
+    return Totals({"records": float(answered if stated is None else stated), "gone": float(gone)}, told_by)
 
 
 def _cursor(

@@ -37,19 +37,28 @@ OPS_TABLES = {
     " quality_score double precision, gate varchar",
     "ops.rejected_files": "source varchar, entity varchar, name varchar, bytes bigint, reason varchar,"
     " rejected_at timestamp",
+    # Columns that a source's deliveries had not before.
+    "ops.schema_changes": "source varchar, entity varchar, column_name varchar, change varchar, batch_id varchar,"
+    " ingested_by varchar, ingested_at timestamp",
     "quality.checks": "run_id varchar, check_name varchar, description varchar, dimension varchar, severity varchar,"
     " table_name varchar, column_name varchar, failing_rows bigint, tested_rows bigint, score double precision,"
-    " state varchar",
+    " state varchar, rule varchar, field varchar",
     # What checks flagged, a row a record; what row rules and set rules found is in quality.record_findings.
     "quality.flags": "rule varchar, check_name varchar, entity varchar, source varchar, key varchar, family varchar,"
     " field varchar, value varchar",
     # What each source said itself that it holds, at the last take.
     "ops.source_totals": "source varchar, entity varchar, measure varchar, value double precision, told_by varchar,"
     " told_at timestamp",
+    # What is out of the ordinary over time, a row a finding (lib.anomalies).
+    "quality.anomalies": "rule varchar, source varchar, entity varchar, measure varchar, day date,"
+    " observed double precision, expected double precision, low double precision, high double precision,"
+    " score double precision",
     "quality.scores": "run_id varchar, dimension varchar, checks bigint, failed_checks bigint, score double precision",
+    "quality.table_scores": "run_id varchar, table_name varchar, checks bigint, failed_checks bigint,"
+    " score double precision",
 }
 #: Tables that tell the history of runs; a full refresh, which rebuilds all else, keeps them.
-HISTORY = ("ops.runs", "quality.checks", "quality.scores")
+HISTORY = ("ops.runs", "quality.checks", "quality.scores", "quality.table_scores")
 
 
 T = TypeVar("T")

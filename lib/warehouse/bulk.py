@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from lib.entities import FINDINGS
 from lib.lake import Lake
 from lib.quoting import quoted_list, text_literal
 
@@ -55,6 +56,31 @@ def copy_parquet(
             wanted = pa.array(sorted(files), pa.string())
             batches = (b.filter(pc.is_in(b.column("_source_file"), value_set=wanted)) for b in batches)
         return _copy(cursor, table, columns, (b.select(columns) for b in batches))
+
+
+def copy_findings(
+    cursor: Cursor, lake: Lake, path: str, table: str, entity: str, files: set[str] | None = None
+) -> None:
+    """Copy the findings in a standardized batch's rows into a table, of all its files or of some."""
+    own = [name for name in FINDINGS if name.startswith("_")]
+    with lake.fs.open(path, "rb") as file:
+        batches = pq.ParquetFile(file).iter_batches(batch_size=_ROWS, columns=["_key", *own, "_findings"])
+        found = (b.filter(pc.is_valid(b.column("_findings"))) for b in batches)
+        if files is not None:
+            wanted = pa.array(sorted(files), pa.string())
+            found = (b.filter(pc.is_in(b.column("_source_file"), value_set=wanted)) for b in found)
+        _copy(cursor, table, list(FINDINGS), (_findings(b, entity) for b in found if b.num_rows))
+
+
+def _findings(rows: pa.RecordBatch, entity: str) -> pa.RecordBatch:
+    """Return the findings of some rows, each as a row of its own."""
+    noted = rows.column("_findings")
+    of = rows.take(pc.list_parent_indices(noted))
+    notes = pc.list_flatten(noted)
+    columns = {"entity": pa.repeat(entity, len(notes)), "key": of.column("_key")}
+    columns |= {name: pc.struct_field(notes, name) for name in ("field", "rule", "outcome", "before", "after")}
+    columns |= {name: of.column(name) for name in FINDINGS if name.startswith("_")}
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def copy_frame(cursor: Cursor, frame: pd.DataFrame, table: str) -> int:

@@ -23,7 +23,10 @@ def bring(cursor: Cursor, made: str, published: str) -> None:
     there = is_there(cursor, published)
     if there and columns_of(cursor, published) == columns:
         if _content(cursor, made, columns) != _content(cursor, published, columns):
-            _change(cursor, made, published, columns)
+            try:
+                _change(cursor, made, published, columns)
+            except (errors.UniqueViolation, errors.NotNullViolation) as error:
+                raise _broken_key(published, error) from None
             cursor.execute(f"analyze {published}")
     else:
         if there:
@@ -98,13 +101,23 @@ def _index(cursor: Cursor, table: str) -> None:
         try:
             cursor.execute(f"alter table {table} add primary key ({quoted_list(key)})")
         except (errors.UniqueViolation, errors.NotNullViolation) as error:
-            raise WarehouseError(f"The key of {table} does not hold: {error.diag.message_detail or error}") from None
+            raise _broken_key(table, error) from None
     for columns in indexes:
         index = "_".join((name, *columns, "idx"))
         if len(index) > 63:  # what PostgreSQL keeps of a name
             index = f"{name[:40]}_{fingerprint(columns)}_idx"
         if not is_there(cursor, f"{schema}.{index}"):
             cursor.execute(f"create index {index} on {table} ({quoted_list(columns)})")
+
+
+def _broken_key(table: str, error: errors.UniqueViolation | errors.NotNullViolation) -> WarehouseError:
+    """Return the error of a table whose key is not unique or not filled; checks have said so before."""
+    found = " ".join((error.diag.message_detail or str(error)).split()).rstrip(".")
+    return WarehouseError(
+        f"The key of {table} does not hold: {found}. PostgreSQL publishes no such table, with --no-gate neither;"
+        " nothing that is published has changed. 05_quality shows the rows: correct them where they come from and run"
+        " again."
+    )
 
 
 @cache

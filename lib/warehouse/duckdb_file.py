@@ -14,7 +14,7 @@ import duckdb
 import pandas as pd
 
 from lib.config import Settings
-from lib.entities import ENTITIES, LINEAGE
+from lib.entities import ENTITIES, FINDINGS, LINEAGE
 from lib.errors import WarehouseError
 from lib.lake import Lake, duckdb_limits
 from lib.quoting import text_literal
@@ -26,6 +26,14 @@ from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse
 KEY = "coalesce(_key, _source || '#' || _source_file || '#' || _source_row)"
 #: What DuckDB raises where disk or memory run out.
 RESOURCE_ERRORS = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
+#: The findings in a batch's typed rows, as rows of their own.
+_FINDINGS_OF = f"""
+    insert into stage.row_findings ({", ".join(FINDINGS)})
+    select entity, _key, n.field, n.rule, n.outcome, n.before, n.after, _source, _source_file, _source_row, _batch_id
+    from (
+        select ? as entity, _key, _source, _source_file, _source_row, _batch_id, unnest(_findings) as n from {{}}
+    )
+"""
 
 
 class DuckDBWarehouse(Warehouse):
@@ -110,6 +118,7 @@ class DuckDBWarehouse(Warehouse):
             for source, entity in sources:
                 _note_touched(connection, entity, f"stage.{entity} where _source = ?", [source])
                 connection.execute(f"delete from stage.{entity} where _source = ?", [source])
+                connection.execute("delete from stage.row_findings where entity = ? and _source = ?", [entity, source])
                 connection.execute("delete from ops.batches where source = ? and entity = ?", [source, entity])
             connection.commit()
 
@@ -125,10 +134,13 @@ class DuckDBWarehouse(Warehouse):
                 connection.execute("insert into _live select unnest(?)", [sorted(live)])
             # A failure closes the connection, and that undoes the transaction.
             connection.begin()
-            gone = f"{table} where _source = ? and (_batch_id = ? or _source_file in (select unnest(?)))"
+            gone = "_source = ? and (_batch_id = ? or _source_file in (select unnest(?)))"
             replacing = [batch.source, batch.batch_id, sorted(replaced)]
-            _note_touched(connection, batch.entity, gone, replacing)
-            connection.execute(f"delete from {gone}", replacing)
+            _note_touched(connection, batch.entity, f"{table} where {gone}", replacing)
+            connection.execute(f"delete from {table} where {gone}", replacing)
+            connection.execute(
+                f"delete from stage.row_findings where entity = ? and {gone}", [batch.entity, *replacing]
+            )
             whole = "" if len(live) == len(batch.files) else " where _source_file in (from _live)"
             new, path = f"read_parquet(?){whole}", [glob.escape(item.path)]
             _note_touched(connection, batch.entity, new, path)
@@ -136,6 +148,7 @@ class DuckDBWarehouse(Warehouse):
                 f"insert into {table} ({columns}) select {columns} from {new}", path
             ).fetchone()
             rows = int(inserted[0]) if inserted else 0
+            connection.execute(_FINDINGS_OF.format(new), [batch.entity, *path])
             connection.execute(
                 "delete from ops.batches where batch_id = ? and source = ? and entity = ?",
                 [batch.batch_id, batch.source, batch.entity],
@@ -204,6 +217,8 @@ class DuckDBWarehouse(Warehouse):
             "SHOP_WAREHOUSE_PATH": str(self.path),
             "SHOP_MEMORY_LIMIT": self.settings.config.warehouse.memory_limit,
             "SHOP_SPILL": str(self.settings.work_dir / "spill"),
+            # Models and tests side by side share one memory limit: no more than four.
+            "SHOP_THREADS": str(min(self.settings.config.warehouse.threads or os.cpu_count() or 2, 4)),
         }
 
     def release_dbt(self) -> None:
@@ -247,12 +262,14 @@ def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
         for column in columns.split(", "):
             if table in found and column.split()[0] not in dict(found[table]):
                 connection.execute(f"alter table {table} add column {column}")
-    for entity in ENTITIES.values():
-        table = f"stage.{entity.name}"
-        wanted = [(c.name, c.sql_type) for c in entity.columns] + list(LINEAGE.items())
+    staged = {e.name: [(c.name, c.sql_type) for c in e.columns] + [*LINEAGE.items()] for e in ENTITIES.values()}
+    for name, wanted in ({"row_findings": [*FINDINGS.items()]} | staged).items():
+        table = f"stage.{name}"
         if table in found and found[table] != wanted:
             connection.execute(f"drop table {table}")
-            connection.execute("delete from ops.batches where entity = ?", [entity.name])
+            connection.execute("delete from ops.batches where entity = ? or ? = 'row_findings'", [name, name])
+            if name in ENTITIES:
+                connection.execute("delete from stage.row_findings where entity = ?", [name])
         connection.execute(f"create table if not exists {table} ({', '.join(f'{n} {k}' for n, k in wanted)})")
 
 

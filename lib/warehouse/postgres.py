@@ -27,7 +27,7 @@ from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from lib.config import Settings, fingerprint
-from lib.entities import ENTITIES, LINEAGE
+from lib.entities import ENTITIES, FINDINGS, LINEAGE
 from lib.errors import ConnectionLostError, WarehouseError
 from lib.lake import Lake
 from lib.quoting import quoted, quoted_list, text_literal
@@ -51,6 +51,8 @@ _STATE = {
     "ops.shop": "identity varchar not null, generation bigint not null",
     "ops.copies": "prefix varchar primary key, base bigint not null, is_full boolean not null",
 }
+#: The tables of `stage`: a table an entity, and what the row rules found in the rows of all.
+_STAGE = (*ENTITIES, "row_findings")
 #: Which staged rows `s` an entry `g` of a copy's list takes away: a whole batch's, or a whole file's.
 _GONE = tuple(f"g.source = s._source and g.{of}" for of in ("batch_id = s._batch_id", "file = s._source_file"))
 
@@ -167,13 +169,19 @@ class PostgresWarehouse(Warehouse):
                     both = quoted_list(c for c in difference.columns_of(cursor, self._own(name)) if c in known)
                     cursor.execute(f"insert into {self._own(name)} ({both}) select {both} from {name}")
             cursor.execute(
-                f"create table {self._delta('gone')} (entity varchar, source {_TEXT}, batch_id {_TEXT}, file {_TEXT})"
+                f"create table {self._delta('gone')} (entity {_TEXT}, source {_TEXT}, batch_id {_TEXT}, file {_TEXT})"
             )
-            for entity in ENTITIES:
-                cursor.execute(f"create table {self._delta(entity)} ({_stage_ddl(entity)})")
-                if not self._goes_on(cursor, entity):
-                    cursor.execute(f"delete from {self._own('ops.batches')} where entity = %s", (entity,))
-                self._show_stage(cursor, entity)
+            for table in _STAGE:
+                cursor.execute(f"create table {self._delta(table)} ({_stage_ddl(table)})")
+                if not self._goes_on(cursor, table):
+                    # Rows and findings are loaded together, so where one is made anew the other goes too.
+                    notes, of = self._own("ops.batches"), "entity = any(%s)"
+                    forgotten = ([table] if table in ENTITIES else list(ENTITIES),)
+                    gone = f"insert into {self._delta('gone')} (entity, source, batch_id)"
+                    cursor.execute(f"{gone} select entity, source, batch_id from {notes} where {of}", forgotten)
+                    cursor.execute(f"delete from {notes} where {of}", forgotten)
+            for table in _STAGE:
+                self._show_stage(cursor, table)
             # What the run does not build anew it reads as it is published.
             for name, kind in published.items():
                 is_ours = name in OPS_TABLES or name in _STATE or name.startswith("stage.")
@@ -198,8 +206,12 @@ class PostgresWarehouse(Warehouse):
                     (source, entity),
                 )
                 cursor.execute(f"delete from {self._delta(entity)} where _source = %s", (source,))
+                cursor.execute(
+                    f"delete from {self._delta('row_findings')} where entity = %s and _source = %s", (entity, source)
+                )
                 cursor.execute(f"delete from {notes} where source = %s and entity = %s", (source, entity))
                 self._show_stage(cursor, entity)
+                self._show_stage(cursor, "row_findings")
 
     def load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
         # A transaction that was cut off may be done again: the batch's rows and note are replaced, never added to.
@@ -208,33 +220,36 @@ class PostgresWarehouse(Warehouse):
     def _load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
         batch = item.batch
         table, notes, gone = self._delta(batch.entity), self._own("ops.batches"), self._delta("gone")
+        found = self._delta("row_findings")
         key = (batch.batch_id, batch.source, batch.entity)
         with self._server.session() as cursor:
             cursor.execute(f"delete from {notes} where batch_id = %s and source = %s and entity = %s", key)
             if cursor.rowcount:
-                cursor.execute(
-                    f"delete from {table} where _source = %s and _batch_id = %s", (batch.source, batch.batch_id)
-                )
+                of = "_batch_id = %s and _source = %s"
+                cursor.execute(f"delete from {table} where {of}", key[:2])
+                cursor.execute(f"delete from {found} where {of} and entity = %s", key)
                 sql = f"insert into {gone} (batch_id, source, entity) values (%s, %s, %s)"
                 cursor.execute(sql, key)
             if replaced:
                 files = sorted(replaced)
-                cursor.execute(
-                    f"delete from {table} where _source = %s and _source_file = any(%s)", (batch.source, files)
-                )
+                of = "_source = %s and _source_file = any(%s)"
+                cursor.execute(f"delete from {table} where {of}", (batch.source, files))
+                cursor.execute(f"delete from {found} where {of} and entity = %s", (batch.source, files, batch.entity))
                 sql = f"insert into {gone} (entity, source, file) select %s, %s, unnest(%s::varchar[])"
                 cursor.execute(sql, (batch.entity, batch.source, files))
             columns = [*ENTITIES[batch.entity].names, *LINEAGE]
             some = None if len(live) == len(batch.files) else live
             rows = bulk.copy_parquet(cursor, lake, item.path, table, columns, some)
+            bulk.copy_findings(cursor, lake, item.path, found, batch.entity, some)
             noted = (
                 batch.batch_id, batch.source, batch.entity, batch.sequence, item.rules, len(batch.files), rows,
                 batch.malformed, batch.bytes, json.dumps(batch.cursor_before), json.dumps(batch.cursor_after),
                 batch.run_id, batch.ingested_at, run_id, batch.rows + batch.malformed,
             )  # fmt: skip
             cursor.execute(f"insert into {notes} values ({'%s, ' * 14}now() at time zone 'UTC', %s)", noted)
-            self._show_stage(cursor, batch.entity)
-            cursor.execute(f"analyze {table}")
+            for changed in (batch.entity, "row_findings"):
+                self._show_stage(cursor, changed)
+                cursor.execute(f"analyze {self._delta(changed)}")
         return rows
 
     def replace(self, table: str, frame: pd.DataFrame, *, where: str = "true", parameters: Sequence[Any] = ()) -> None:
@@ -355,8 +370,8 @@ class PostgresWarehouse(Warehouse):
                 cursor.execute(f"create schema {schema}")
         for name, columns in _STATE.items():
             cursor.execute(f"create table if not exists {name} ({columns})")
-        # Which generator made a simulated shop is the lake's to know: the warehouse follows the lake.
-        own = {key: value for key, value in self.settings.identity.items() if key != "generator"}
+        # Which generator made a simulated shop, and what it spoiled, is the lake's to know: the warehouse follows it.
+        own = {key: value for key, value in self.settings.identity.items() if key not in ("generator", "defects")}
         identity = json.dumps(own, sort_keys=True)
         cursor.execute("insert into ops.shop select %s, 0 where not exists (select 1 from ops.shop)", (identity,))
         cursor.execute("select identity, generation from ops.shop")
@@ -368,45 +383,47 @@ class PostgresWarehouse(Warehouse):
             )
         return int(generation)
 
-    def _goes_on(self, cursor: Cursor, entity: str) -> bool:
+    def _goes_on(self, cursor: Cursor, name: str) -> bool:
         """Whether the published stage table has the columns of this copy's: else its batches are loaded again."""
-        table = f"stage.{entity}"
+        table = f"stage.{name}"
         return is_there(cursor, table) and difference.columns_of(cursor, table) == difference.columns_of(
-            cursor, self._delta(entity)
+            cursor, self._delta(name)
         )
 
-    def _show_stage(self, cursor: Cursor, entity: str) -> None:
+    def _show_stage(self, cursor: Cursor, name: str) -> None:
         """Let the copy's view of a stage table say what is published and still counts, and what is new."""
-        columns = quoted_list([*ENTITIES[entity].names, *LINEAGE])
-        sql = f"select {columns} from {self._delta(entity)}"
+        columns = quoted_list(_stage_columns(name))
+        sql = f"select {columns} from {self._delta(name)}"
         is_full = fetch_value(cursor, "select is_full from ops.copies where prefix = %s", (self.prefix,))
-        if not is_full and self._goes_on(cursor, entity):
-            gone = self._delta("gone")
-            anything = fetch_value(cursor, f"select count(*) from {gone} where entity = %s", (entity,))
-            kept = "".join(
-                f" and not exists (select 1 from {gone} g where g.entity = {text_literal(entity)} and {same})"
-                for same in _GONE
-                if anything
-            )
-            sql = f"select {columns} from stage.{entity} s where true{kept} union all {sql}"
-        cursor.execute(f"create or replace view {self._own('stage.' + entity)} as {sql}")
+        if not is_full and self._goes_on(cursor, name):
+            gone, which = self._delta("gone"), _gone_of(name)
+            anything = fetch_value(cursor, f"select count(*) from {gone} where %s in (entity, 'row_findings')", (name,))
+            kept = "".join(f" and not exists (select 1 from {gone} g where {w})" for w in which if anything)
+            sql = f"select {columns} from stage.{name} s where true{kept} union all {sql}"
+        cursor.execute(f"create or replace view {self._own('stage.' + name)} as {sql}")
 
     def _publish_stage(self, cursor: Cursor, *, is_full: bool) -> None:
         """Bring the published stage tables to what this copy's views show."""
         gone = self._delta("gone")
-        for entity in ENTITIES:
-            table = f"stage.{entity}"
-            if is_full or not self._goes_on(cursor, entity):
-                difference.bring(cursor, self._delta(entity), table)
+        for name in _STAGE:
+            table = f"stage.{name}"
+            if is_full or not self._goes_on(cursor, name):
+                difference.bring(cursor, self._delta(name), table)
                 continue
             removed = 0
-            for same in _GONE:
-                cursor.execute(f"delete from {table} s using {gone} g where g.entity = %s and {same}", (entity,))
+            for which in _gone_of(name):
+                cursor.execute(f"delete from {table} s using {gone} g where {which}")
                 removed += cursor.rowcount
-            columns = quoted_list([*ENTITIES[entity].names, *LINEAGE])
-            cursor.execute(f"insert into {table} ({columns}) select {columns} from {self._delta(entity)}")
+            columns = quoted_list(_stage_columns(name))
+            cursor.execute(f"insert into {table} ({columns}) select {columns} from {self._delta(name)}")
             if removed or cursor.rowcount:
                 cursor.execute(f"analyze {table}")
+
+
+def _gone_of(name: str) -> list[str]:
+    """Return the conditions by which an entry `g` of a copy's list takes a row `s` of a stage table away."""
+    of = "s.entity" if name == "row_findings" else text_literal(name)
+    return [f"g.entity = {of} and {same}" for same in _GONE]
 
 
 def _relations(cursor: Cursor, schemas: Sequence[str]) -> dict[str, str]:
@@ -430,9 +447,13 @@ def _ddl(columns: str) -> str:
     return re.sub(r"\bvarchar\b", _TEXT, columns)
 
 
-def _stage_ddl(entity: str) -> str:
-    columns = [(c.name, c.sql_type) for c in ENTITIES[entity].columns] + list(LINEAGE.items())
-    return ", ".join(f"{quoted(name)} {_ddl(kind)}" for name, kind in columns)
+def _stage_columns(name: str) -> dict[str, str]:
+    """Return the columns of a stage table, each with its SQL type."""
+    return {c.name: c.sql_type for c in ENTITIES[name].columns} | LINEAGE if name in ENTITIES else FINDINGS
+
+
+def _stage_ddl(name: str) -> str:
+    return ", ".join(f"{quoted(column)} {_ddl(kind)}" for column, kind in _stage_columns(name).items())
 
 
 def _become_analyst(cursor: Cursor) -> None:

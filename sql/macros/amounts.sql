@@ -27,3 +27,11 @@ cast(
 cast(div(20000 * {{ part }} * {{ amount }} + {{ whole }}, 2 * {{ whole }}) * 0.0001 as decimal(18, 4))
 {%- endmacro %}
 {% macro _ten_thousandths(amount) %}cast(cast({{ amount }} as decimal(38, 4)) * 10000 as hugeint){% endmacro %}
+
+{# Numbers as people write them: a quantity without decimals where it is whole, an amount with two, more where it has. #}
+{% macro quantity_text(quantity) -%}
+{{ label("case when " ~ quantity ~ " = cast(" ~ quantity ~ " as bigint) then cast(cast(" ~ quantity ~ " as bigint) as varchar) else cast(cast(" ~ quantity ~ " as decimal(18, 3)) as varchar) end") }}
+{%- endmacro %}
+{% macro amount_text(amount) -%}
+{{ label("case when " ~ amount ~ " = cast(" ~ amount ~ " as decimal(18, 2)) then cast(cast(" ~ amount ~ " as decimal(18, 2)) as varchar) else cast(cast(" ~ amount ~ " as decimal(18, 4)) as varchar) end") }}
+{%- endmacro %}

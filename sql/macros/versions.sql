@@ -28,7 +28,7 @@ with delivered as (
         staged.{{ id }}, {{ _columns_of('staged', attributes) }}, staged.updated_at,
         coalesce(staged.updated_at, staged._ingested_at) as starts_at,
         staged._source, staged._source_file, staged._source_row,
-        fate._source is null as is_clean
+        fate._source is null as is_clean, staged._issues is null as is_whole
     from {{ source('stage', entity) }} as staged
     left join {{ ref('set_aside_' ~ entity) }} as fate on {{ same_row('staged', 'fate') }}
     where staged.{{ id }} <> 'unknown' and (fate._source is null or fate.fate = 'merged')
@@ -37,7 +37,7 @@ with delivered as (
         clean.{{ id }}, {{ _columns_of('clean', attributes) }}, clean.updated_at,
         clean.updated_at as starts_at,
         clean._source, clean._source_file, clean._source_row,
-        true as is_clean
+        true as is_clean, true as is_whole
     from {{ ref(entity) }} as clean
     where clean.{{ id }} <> 'unknown' and clean._entity <> '{{ entity }}'
 
@@ -50,7 +50,8 @@ ranked as (
         min(starts_at) over (
             partition by {{ id }}
             order by
-                is_clean, updated_at nulls first, _source_file nulls first, _source_row nulls first, _source nulls first
+                is_clean, updated_at nulls first, is_whole, _source_file nulls first, _source_row nulls first,
+                _source nulls first
             rows between 1 following and unbounded following
         ) as overtaken_at
     from delivered

@@ -1,4 +1,5 @@
--- One row per order line; lines that came without a number get one behind the numbered ones of their order.
+-- One row per order line, repaired where its order's total tells how; lines that came without a number get one behind
+-- the numbered ones of their order.
 {{ config(pre_hook="{{ remove_touched('order_id', ref('touched_orders'), 'order_id') }}") }}
 with delivered as (
 
@@ -12,7 +13,7 @@ lines as (
 
 ),
 
-united as {{ inlined() }} (
+delivered_lines as (
 
     select
         order_id, line_number, product_id, quantity, unit_price, discount_amount, updated_at,
@@ -23,6 +24,20 @@ united as {{ inlined() }} (
         order_id, line_number, product_id, quantity, unit_price, discount_amount, updated_at,
         {{ label("'order_lines'") }} as _entity, _source, _source_file, _source_row
     from lines
+
+),
+
+united as {{ inlined() }} (
+
+    select
+        delivered_lines.order_id, delivered_lines.line_number, delivered_lines.product_id,
+        case when repairs.field = 'quantity' then cast(repairs.value as decimal(18, 3)) else delivered_lines.quantity end as quantity,
+        case when repairs.field = 'unit_price' then repairs.value else delivered_lines.unit_price end as unit_price,
+        delivered_lines.discount_amount, delivered_lines.updated_at,
+        delivered_lines._entity, delivered_lines._source, delivered_lines._source_file, delivered_lines._source_row
+    from delivered_lines
+    left join {{ of_touched(ref('line_repairs')) }} as repairs
+        on {{ same_row('delivered_lines', 'repairs') }} and repairs._entity = delivered_lines._entity
 
 ),
 

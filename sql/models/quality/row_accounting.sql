@@ -39,7 +39,7 @@ set_aside as (
     {% for entity in entities %}
     select
         {{ label("'" ~ entity ~ "'") }} as entity, _source as source,
-        count(*) filter (where rule = 'exact_duplicate') as exact_duplicates,
+        count(*) filter (where rule in ('exact_duplicate', 'delivered_again', 'repeated_event')) as exact_duplicates,
         count(*) filter (where rule = 'in_another_source') as in_another_source,
         count(*) filter (where rule = 'older_version') as older_versions
     from {{ ref('set_aside_' ~ entity) }}

@@ -11,7 +11,7 @@ select
     payments.status,
     payments.currency,
     {{ amount('payments.amount') }} as amount,
-    {{ amount("case when payments.status in ('paid', 'completed', 'captured', 'settled', 'succeeded') then payments.amount else 0 end") }} as paid_amount,
+    {{ amount("case when " ~ is_paid('payments.status') ~ " then payments.amount else 0 end") }} as paid_amount,
     {{ amount("case when payments.status in ('refunded', 'refund') then abs(payments.amount) else 0 end") }} as refunded_amount
 from {{ of_touched(ref('payments'), 'touched_sales') }} as payments
 inner join {{ of_touched(ref('orders'), 'touched_sales') }} as orders on orders.order_id = payments.order_id

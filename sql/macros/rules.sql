@@ -1,0 +1,6 @@
+{# Rules by name, as lib.rules tells them. #}
+
+{# Rules of rows and of sets that say nothing against the row itself. #}
+{% macro no_faults() -%}
+('delivered_again', 'in_another_source', 'older_version', 'order_in_quarantine')
+{%- endmacro %}

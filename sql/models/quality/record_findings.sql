@@ -1,0 +1,65 @@
+-- One row per cell that a rule repaired, emptied or flagged, and per row that one merged, quarantined or refused, where
+-- that says something against the row; checks tell theirs in quality.flags.
+{%- set of_orders = ['order_items', 'payments', 'order_lines'] %}
+{%- set entities = ['customers', 'products', 'orders', 'events'] + of_orders %}
+with cells as (
+
+    select
+        rule, entity, key, coalesce(field, '') as field, outcome, before, after, _source, _source_file, _source_row
+    from {{ source('stage', 'row_findings') }}
+    where rule not in {{ no_faults() }}
+
+),
+
+set_aside as (
+
+    {% for entity in entities %}
+    select
+        rule, {{ label("'" ~ entity ~ "'") }} as entity, row_key as key, fate as outcome, _source, _source_file, _source_row
+    from {{ ref('set_aside_' ~ entity) }}
+    where rule in ('exact_duplicate', 'repeated_event', 'conflicting_duplicate', 'unknown_order', 'unknown_customer')
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+
+),
+
+found as (
+
+    select * from cells
+    union all
+    select
+        set_aside.rule, set_aside.entity, set_aside.key,
+        case set_aside.rule
+            when 'unknown_customer' then 'customer_id'
+            when 'unknown_order' then 'order_id'
+            else {{ label("''") }}
+        end as field,
+        set_aside.outcome, null as before, null as after, set_aside._source, set_aside._source_file, set_aside._source_row
+    from set_aside
+
+),
+
+-- What a finding is about: the order of a line or payment, else the record itself.
+of_family as (
+
+    select found.*, found.key as family
+    from found
+    where entity not in ('{{ of_orders | join("', '") }}')
+    {% for entity in of_orders %}
+    union all
+    select found.*, coalesce(staged.order_id, found.key) as family
+    from found
+    left join {{ source('stage', entity) }} as staged on {{ same_row('staged', 'found') }}
+    where found.entity = '{{ entity }}'
+    {% endfor %}
+
+)
+
+select
+    rule, entity, _source as source, key, family, field, outcome, before, after,
+    _source_file as source_file, _source_row as source_row
+from of_family
+union all
+select
+    rule, _entity, _source, key, order_id, field, {{ label("'repaired'") }}, before, after, _source_file, _source_row
+from {{ ref('line_repairs') }}

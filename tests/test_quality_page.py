@@ -1,0 +1,493 @@
+"""The quality page: verdict first, failures with what was done about them, and nothing where a shop has nothing."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import nbformat
+import pandas as pd
+import pytest
+
+from lib import outcomes, quality_charts, quality_page, quality_tables, report
+from lib.findings import Finding, presenter
+from lib.outcomes import Outcomes
+from lib.quality import Audit
+from tests.test_report import Page, check, code, notebook, shown, text
+
+GAP = "\N{NO-BREAK SPACE}"
+CHECKS = ["check_name", "description", "dimension", "severity", "table_name", "column_name"]
+CHECKS += ["failing_rows", "tested_rows", "score", "state", "rule", "field"]
+
+
+def audited(*checks, reasons=(), score=96.83) -> Audit:
+    frame = pd.DataFrame(list(checks), columns=CHECKS)
+    scores = frame.dropna(subset="score").groupby("dimension")["score"].mean().to_dict()
+    tables = frame.dropna(subset="score").groupby("table_name")["score"].mean().to_dict()
+    return Audit(frame, scores, score, "A", list(reasons), {}, tables)
+
+
+def a_check(
+    name, says="it holds.", *, found=0, of=1000, severity="warn", table="clean.orders", side="validity", field=""
+):
+    state = ("failed" if severity == "error" else "warned") if found else "passed"
+    return (name, says, side, severity, table, "", found, of, 100 * (1 - found / of), state, name, field)
+
+
+PAYMENTS = a_check(
+    "paid", "what was paid is the order's total", found=37, severity="error", field="paid", side="consistency"
+)
+SOURCES = a_check("source", "every order has a source", found=500)
+AUDIT = audited(SOURCES, PAYMENTS, a_check("fine", table="clean.customers"))
+
+ROWS = pd.DataFrame(
+    {
+        "source": ["web", "history"],
+        "entity": ["orders", "orders"],
+        "staged_rows": [600, 400],
+        "exact_duplicates": [5, 0],
+    }
+    | {"clean_rows": [580, 390], "older_versions": [5, 0], "in_another_source": [0, 0]}
+    | {"quarantined_rows": [10, 10], "unaccounted_rows": [0, 0]}
+)
+DONE = Outcomes(
+    pd.DataFrame(
+        [
+            ("whitespace", 8, "customers", "name", " Meyer", "Meyer"),
+            ("invalid_email", 3, "customers", "email", "x", None),
+        ],
+        columns=["rule", "cells", "entity", "field", "before", "after"],
+    ),
+    pd.DataFrame([("exact_duplicate", "orders", 5, "1")], columns=["rule", "entity", "rows", "example"]),
+    pd.DataFrame(
+        [
+            ("web", "orders", "unknown_customer", 9, "customer 7 is unknown"),
+            ("history", "orders", "unknown_customer", 9, "x"),
+        ],
+        columns=["source", "entity", "rule", "rows", "example"],
+    ),
+)
+NOTHING_DONE = Outcomes(DONE.repaired.iloc[:0], DONE.merged.iloc[:0], DONE.waiting.iloc[:0])
+
+
+class Small:
+    """A warehouse of hand-made tables, as far as `outcomes` asks it."""
+
+    def __init__(self, **tables: pd.DataFrame) -> None:
+        self.connection = duckdb.connect()
+        self.connection.execute("create schema ops; create schema quality")
+        for name, frame in tables.items():
+            self.connection.register("given", frame)
+            self.connection.execute(f"create table {name.replace('__', '.')} as select * from given")
+
+    def query(self, sql, parameters=()):
+        return self.connection.execute(sql, list(parameters)).df()
+
+
+FOUND = pd.DataFrame(
+    [
+        ("unknown_customer", "orders", "1", "1", "customer_id", "quarantined", "7", None),
+        ("whitespace", "order_items", "1|1", "1", "name", "repaired", " Pen", "Pen"),
+        ("wrong_sign", "order_items", "2|1", "2", "quantity", "repaired", "-2", "2"),
+        ("exact_duplicate", "customers", "3", "3", "", "merged", None, None),
+        ("price_outlier", "order_items", "4|1", "4", "unit_price", "flagged", "99", None),
+    ],
+    columns=["rule", "entity", "key", "family", "field", "outcome", "before", "after"],
+).astype("string")
+
+
+@pytest.fixture(scope="module")
+def small() -> Small:
+    repairs = FOUND[FOUND["outcome"] == "repaired"]
+    longer = repairs.assign(key="9|9", before="   a much longer text", after="a much longer text")
+    return Small(quality__record_findings=FOUND, ops__repairs=pd.concat([repairs, longer], ignore_index=True))
+
+
+def failing(rows: pd.DataFrame, done=lambda wanted: lambda key: None, checks=AUDIT) -> report.Html:
+    return quality_page.failures(checks, lambda name: rows if name == "paid" else pd.DataFrame(), done)
+
+
+def marked(html: str) -> list[str]:
+    return re.findall(r'<td class="[^"]*\bbad\b[^"]*">(.*?)</td>', html)
+
+
+# The verdict
+
+
+def test_the_heading_says_whether_the_data_may_be_published_and_where_the_rows_are():
+    said = quality_page.headline(AUDIT, ROWS, 11, 0.99961, 0.994)
+    assert '<p class="finding">Good enough to publish: 96.8 of 100, grade A</p>' in said.html
+    assert f"2{GAP}checks of 3 found something, 1 of them an error." in said.html
+    assert f"11{GAP}cells were put right, <b>20</b> of 1,000 rows wait in quarantine, none is lost." in said.html
+    assert f"<b>99.9{GAP}%</b>" in said.html, "what is not whole is not said to be 100 %"
+    assert "Gate passed" in said.html
+
+
+def test_a_refusal_names_its_first_reason_and_lists_all():
+    refused = audited(
+        PAYMENTS, reasons=["paid: what was paid is the order's total (37 of 1,000 rows)", "validity is 71"]
+    )
+    said = quality_page.headline(refused, ROWS).html
+    assert "Not to be published: what was paid is the order&#39;s total (37 of 1,000 rows) (and 1" in said
+    assert "Gate refused" in said
+    listed = quality_page.reasons(refused).html
+    assert "validity is 71." in listed and "paid: " not in listed
+    assert not quality_page.reasons(AUDIT)
+
+
+def test_checks_without_anything_to_look_at_are_not_said_to_pass():
+    absent = replace(AUDIT, checks=AUDIT.checks.assign(state=["warned", "failed", "absent"]))
+    assert f"2{GAP}checks of 2 found something" in quality_page.headline(absent, ROWS).html
+    passed = quality_page.key_figures(absent, ROWS, pd.DataFrame())[1]
+    assert (passed.value, passed.note) == ("0", "of 2; 1 without rows to look at")
+    assert "Not one row has been delivered yet." in quality_page.headline(absent, ROWS.iloc[:0]).html
+
+
+def test_a_lost_row_is_in_the_heading():
+    none = ROWS.assign(quarantined_rows=0)
+    assert "None of 1,000 rows waits in quarantine, none is lost." in quality_page.headline(AUDIT, none).html
+    said = quality_page.headline(AUDIT, ROWS.assign(unaccounted_rows=[3, 0])).html
+    assert "<b>3 are unaccounted for</b>" in said
+    assert f"3{GAP}rows lost" in said
+
+
+def test_the_score_is_shown_with_its_course_and_its_change():
+    by_run = pd.DataFrame({"overall": [95.0, 96.0, 96.8]})
+    score, *others = quality_page.key_figures(AUDIT, ROWS, by_run, 11)
+    assert (score.value, score.change, score.tone, list(score.spark)) == (
+        "96.8 · A",
+        f"+0.8{GAP}pt",
+        "good",
+        [95, 96, 96.8],
+    )
+    assert [figure.value for figure in others] == ["1", "1,000", "11", "10", "20"]
+    first = quality_page.key_figures(AUDIT, ROWS, pd.DataFrame(), 0)[0]
+    assert (first.change, first.note) == ("", "")
+
+
+# What failed
+
+
+def test_failures_come_worst_first_each_with_a_sentence_and_its_count():
+    html = failing(pd.DataFrame()).html
+    assert html.index("What was paid is the order&#39;s total") < html.index("Every order has a source")
+    assert f"not so in 37 of 1,000{GAP}rows (3.7{GAP}%) · consistency · error · clean.orders" in html
+    assert (
+        failing(pd.DataFrame(), checks=audited(a_check("fine"))).text
+        == "Every check that has anything to look at passed."
+    )
+
+
+def test_the_failing_cell_is_marked_and_a_missing_one_is_called_none():
+    rows = pd.DataFrame({"order_id": ["1", "2"], "total": [10.0, 20.0], "paid": [99.5, None], "_batch_id": ["b", "b"]})
+    html = failing(rows).html
+    assert marked(html) == ["99.50", "none"]
+    assert "batch" not in html
+
+
+def test_a_wide_row_keeps_its_keys_and_the_failing_cell():
+    rows = pd.DataFrame({f"c{i}": ["x"] for i in range(20)} | {"order_id": ["1"], "paid": ["none at all"]})
+    html = failing(rows).html
+    assert marked(html) == ["none at all"]
+    assert "order id" in html
+    assert html.count("<th ") == quality_page.COLUMNS
+
+
+def test_of_many_columns_those_that_the_check_names_are_shown():
+    rows = pd.DataFrame(
+        {"order_id": ["1"], "customer_key": ["0a1b"]} | {f"c{i}": ["x"] for i in range(20)} | {"paid": [5]}
+    )
+    named = replace(AUDIT, failing_sql={"paid": "select * from orders where not (paid = c17)"})
+    html = failing(rows, checks=named).html
+    assert ">c17<" in html and ">c0<" in html and ">c16<" not in html
+    assert "customer key" not in html
+
+
+def test_five_failing_rows_are_shown_at_once_and_twenty_at_most():
+    html = failing(pd.DataFrame({"order_id": [str(i) for i in range(30)], "paid": range(30)})).html
+    at_once, more = html.split('<tbody class="more">')
+    assert (at_once.count("<tr>") - 1, more.count("<tr>")) == (5, 15)
+    assert "15 more rows" in more
+
+
+def test_what_was_done_with_a_record_is_linked_to_its_rule(small):
+    rows = pd.DataFrame({"order_id": ["1", "2", "3", "4"], "paid": [1, 2, 3, 4]})
+    done = lambda wanted: outcomes.what_happened(small, wanted, {"unknown_customer", "whitespace"})  # noqa: E731
+    cells = re.findall(r"<tr>.*?<td[^>]*>([^<]*(?:<a.*?|repaired.*?|kept.*?))</td></tr>", failing(rows, done).html)
+    first, second, third, fourth = cells
+    assert first == f'in quarantine: <a href="#rule-unknown_customer">unknown customer</a> and 1{GAP}more'
+    assert second == 'repaired: wrong sign quantity <code class="was">-2</code> → <code class="was">2</code>'
+    assert third == fourth == "kept as it is", (
+        "a customer of that id is none of the order's, and a flag changes nothing"
+    )
+    untouched = pd.DataFrame({"order_id": ["8"], "paid": [1]})
+    assert "what happened" not in failing(untouched, done).html
+
+
+def test_a_row_that_waits_says_why_and_links_to_its_rule():
+    reasons = ["customer 7 is unknown", "the same row stands in line 3", "total is missing"]
+    rules = ["unknown_customer", "exact_duplicate", "missing"]
+    rows = pd.DataFrame({"rule": rules, "reason": reasons, "order_id": ["1", "2", "3"], "customer_id": ["7", "8", "9"]})
+    rows["total"] = [5.0, 6.0, None]
+    html = quality_page.failures(AUDIT, lambda _: rows, lambda wanted: lambda key: None, {"unknown_customer"}).html
+    assert 'in quarantine: <a href="#rule-unknown_customer">customer 7 is unknown</a></td>' in html
+    assert ">merged: exact duplicate</td>" in html
+    assert ">in quarantine: total is missing</td>" in html
+    assert marked(html)[:2] == ["7", "none"]
+    assert ">reason<" not in html
+
+
+def test_records_are_told_by_their_own_key_and_by_that_of_their_order():
+    told = outcomes.family_of
+    lines = pd.DataFrame({"order_id": ["1", None], "line_number": [1, 2]})
+    assert told("warehouse.fact_order_items", lines).tolist() == [("order_items", "1"), None]
+    assert told("clean.customers", pd.DataFrame({"customer_id": ["c"], "order_id": ["1"]})).tolist() == [
+        ("customers", "c")
+    ]
+    assert told("analytics.daily_sales", pd.DataFrame({"day": ["x"]})).tolist() == [None]
+
+
+# What was done
+
+
+def test_every_rule_is_explained_once_with_a_count_and_an_example():
+    html = outcomes.tables(DONE).html
+    ids = re.findall(r'<tr id="rule-(\w+)">', html)
+    assert sorted(ids) == sorted(DONE.anchors)
+    assert f"In quarantine: 18{GAP}rows" in html and "orders of web (9) and orders of history (9)" in html
+    assert f"Repaired or left empty: 11{GAP}cells" in html
+    assert 'customers, name <code class="was">·Meyer</code> → <code class="was">Meyer</code>' in html
+    assert 'customers, email <code class="was">x</code> → left empty' in html
+    assert not outcomes.tables(NOTHING_DONE)
+
+
+def test_the_example_of_a_rule_is_its_shortest_repair(small):
+    done = outcomes.read_outcomes(small, DONE.waiting)
+    assert done.repaired.set_index("rule")[["cells", "before"]].T.to_dict("list") == {
+        "whitespace": [2, " Pen"],
+        "wrong_sign": [2, "-2"],
+    }
+    assert done.merged["rule"].tolist() == ["exact_duplicate"]
+
+
+def test_the_hash_in_a_key_is_cut_short():
+    assert outcomes.short_key("536409|553493f1379e742646cfd694843add6c") == "536409|553493f1…"
+    assert outcomes.short_key("H-00000027|1") == "H-00000027|1"
+
+
+# Scores
+
+
+def test_scores_stand_by_dimension_beside_the_gate_and_by_table_worst_first():
+    bars = quality_page.by_dimension(AUDIT, {"validity": 80, "timeliness": 60}, 97).html
+    assert re.findall(r'<div class="dim"><span>(\w+)<', bars) == ["validity", "consistency", "overall"]
+    assert re.findall(r'<b class="bad">(.*?)</b>', bars) == ["75.0", "96.8"]
+    assert "at least 80" in bars and "at least 97" in bars
+    grid = quality_page.by_table(AUDIT).html
+    assert '<th scope="row">clean.orders</th>' in grid
+    assert f"<b>1{GAP}table</b> without a fault" in grid and "<code>clean.customers</code>" in grid
+
+
+def test_all_checks_are_there_behind_one_line():
+    page = Page(quality_page.checks_table(AUDIT).html)
+    assert len(page.all("details")) == 1
+    assert len(page.all("tr")) == 1 + len(AUDIT.checks)
+
+
+# Charts
+
+
+def days(unusual: dict[str, tuple[float, float]], source="web", entity="events", size=400) -> pd.DataFrame:
+    day = pd.date_range("2025-01-01", periods=size, freq="D")
+    frame = pd.DataFrame({"source": source, "entity": entity, "day": day, "rows": 100.0, "expected": 100.0})
+    frame = frame.assign(low=80.0, high=120.0, z=0.0, is_unusual=False)
+    for when, (rows, z) in unusual.items():
+        frame.loc[frame["day"] == when, ["rows", "z", "is_unusual"]] = [rows, z, True]
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("unusual", "title"),
+    [
+        ({}, "No day stands out among the events of web"),
+        ({"2025-11-03": (50, -9)}, f"50{GAP}% of the events of web were missing on 3 Nov 2025"),
+        ({"2025-11-03": (0, -9)}, "None of the events of web came on 3 Nov 2025"),
+        (
+            {"2025-11-03": (50, -9), "2025-11-09": (200, 12)},
+            f"On 9 Nov 2025 there were 2.0 times the usual events of web, and 1{GAP}other day stands out",
+        ),
+        ({"2025-11-03": (150, 9)}, f"On 3 Nov 2025 there were 50{GAP}% more events of web than usual"),
+    ],
+)
+def test_a_chart_of_daily_volume_says_what_stands_out(unusual, title):
+    (chart,) = quality_charts.daily_volumes(days(unusual))
+    assert chart.title == title
+    assert set(unusual) <= {str(day.date()) for day in chart.data["day"]}
+    assert len(chart.data) <= quality_charts.WINDOW
+
+
+def test_series_with_unusual_days_are_drawn_or_else_the_largest():
+    odd, large = days({"2025-11-03": (50, -9)}), days({}, source="shop").assign(rows=1e6)
+    assert [c.name for c in quality_charts.daily_volumes(pd.concat([odd, large]))] == ["volume_web_events"]
+    quiet = pd.concat([odd.assign(is_unusual=False), large])
+    assert [c.name for c in quality_charts.daily_volumes(quiet)] == ["volume_shop_events"]
+    assert quality_charts.daily_volumes(odd.iloc[:0]) == []
+
+
+def test_days_that_are_not_judged_leave_a_gap_in_the_band():
+    thin = days({"2025-11-03": (50, -9)}, size=320)
+    thin.loc[:300, ["expected", "low", "high", "z"]] = None
+    (chart,) = quality_charts.daily_volumes(thin)
+    assert "stands out" not in chart.title
+
+
+def test_the_trend_needs_two_runs():
+    scores = [("20260101T000000Z", 95.0, 94.0), ("20260102T000000Z", 96.0, 98.0)]
+    history = pd.DataFrame(
+        [(run, *pair) for run, overall, validity in scores for pair in (("overall", overall), ("validity", validity))],
+        columns=["run_id", "dimension", "score"],
+    )
+    trend = quality_charts.trend(history, 90)
+    assert isinstance(trend, Finding)
+    assert trend.title == "The score rose from 95.0 to 96.0 since the last run, most of it in validity"
+    once = quality_charts.trend(history.head(2))
+    assert not isinstance(once, Finding) and not presenter(None)(once, "").html
+
+
+def steps(*values: tuple[str, float, float, bool], measure="rows") -> pd.DataFrame:
+    frame = pd.DataFrame(list(values), columns=["step", measure, "change", "is_total"])
+    return frame.assign(says="")
+
+
+def test_the_way_of_the_rows_names_what_takes_most():
+    way = quality_charts.way_of_rows(
+        steps(
+            ("Delivered", 100, 0, True),
+            ("Merged", 95, -5, False),
+            ("In quarantine", 93, -2, False),
+            ("Facts", 93, 0, True),
+        )
+    )
+    assert way.title == f"Of 100{GAP}order lines delivered, 93 reach the facts; most of the others: merged"
+    assert way.alt.startswith("Bars from step to step: Delivered 100, Merged −5")
+    whole = quality_charts.way_of_rows(
+        steps(("Delivered", 100, 0, True), ("Merged", 100, 0, False), ("Facts", 100, 0, True))
+    )
+    assert whole.title == f"All 100{GAP}order lines delivered reach the facts"
+
+
+def test_a_sum_that_differs_from_the_level_before_is_the_title():
+    right = steps(("Gross", 10, 0, True), ("Returns", 8, -2, False), ("Net", 8, 0, True), measure="amount")
+    assert quality_charts.way_of_amounts(right, "EUR").title == f"Net revenue is the same on every level: 8{GAP}EUR"
+    wrong = steps(("Gross", 10, 0, True), ("Net", 8, -2, True), measure="amount")
+    assert quality_charts.way_of_amounts(wrong, "EUR").title == "Net differs by −2.00 from the level before"
+
+
+# Tables
+
+
+def test_a_source_that_stopped_is_named_and_marked_and_one_fresh_source_says_nothing():
+    columns = ["source", "last_day", "gap_days", "usual_gap_days", "allowed_days", "state"]
+    day = pd.Timestamp("2025-12-20").date()
+    sources = pd.DataFrame([("web", day, 0, 1, 2, "fresh"), ("market", day, 11, 1, 2, "stale")], columns=columns)
+    html = quality_tables.late_sources(sources).html
+    assert "market has stopped delivering" in html
+    assert marked(html) == ["11", "stale"]
+    assert not quality_tables.late_sources(sources.head(1))
+    assert not quality_tables.late_sources(sources.iloc[:0])
+
+
+def test_a_share_that_moved_is_told_before_and_then():
+    columns = ["measure", "month", "value", "share", "share_before", "psi", "is_shifted"]
+    rows = [
+        ("method", "2025-03-01", "card", 0.5, 0.7, 0.3, True),
+        ("method", "2025-03-01", "cash", 0.1, 0.05, 0.3, True),
+    ]
+    rows += [("device", "2025-03-01", "phone", 0.5, 0.5, 0.0, False)]
+    html = quality_tables.moved_shares(pd.DataFrame(rows, columns=columns)).html
+    assert "card" in html and f"70{GAP}%" in html
+    assert "cash" not in html and "phone" not in html
+    assert not quality_tables.moved_shares(pd.DataFrame(rows[2:], columns=columns))
+
+
+def test_a_total_that_differs_from_the_sources_own_comes_first():
+    columns = ["source", "entity", "measure", "told", "gone", "held", "difference", "told_by", "told_at"]
+    rows = [
+        ("a", "orders", "rows", 9.0, 0.0, 9.0, 0.0, "a", None),
+        ("b", "orders", "rows", 9.0, 0.0, 7.0, -2.0, "b", None),
+    ]
+    html = quality_tables.against_sources(pd.DataFrame(rows, columns=columns)).html
+    assert f"1{GAP}total differs from what the source itself says" in html
+    assert marked(html) == ["−2"]
+    assert html.index(">b<") < html.index(">a<")
+    assert "Every total is" in quality_tables.against_sources(pd.DataFrame(rows[:1], columns=columns)).html
+    assert not quality_tables.against_sources(pd.DataFrame(columns=columns))
+
+
+def test_rows_are_told_by_source_without_what_never_happened():
+    html = quality_tables.rows_by_source(ROWS).html
+    assert "Where every row went: none is lost" in html
+    assert "exact duplicates" in html and "in another source" not in html and "unaccounted" not in html
+    assert marked(quality_tables.rows_by_source(ROWS.assign(unaccounted_rows=[0, 2])).html) == ["2"]
+
+
+KINDS = pd.DataFrame(
+    [
+        ("whitespace", "repairable", "blanks", 100, 99, 0.99, 99, 99, 1.0, 99, 90, 90 / 99),
+        ("orphan", "rejectable", "nowhere", 50, 50, 1.0, 50, 50, 1.0, 0, 0, None),
+        ("ambiguous_date", "debatable", "two ways", 10, 2, 0.2, 2, 2, 1.0, 0, 0, None),
+        ("zeroed", "repairable", "zero", 0, 0, None, 0, 0, None, 0, 0, None),
+    ],
+    columns=[
+        *("kind", "label", "says", "planted", "found", "recall", "flagged", "right", "precision"),
+        *("repaired", "repaired_right", "accuracy"),
+    ],
+)
+
+
+def test_how_good_the_checks_are_is_one_sentence_and_a_table_by_kind():
+    summary = {"planted": 2140, "recall": 0.9962, "precision": 0.9945, "repair_accuracy": 0.9985}
+    said = quality_tables.how_good(summary).text
+    assert said == (
+        f"Against the ledger of 2,140{GAP}planted defects they found **99.6{GAP}%**, and"
+        f" **99.4{GAP}%** of what they flagged was planted; **99.8{GAP}%** of repaired cells equal the value before."
+    )
+    html = quality_tables.by_kind(KINDS).html
+    assert html.index("whitespace") < html.index("orphan") < html.index("Debatable") < html.index("ambiguous date")
+    assert "zeroed" not in html
+    assert marked(html) == [f"90.9{GAP}%"], "what is below 95 % is marked, but not where it is debatable"
+
+
+def test_where_nothing_is_planted_nothing_is_said():
+    assert not quality_tables.how_good({"planted": 0, "recall": None})
+    assert not quality_tables.by_kind(KINDS.tail(1))
+    assert not quality_tables.examples("Missed", pd.DataFrame())
+    assert not report.section("How good are these checks?", report.NOTHING, None, says="The ledger.")
+
+
+# The page
+
+
+def test_the_page_links_failing_rows_to_rules_and_leaves_out_empty_sections(tmp_path: Path, small):
+    rows = pd.DataFrame({"order_id": ["1", "2"], "paid": [1, 2]})
+    done = lambda wanted: outcomes.what_happened(small, wanted, DONE.anchors)  # noqa: E731
+    pieces = [
+        quality_page.headline(AUDIT, ROWS),
+        failing(rows, done),
+        report.section("What was done about it", outcomes.tables(DONE)),
+        report.section("Run by run", report.NOTHING),
+    ]
+    cells = [code(shown(piece)) for piece in pieces if piece]
+    html = report.notebook_page(notebook(tmp_path, text("# Q?"), *cells), run={}, stage_name="05_quality")
+    page = check(html)
+    assert "#rule-unknown_customer" in {link["href"] for link in page.all("a")}
+    assert '<a href="#what-was-done-about-it">' in html
+    assert "Run by run" not in html
+
+
+def test_the_page_of_a_run_that_passed_over_the_gate_says_so(tmp_path: Path):
+    path = notebook(tmp_path, nbformat.v4.new_markdown_cell("# Q?"))
+    gate = {"passed": False, "reasons": ["x"], "overridden": True}
+    assert "--no-gate" in report.notebook_page(path, run={"quality": {"gate": gate}}, stage_name="05_quality")
+    gate = gate | {"overridden": False}
+    assert "--no-gate" not in report.notebook_page(path, run={"quality": {"gate": gate}}, stage_name="05_quality")
