@@ -16,9 +16,9 @@ from typing import Any
 
 import pandas as pd
 
-from lib import checks as found
 from lib import words
 from lib.anomalies import find_anomalies
+from lib.checks import FAILED, failing_sql, flagged, read, sample
 from lib.config import Gate, Settings
 from lib.transform import run_tests
 from lib.warehouse import Warehouse
