@@ -8,8 +8,10 @@ import pandas as pd
 
 from lib import clean, transform
 from lib.config import Settings, load_settings
+from lib.defect_rates import Defects
 from lib.ingest import ingest
 from lib.shop import at_work, open_shop
+from lib.shop.systems import ONLY_DELIVERY
 from lib.warehouse import Warehouse, open_warehouse
 
 #: What tells where a row came from, and keys that name a version of a customer or product.
@@ -24,6 +26,7 @@ class DailyShop:
     folder: Path
     seed: int = 42
     runs: int = 0
+    defects: Defects = ONLY_DELIVERY
 
     @property
     def settings(self) -> Settings:
@@ -33,7 +36,7 @@ class DailyShop:
         """Take the shop to a day and publish; return the published warehouse."""
         self.runs += 1
         settings = self.settings
-        open_shop(folder=self.folder / "sources", size="small", seed=self.seed, as_of=as_of)
+        open_shop(folder=self.folder / "sources", size="small", seed=self.seed, as_of=as_of, defects=self.defects)
         with at_work(settings) as served:
             ingest(served, f"run{self.runs}").raise_failures()
         return self.build()

@@ -15,6 +15,7 @@ import duckdb
 import psutil
 import pytest
 
+from lib.defect_rates import Defects
 from lib.parameters import NOTEBOOKS
 from lib.shop import LAST_DAY
 from tests.conftest import Shop, soaking
@@ -86,7 +87,7 @@ def test_the_run_after_the_kills_succeeds_and_counts_nothing_twice(shop, tmp_pat
     assert states.count("published") >= 2 and "running" not in states
     with duckdb.connect(str(shop.data / "shop.duckdb"), read_only=True) as connection:
         disturbed = [connection.execute(sql).fetchall() for sql in SUMS]
-    undisturbed = DailyShop(tmp_path).run(LAST_DAY)
+    undisturbed = DailyShop(tmp_path, defects=Defects()).run(LAST_DAY)
     assert disturbed == [[tuple(row) for row in undisturbed.query(sql).itertuples(index=False)] for sql in SUMS]
     assert not (shop.data / "work" / "run").exists()
 

@@ -17,8 +17,8 @@ from lib.shop.systems import ShopFacts
 SYSTEMS = ("marketplace", "stores", "clickstream")
 #: How many days an outage lasts, and how many there are of a system before its first.
 SHORTEST, LONGEST, QUIET_DAYS = 4, 10, 14
-#: For so many days a system must have delivered nothing to be stale.
-STALE_AFTER = 3
+#: For so many days a system must have delivered nothing to be stale: over holidays stores are silent for days as well.
+STALE_AFTER = {"marketplace": 3, "stores": 7, "clickstream": 3}
 
 
 def outages(shop: ShopFacts, system: str, day: int) -> Iterator[tuple[int, int]]:
@@ -50,5 +50,5 @@ def stale(shop: ShopFacts, day: int) -> pa.Table:
     return ledger.table(
         ledger.Cell(name, "", name, name, "", "stale_source", shop.date(day).isoformat(), shop.date(at).isoformat())
         for name, at in days.items()
-        if day - at >= STALE_AFTER
+        if day - at >= STALE_AFTER[name]
     )
