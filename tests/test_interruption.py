@@ -69,7 +69,7 @@ def kill_in(shop: Shop, stage: str, delay: float) -> None:
     process.communicate()
 
 
-@pytest.mark.parametrize("stage", soaking(NOTEBOOKS, ("02_ingest", "03_clean", "05_quality")))
+@pytest.mark.parametrize("stage", soaking(NOTEBOOKS, ("03_clean", "05_quality")))
 def test_a_run_killed_in_a_stage_leaves_what_is_published_readable_and_unchanged(shop, stage):
     published = shop.data / "shop.duckdb"
     before = digest(published)

@@ -101,6 +101,7 @@ def test_reports_leave_out_what_the_shop_lacks_and_say_so(shop):
     assert 6 <= page.count("<figure") < 12, "what the shop has is drawn, what it lacks is not"
 
 
+@pytest.mark.soak
 def test_the_same_files_again_give_no_new_batch_and_no_new_row(shop):
     again = shop.run("--sources", "examples/online_retail.yml", "--to", "05_quality")
     assert again.returncode == 0 and "0 new rows loaded" in again.stdout

@@ -301,6 +301,7 @@ def test_parameters_are_bound_and_percent_signs_are_text():
     assert as_psycopg2(sql, "", set(), has_parameters=False) == sql
 
 
+@pytest.mark.soak
 def test_a_whole_run_refused_by_the_gate_leaves_what_is_published(shop, admin, tmp_path):
     shop.write("orders/2.csv", days(11, 20))
     shop.write("order_items/2.csv", items(11, 40, product="nobody", price=-1))

@@ -165,9 +165,8 @@ def test_both_engines_hold_the_same_rows_after_each_increment_while_ten_readers_
     assert len(readers.answers) == len(INCREMENTS) and readers.count > 5 * READERS
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says_nothing_new"), [((), True), pytest.param(("--full-refresh",), False, marks=pytest.mark.soak)]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize(("arguments", "says_nothing_new"), [((), True), (("--full-refresh",), False)])
 def test_a_run_with_nothing_new_or_a_full_refresh_changes_no_row_on_the_server(
     shop, server, arguments, says_nothing_new
 ):

@@ -142,6 +142,7 @@ def test_a_second_run_loads_no_new_row_and_says_so(shop, first, manifest):
     assert runs[1] == "2"
 
 
+@pytest.mark.soak
 def test_a_full_refresh_changes_no_row_and_keeps_the_history(shop, first):
     before = tables(shop.data / "shop.duckdb", ("stage", "clean", "quarantine", "warehouse", "analytics"))
     runs_before = len(tables(shop.data / "shop.duckdb", ("ops",))["ops.runs"])
