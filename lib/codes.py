@@ -21,7 +21,7 @@ COUNTRIES = _codes(
 )
 
 #: Those in use, then those that were in use since 1990. Gold, special drawing rights, tests and "no currency" (XAU,
-#: XDR, XTS, XXX) are left out: no shop takes them.
+#: XDR and the like) are left out: no shop takes them.
 CURRENCIES = _codes(
     """
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW
