@@ -49,7 +49,7 @@ DAMAGES = {
     "no_order_line_is_lost_in_a_join": "delete from warehouse.fact_order_items where order_id = '2'",
     "order_lines_are_numbered_once": DOUBLED.format("clean.order_items"),
     "order_totals_agree_with_their_lines": "update warehouse.fact_orders set total_amount = 49 where order_id = '1'",
-    "orders_have_lines": "update warehouse.fact_orders set line_count = 0",
+    "orders_have_lines": "update warehouse.fact_orders set line_count = 0 where order_id = '2'",
     "orders_are_in_the_reporting_currency": "update clean.orders set currency = 'USD'",
     "orders_are_not_in_the_future": "update clean.orders set ordered_at = timestamp '2140-01-01' where order_id = '2'",
     "orders_are_shipped_after_they_are_placed": (
