@@ -268,10 +268,18 @@ class Settings:
         if not self.simulated:
             return {"shop": self.shop_id}
         own: dict[str, Any] = {"size": self.size, "seed": self.seed}
-        with contextlib.suppress(OSError, ValueError):
-            marker = json.loads((self.data_dir / "sources" / "shop.json").read_text(encoding="utf-8"))
-            own = {key: marker[key] for key in (*own, "generator", "defects") if key in marker} or own
+        marker = self.marker
+        own = {key: marker[key] for key in (*own, "generator", "defects") if key in marker} or own
         return {"shop": "simulated"} | own
+
+    @property
+    def marker(self) -> dict[str, Any]:
+        """What a simulated shop's systems say of themselves (see `lib.shop.opening`), empty where they say nothing."""
+        found: Any = {}
+        if self.simulated:
+            with contextlib.suppress(OSError, ValueError):
+                found = json.loads((self.data_dir / "sources" / "shop.json").read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
 
 
 def load_settings(

@@ -7,7 +7,6 @@ several rows (duplicates, orphans) are dbt models in `sql/`.
 
 import contextlib
 import glob
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -113,11 +112,9 @@ def _latest(settings: Settings, batch: Batch) -> str:
     A simulated shop may trade ahead of the clock, up to a day that its marker names.
     """
     taken = datetime.fromisoformat(batch.ingested_at)
-    marker = settings.data_dir / "sources" / "shop.json"
-    if settings.simulated:
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            reached = date.fromisoformat(json.loads(marker.read_text(encoding="utf-8"))["as_of"])
-            taken = max(taken, datetime.combine(reached + _AHEAD, clock()))
+    with contextlib.suppress(ValueError, KeyError):
+        reached = date.fromisoformat(settings.marker["as_of"])
+        taken = max(taken, datetime.combine(reached + _AHEAD, clock()))
     return (taken + _AHEAD).isoformat(sep=" ", timespec="seconds")
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lib.shop import ledger, slips
 from lib.shop.changes import latest
-from lib.shop.files import tally, write_whole
+from lib.shop.files import tally, write_parquet
 from lib.shop.ids import customer_id, product_id
 from lib.shop.systems import Holdings, ShopFacts
 from lib.shop.trade import Books
@@ -39,9 +38,7 @@ def write(
     rows = {}
     for entity, table in (("customers", people), ("products", goods)):
         progress(f"crm: {entity}")
-        content = pa.BufferOutputStream()
-        pq.write_table(table, content, compression="zstd")
-        write_whole(place / f"{entity}.parquet", content.getvalue().to_pybytes())
+        write_parquet(place / f"{entity}.parquet", table)
         rows[entity] = table.num_rows
     there = tally(place)
     told = ledger.table([*wrong, *wrong_too]) if shop.defects.enabled else None

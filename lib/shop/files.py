@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from lib.shop.orders import Days, Ints
 from lib.shop.rhythm import Seconds
@@ -108,6 +109,14 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a restart after a kill, finds either all of it or none."""
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
+    part.replace(path)
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write a table as `write_whole` writes bytes; its folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    pq.write_table(table, part, compression="zstd")
     part.replace(path)
 
 

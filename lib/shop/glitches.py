@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lib.shop.chance import lots
@@ -20,6 +19,7 @@ from lib.shop.defects import NONE, fates
 from lib.shop.ids import product_id
 from lib.shop.ledger import Cell, instant
 from lib.shop.orders import Ints
+from lib.shop.spoils import replaced
 from lib.shop.systems import ShopFacts
 from lib.shop.tracker import event_id
 from lib.shop.visits import PRODUCT_VIEW, TYPES, Clicks, Site, Visits, clicks_of, visits_of
@@ -115,9 +115,7 @@ def spoil(site: Site, day: int, visits: Visits, clicks: Clicks, lines: pa.Array)
             said, instead = (f'"product":{{"id":"{name}"' for name in product_id(np.array([before, after])).to_pylist())
         found.before[row], found.after[row] = before, after
         texts[n] = texts[n].replace(said, instead, 1)
-    is_hit = np.zeros(len(clicks.at), dtype=bool)
-    is_hit[hit] = True
-    return pc.replace_with_mask(lines, pa.array(is_hit), pa.array(texts, lines.type)), found
+    return replaced(lines, hit, pa.array(texts, lines.type)), found
 
 
 def late(happened: Ints, delivered: Ints, is_told: NDArray[np.bool_]) -> Glitches:

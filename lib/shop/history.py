@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from lib.shop.channels import CHANNELS, HISTORY
 from lib.shop.defects import KINDS
-from lib.shop.files import tally
+from lib.shop.files import tally, write_parquet
 from lib.shop.ids import customer_id, order_id, payment_id, product_id
 from lib.shop.order_damage import COPIES
 from lib.shop.orders import Ints
@@ -59,10 +58,7 @@ def write(
         for entity, path, table, spoiled in _files(books, shop, place, rows, spoils, known):
             told.append(spoiled)
             progress(f"history: {entity} of {path.parent.name.removeprefix('year=')}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{path.name}.part")
-            pq.write_table(table, part, compression="zstd")
-            part.replace(path)
+            write_parquet(path, table)
         for left_over in place.rglob(".*.part"):
             left_over.unlink()
     days = books.orders.placed.day[rows["orders"]]

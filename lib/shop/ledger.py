@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from lib.shop.damage import moment
 from lib.shop.defects import KINDS
+from lib.shop.files import write_parquet
 
 #: One row a spoiled cell. `key` is the record's as it is delivered (`order_id|line_number` for a line), `family` the id
 #: of its order, customer, product or event before; where a whole record is added or taken, `field` is empty.
@@ -61,12 +62,8 @@ def note(folder: Path, system: str, after: int, through: int, rows: pa.Table) ->
     place = folder / system
     if after < 0:
         shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True, exist_ok=True)
-    path = place / f"{after}-{through}.parquet"
-    part = path.with_name(f".{path.name}.part")
     differs = pc.invert(pc.fill_null(pc.equal(rows["before"], rows["after"]), False))
-    pq.write_table(rows.select(SCHEMA.names).cast(SCHEMA).filter(differs), part, compression="zstd")
-    part.replace(path)
+    write_parquet(place / f"{after}-{through}.parquet", rows.select(SCHEMA.names).cast(SCHEMA).filter(differs))
 
 
 def read(folder: Path) -> pa.Table | None:

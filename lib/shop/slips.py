@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lib.shop import damage
 from lib.shop.chance import lots
@@ -23,6 +22,7 @@ from lib.shop.ids import customer_id
 from lib.shop.ledger import Cell, instant
 from lib.shop.orders import Ints
 from lib.shop.people import EMAIL_DOMAINS
+from lib.shop.spoils import replaced
 from lib.shop.systems import ShopFacts
 from lib.shop.trade import Books
 
@@ -179,13 +179,10 @@ def _other_address(email: str, lot: float) -> str:
 def spoiled(records: pa.Table, found: list[Slip]) -> pa.Table:
     """Return records with their slips."""
     for field in {slip.field for slip in found}:
-        mine = sorted((slip for slip in found if slip.field == field), key=lambda slip: slip.row)
-        column = records[field].combine_chunks()
+        mine, column = [slip for slip in found if slip.field == field], records[field]
         values = [slip.of(_plain(column[slip.row])) for slip in mine]
-        is_hit = np.zeros(len(column), dtype=bool)
-        is_hit[[slip.row for slip in mine]] = True
         new = instants(np.array(values)) if pa.types.is_timestamp(column.type) else pa.array(values, column.type)
-        column = pc.replace_with_mask(column, pa.array(is_hit), new)
+        column = replaced(column, np.array([slip.row for slip in mine]), new)
         records = records.set_column(records.column_names.index(field), records.schema.field(field), column)
     return records
 

@@ -83,7 +83,7 @@ def spoils(found: Iterable[Spoil]) -> Spoils:
 
 
 def replaced(column: pa.Array | pa.ChunkedArray, at: Ints, values: pa.Array) -> pa.Array:
-    """Return a column with other values at some positions, given as text and read as the column's type."""
+    """Return a column with other values at some positions: of its type, or text that is read as its type."""
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     chosen = np.arange(len(whole))
     chosen[at] = len(whole) + np.arange(len(at))
