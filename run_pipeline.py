@@ -23,8 +23,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from lib.config import load_settings, mask
-from lib.errors import ConfigError, PipelineError, explain
+from lib.base.errors import ConfigError, PipelineError, explain
+from lib.base.secrets import mask
+from lib.settings import load_settings
 
 EXIT_CODES = "Exit codes: 0 published, 1 a stage failed, 2 wrong usage or configuration, 3 the quality gate refused."
 
@@ -143,8 +144,8 @@ def runs(
 ) -> None:
     """List the runs, newest first: how each ended, how long it took, what it loaded, its quality score."""
     with _plain_errors():
-        from lib.report import is_overridden
-        from lib.runs import is_alive, list_runs
+        from lib.report.pages import is_overridden
+        from lib.run.manifest import is_alive, list_runs
 
         settings = load_settings(output_dir=output_dir)
         found = list_runs(settings.output_dir)
@@ -192,7 +193,7 @@ def query(
     Which one: that of --sources, --size, --data-dir or --target; without them, the one that was published last.
     """
     with _plain_errors():
-        from lib.runs import latest_place
+        from lib.run.manifest import latest_place
         from lib.warehouse import open_warehouse
 
         chosen = data_dir
@@ -241,9 +242,9 @@ def _plan(
     full_refresh: bool, no_gate: bool, data_dir: str, output_dir: str, target: str,
 ) -> Any:  # fmt: skip
     """Return the validated plan of a run; raise ConfigError before anything is touched."""
-    from lib.parameters import NOTEBOOKS, find_notebook, parse_parameters
-    from lib.runner import Plan
-    from lib.runs import command_line
+    from lib.run.manifest import command_line
+    from lib.run.parameters import NOTEBOOKS, find_notebook, parse_parameters
+    from lib.run.runner import Plan
     from lib.warehouse import open_warehouse
 
     names = list(NOTEBOOKS)
@@ -285,8 +286,8 @@ def _from_here(folder: str) -> str:
 
 def _run(plan: Any) -> int:
     """Run the plan under a progress bar and say how it ended and where everything is."""
-    from lib.report import is_overridden
-    from lib.runner import run
+    from lib.report.pages import is_overridden
+    from lib.run.runner import run
 
     started = time.monotonic()
     with _bar(len(plan.notebooks)) as show:
@@ -316,7 +317,7 @@ def _run(plan: Any) -> int:
 
 def _ending(manifest: dict[str, Any]) -> str:
     """Say in a sentence how a run ended."""
-    from lib.report import is_overridden
+    from lib.report.pages import is_overridden
 
     new = manifest["new_rows"]
     loaded = "" if new is None else f", {new:,} new rows loaded"

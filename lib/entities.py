@@ -1,11 +1,13 @@
 """The contract between sources, cleaning and models: every entity, its columns, their types and keys.
 
-A sources file maps onto these names, `lib.standardize` turns raw columns into these types, and the
+A sources file maps onto these names, `lib.clean.standardize` turns raw columns into these types, and the
 loader creates the `stage` tables from them. SQL lives in `sql/`; nothing here touches data.
 """
 
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from lib.base.quoting import quoted_list
 
 Kind = Literal["text", "id", "timestamp", "amount", "quantity", "measure", "integer", "boolean"]
 
@@ -151,3 +153,8 @@ ENTITIES: dict[str, Entity] = {
         Entity("order_lines", _order_lines(), ("order_id", "line_number")),
     )
 }
+
+
+def stage_columns(entity: Entity) -> str:
+    """Return the quoted column list of the entity's stage table."""
+    return quoted_list([*entity.names, *LINEAGE])

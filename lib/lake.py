@@ -7,13 +7,10 @@ not be used are kept whole under `rejected/`, each beside a note of the reason.
 """
 
 import contextlib
-import fcntl
 import glob
-import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -24,83 +21,12 @@ import duckdb
 import fsspec
 import pyarrow.parquet as pq
 
-from lib.config import Settings, fingerprint, mask
-from lib.errors import LakeError
-
-
-@dataclass(frozen=True)
-class TakenFile:
-    """One source file of a batch: name below the source's path, content hash, and what was read.
-
-    `told_rows` is how many rows the file itself says it has, where it says so.
-    """
-
-    name: str
-    sha256: str
-    bytes: int
-    encoding: str = ""
-    rows: int = 0
-    first_row: int = 0
-    malformed: int = 0
-    told_rows: int | None = None
-
-
-@dataclass(frozen=True)
-class RejectedFile:
-    """A source file that could not be used at all, and why. `path` is where its bytes can be copied from."""
-
-    name: str
-    sha256: str
-    bytes: int
-    reason: str
-    path: str = ""
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What a source says it holds of an entity: by measure (`records`, `amount`, `messages`), and where it says so.
-
-    The measure `gone` counts what was taken before and is no longer there.
-    """
-
-    values: dict[str, float]
-    told_by: str = ""
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """What a source handed over for one entity: local Parquet parts and the files they came from.
-
-    A kind that reads no files names each answer, extract or message it took as one. `unchanged` names the files that
-    still are as they were taken, `originals` says where a file's own bytes lie on this machine, and `cursor` is what
-    the kind wants to be told the next time. `totals` are told also where there is nothing new; none where documents
-    tell of themselves alone.
-    """
-
-    files: tuple[TakenFile, ...] = ()
-    rejected: tuple[RejectedFile, ...] = ()
-    parts: tuple[Path, ...] = ()
-    columns: tuple[str, ...] = ()
-    unchanged: tuple[str, ...] = ()
-    cursor: dict[str, Any] = field(default_factory=dict)
-    originals: dict[str, str] = field(default_factory=dict)
-    totals: Totals | None = None
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What the lake holds of a source's entity: where the next take goes on.
-
-    `files` maps each name to the hash of the newest version taken, `cursor` is what the kind handed over with the
-    newest batch, `parts` are the raw Parquet files of rows, oldest first, `types` the Arrow type of each column seen
-    so far, and `batches` counts the batches.
-    """
-
-    files: dict[str, str] = field(default_factory=dict)
-    cursor: dict[str, Any] = field(default_factory=dict)
-    parts: tuple[str, ...] = ()
-    types: dict[str, str] = field(default_factory=dict)
-    batches: int = 0
+from lib.base.errors import LakeError
+from lib.base.files import file_lock, write_atomically
+from lib.base.hashing import fingerprint
+from lib.base.secrets import mask
+from lib.settings import Settings
+from lib.sources.delivery import Delivery, RejectedFile, Taken, TakenFile, Totals
 
 
 @dataclass(frozen=True)
@@ -130,6 +56,15 @@ class Batch:
 
 
 _manifests: dict[tuple[Any, ...], Batch] = {}
+
+
+@dataclass(frozen=True)
+class Standardized:
+    """A batch's typed rows in the lake."""
+
+    batch: Batch
+    rules: str
+    path: str
 
 
 class Lake:
@@ -384,40 +319,6 @@ def duckdb_limits(settings: Settings) -> dict[str, Any]:
     if settings.config.warehouse.threads:
         limits["threads"] = settings.config.warehouse.threads
     return limits
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader finds the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hex digest of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def file_lock(path: Path, wait_seconds: float, message: str) -> Iterator[None]:
-    """Hold an exclusive lock that the operating system frees when the process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        deadline = time.monotonic() + wait_seconds
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise LakeError(f"{message} Wait for it to end, then try again.") from None
-                time.sleep(0.2)
-        yield
 
 
 def _taken(batches: list[Batch], reader: str) -> dict[str, str]:

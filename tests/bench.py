@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from lib.parameters import NOTEBOOKS
+from lib.run.parameters import NOTEBOOKS
 from tests.postgres import create_database, drop_database, start_server
 
 PROJECT = Path(__file__).resolve().parent.parent

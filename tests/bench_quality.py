@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import clean, transform
-from lib.config import Settings, load_settings
-from lib.ingest import ingest
-from lib.quality import audit
-from lib.scorecard import Scorecard, compare
+from lib.clean import load
+from lib.ingest.run import ingest
+from lib.model import dbt
+from lib.quality.score import audit
+from lib.quality.scorecard import Scorecard, compare
+from lib.settings import Settings, load_settings
 from lib.shop import at_work, open_shop
 from lib.warehouse import Warehouse, open_warehouse
 
@@ -86,10 +87,10 @@ def build(settings: Settings, scale: float, label: str) -> Warehouse:
     progress(f"{label}: cleaning")
     warehouse = open_warehouse(settings, "run")
     warehouse.begin()
-    clean.load_stage(settings, warehouse, "run1")
-    transform.build_models(settings, warehouse, "staging", "clean", "quality")
+    load.load_stage(settings, warehouse, "run1")
+    dbt.build_models(settings, warehouse, "staging", "clean", "quality")
     progress(f"{label}: modelling")
-    transform.build_models(settings, warehouse, "warehouse", "analytics")
+    dbt.build_models(settings, warehouse, "warehouse", "analytics")
     return warehouse
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import clean, transform
-from lib.config import Settings, load_settings
+from lib.clean import load
 from lib.defect_rates import Defects
-from lib.ingest import ingest
+from lib.ingest.run import ingest
+from lib.model import dbt
+from lib.settings import Settings, load_settings
 from lib.shop import at_work, open_shop
 from lib.shop.systems import ONLY_DELIVERY
 from lib.warehouse import Warehouse, open_warehouse
@@ -46,9 +47,9 @@ class DailyShop:
         settings = self.settings
         warehouse = open_warehouse(settings, "run")
         warehouse.begin(full_refresh=full_refresh)
-        clean.load_stage(settings, warehouse, f"run{self.runs}")
-        transform.build_models(settings, warehouse, "staging", "clean", "quality")
-        transform.build_models(settings, warehouse, "warehouse", "analytics")
+        load.load_stage(settings, warehouse, f"run{self.runs}")
+        dbt.build_models(settings, warehouse, "staging", "clean", "quality")
+        dbt.build_models(settings, warehouse, "warehouse", "analytics")
         warehouse.publish()
         return open_warehouse(settings)
 

@@ -15,9 +15,9 @@ from typing import Any
 import duckdb
 
 from lib import lake as lake_module
-from lib.config import Settings, load_settings
-from lib.ingest import ingest
+from lib.ingest.run import ingest
 from lib.lake import Lake
+from lib.settings import Settings, load_settings
 from lib.shop import at_work
 
 #: The functions of a lake that write; a point lies before and after each call, and within each copy of a file.

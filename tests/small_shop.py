@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from lib import clean, transform
-from lib.config import Settings, load_settings
-from lib.ingest import Ingested, ingest
+from lib.clean import load
+from lib.ingest.run import Ingested, ingest
 from lib.lake import Lake
-from lib.quality import Audit, audit
+from lib.model import dbt
+from lib.quality.score import Audit, audit
+from lib.settings import Settings, load_settings
 from lib.warehouse import Warehouse, open_warehouse
 
 ENTITIES = ("customers", "products", "orders", "order_items", "payments")
@@ -73,14 +74,14 @@ class SmallShop:
         self.take().raise_failures()
         warehouse = open_warehouse(self.settings, "run")
         warehouse.begin(full_refresh=full_refresh)
-        clean.load_stage(self.settings, warehouse, f"run{self.runs}")
+        load.load_stage(self.settings, warehouse, f"run{self.runs}")
         return warehouse
 
     def build(self, *, full_refresh: bool = False, publish: bool = False) -> Warehouse:
         """Ingest, load and build all models; a published copy is what the next build starts from."""
         warehouse = self.load(full_refresh=full_refresh)
-        transform.build_models(self.settings, warehouse, "staging", "clean", "quality")
-        transform.build_models(self.settings, warehouse, "warehouse", "analytics")
+        dbt.build_models(self.settings, warehouse, "staging", "clean", "quality")
+        dbt.build_models(self.settings, warehouse, "warehouse", "analytics")
         if publish:
             warehouse.publish()
             return open_warehouse(self.settings)

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from lib.config import load_settings
-from lib.errors import ConfigError
-from lib.ingest import ingest
+from lib.base.errors import ConfigError
+from lib.clean.standardize import standardize
+from lib.ingest.run import ingest
 from lib.lake import Lake
+from lib.settings import load_settings
 from lib.sources import KINDS
-from lib.standardize import standardize
 from tests.conftest import PROJECT
 
 PAGE = (PROJECT / "docs" / "adding-a-source.md").read_text()

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import anomalies, volume
-from lib.transform import build_models
+from lib.model.dbt import build_models
+from lib.quality import anomalies, volume
 from tests.small_shop import SmallShop, csv, rows
 
 FIRST, TRACKED, LAST = "2021-01-01", "2025-10-01", "2025-12-31"

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from lib import channel_insights as insights
-from lib.findings import SILENT, Finding, heading, presenter
+from lib.insights import channels as insights
+from lib.report.insight import SILENT, Finding, heading, presenter
 
 
 def plain(text: str) -> str:

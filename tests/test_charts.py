@@ -11,8 +11,9 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from lib import plots, quality_plots
-from lib.charts import ACCENT, BAD, ROLES, SOFT, Chart, plain, save_chart, shorten
+from lib.quality import plots as quality_plots
+from lib.report import plots
+from lib.report.charts import ACCENT, BAD, ROLES, SOFT, Chart, plain, save_chart, shorten
 
 HOSTILE = [
     "<script>alert('x')</script>",

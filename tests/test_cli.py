@@ -5,7 +5,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from lib.parameters import NOTEBOOKS, parse_parameters
+from lib.run.parameters import NOTEBOOKS, parse_parameters
 from run_pipeline import app
 
 

@@ -7,8 +7,10 @@ import pytest
 import yaml
 
 from lib import config
-from lib.config import CONFIG_FILE, Config, load_settings, mask
-from lib.errors import ConfigError
+from lib.base.errors import ConfigError
+from lib.base.secrets import mask
+from lib.config import Config
+from lib.settings import CONFIG_FILE, load_settings
 from lib.sources import KINDS, source_model
 
 GOOD = yaml.safe_load(CONFIG_FILE.read_text())

@@ -20,11 +20,12 @@ import pyarrow.dataset
 import pytest
 import yaml
 
-from lib.config import PROJECT, Settings, load_settings
+from lib.base.errors import ConfigError, SourceError
+from lib.base.files import PROJECT
 from lib.defect_rates import Defects
-from lib.errors import ConfigError, SourceError
-from lib.ingest import Ingested, ingest
+from lib.ingest.run import Ingested, ingest
 from lib.lake import Lake
+from lib.settings import Settings, load_settings
 from lib.shop import history, web
 from lib.shop.sizes import SIZES
 from lib.shop.systems import ShopFacts

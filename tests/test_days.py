@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.config import load_settings
-from lib.ingest import read_so_far
+from lib.ingest.run import read_so_far
 from lib.lake import Lake
+from lib.settings import load_settings
 from lib.shop import open_shop
 from tests.conftest import PROJECT
 from tests.days import DailyShop, differences, rows_of

@@ -14,10 +14,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from lib.config import load_settings
+from lib.base.errors import ConfigError, LakeError
 from lib.defect_rates import Defects
-from lib.errors import ConfigError, LakeError
 from lib.lake import Lake
+from lib.settings import load_settings
 from lib.shop import SIZES, api, clickstream, crm, glitches, ledger, open_shop, outages, slips
 from lib.shop.defects import KINDS
 from lib.shop.opening import LEDGER, read_marker

@@ -13,10 +13,10 @@ import fsspec
 import numpy as np
 import pytest
 
-from lib.config import load_settings
-from lib.errors import SourceError
-from lib.ingest import Ingested, ingest
+from lib.base.errors import SourceError
+from lib.ingest.run import Ingested, ingest
 from lib.lake import Lake
+from lib.settings import load_settings
 from lib.shop import clickstream
 from lib.shop.channels import WEB
 from lib.shop.sizes import LAST_DAY, SIZES, Size

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.errors import ConfigError, SourceError
+from lib.base.errors import ConfigError, SourceError
 from lib.lake import Batch
 from tests.small_shop import SmallShop, csv, one, rows
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lib import report
-from lib.errors import WarehouseError
-from lib.quality import failing_rows
+from lib.base.errors import WarehouseError
+from lib.quality.score import failing_rows
+from lib.report import pieces
 from tests.small_shop import SmallShop, csv
 
 DROP = '"; drop table stage.products; --'
@@ -91,7 +91,7 @@ def test_both_engines_make_the_same_of_it(shops):
 
 def test_a_report_shows_hostile_text_as_text(shop):
     names = shop.warehouse.query("select name, category from analytics.product_summary")
-    page = report.table(names, "Products")._repr_html_()
+    page = pieces.table(names, "Products")._repr_html_()
     assert "<script>" not in page and "&lt;script&gt;alert" in page
 
 

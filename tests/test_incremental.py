@@ -9,9 +9,10 @@ import duckdb
 import pandas as pd
 import pytest
 
-from lib import clean, transform
-from lib.config import PROJECT
-from lib.warehouse import Warehouse, increments, open_warehouse
+from lib.base.files import PROJECT
+from lib.clean import load
+from lib.model import dbt, increments
+from lib.warehouse import Warehouse, open_warehouse
 from tests.small_shop import SCHEMAS, SmallShop, assert_same_tables, contents, csv, one, rows
 
 HEADERS = {
@@ -122,7 +123,7 @@ def whole(shop: SmallShop) -> Warehouse:
     copy.begin()
     copy.replace("ops.models", pd.DataFrame())
     for part in PARTS:
-        transform.build_models(shop.settings, copy, *part)
+        dbt.build_models(shop.settings, copy, *part)
     return copy
 
 
@@ -158,8 +159,8 @@ def test_an_order_waits_for_its_customer_with_its_lines_and_payments_and_waits_a
         if customer:
             shop.write("customers/2.csv", csv(HEADERS["customers"], f"{customer},,AT,"))
             shop.take().raise_failures()
-            clean.load_stage(shop.settings, warehouse, "more")
-        transform.build_models(shop.settings, warehouse, *PARTS[0])
+            load.load_stage(shop.settings, warehouse, "more")
+        dbt.build_models(shop.settings, warehouse, *PARTS[0])
         sql = " union all ".join(
             f"select {{1}} from {{0}}.{entity}" for entity in ("orders", "order_items", "payments")
         )
@@ -177,18 +178,18 @@ def test_a_build_that_was_cut_off_or_repeated_comes_out_right(tmp_path, builds):
     shop.build(publish=True)
     deliveries.write(shop, 4)
     warehouse = shop.load()
-    transform.build_models(shop.settings, warehouse, "staging")  # and cut off
-    transform.build_models(shop.settings, warehouse, *PARTS[0])
+    dbt.build_models(shop.settings, warehouse, "staging")  # and cut off
+    dbt.build_models(shop.settings, warehouse, *PARTS[0])
     with warehouse.connect(read_only=False) as connection:  # cut off between removing and adding
         connection.execute("delete from warehouse.fact_orders where order_id in (from ops.touched_sales)")
     # By hand: more is loaded, and the facts are built before the clean layer has seen it.
     deliveries.write(shop, 4)
     shop.take().raise_failures()
-    clean.load_stage(shop.settings, warehouse, "more")
-    transform.build_models(shop.settings, warehouse, *PARTS[1])
+    load.load_stage(shop.settings, warehouse, "more")
+    dbt.build_models(shop.settings, warehouse, *PARTS[1])
     assert touched(warehouse) > 0
     for part in PARTS:
-        transform.build_models(shop.settings, warehouse, *part)
+        dbt.build_models(shop.settings, warehouse, *part)
     assert touched(warehouse) == 0
     assert builds == [True, True] + [False] * 5
     warehouse.publish()
@@ -214,7 +215,7 @@ def built(warehouse: Warehouse, part: tuple[str, ...], variables: str) -> bool:
 
 def test_changed_sql_or_variables_build_everything_whole_once(published):
     first, second = PARTS
-    same = transform.variables(published.settings)
+    same = dbt.variables(published.settings)
     warehouse = published.load()
     assert not built(warehouse, first, same) and not built(warehouse, second, same)
     # Only the facts are built before the SQL changes back: what they were made of is not what it was either.
@@ -240,7 +241,7 @@ def test_the_fingerprint_tells_models_macros_and_columns_apart(tmp_path, monkeyp
 
 
 def test_where_much_is_new_and_where_a_first_customer_comes_models_are_built_whole(published):
-    variables = transform.variables(published.settings)
+    variables = dbt.variables(published.settings)
     published.write("orders/2.csv", csv(HEADERS["orders"], "o3,2024-01-01,a,paid,,0,,", "o4,2024-01-01,b,paid,,0,,"))
     warehouse = published.load()
     assert built(warehouse, PARTS[0], variables)

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import nbformat
 import pandas as pd
 
-from lib import customer_insights, insights, summary
-from lib.charts import Chart
-from lib.findings import Finding, Gap, presenter
-from lib.report import Html
+from lib.insights import customers, sales, summary
+from lib.report.charts import Chart
+from lib.report.insight import Finding, Gap, presenter
+from lib.report.pieces import Html
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "06_insights.ipynb"
 
@@ -113,36 +113,36 @@ def said(result) -> str:
 def test_the_share_of_q4_is_over_full_years_only() -> None:
     year = [100.0] * 9 + [200.0, 200.0, 300.0]
     partial = months("2024-10-01", [900.0, 900.0, 900.0, *year, 5000.0])
-    assert title(insights.revenue_by_month(partial)) == "Q4 brought 44 % of revenue in 2025"
+    assert title(sales.revenue_by_month(partial)) == "Q4 brought 44 % of revenue in 2025"
     two = months("2024-01-01", year + year)
-    assert title(insights.revenue_by_month(two)) == "Q4 brought 44 % of a year's revenue, 2024–2025"
+    assert title(sales.revenue_by_month(two)) == "Q4 brought 44 % of a year's revenue, 2024–2025"
 
 
 def test_an_even_year_is_given_no_peak() -> None:
-    assert title(insights.revenue_by_month(months("2025-01-01", [100.0] * 12))).startswith(
+    assert title(sales.revenue_by_month(months("2025-01-01", [100.0] * 12))).startswith(
         "No Christmas peak: Q4 brought 25 %"
     )
 
 
 def test_without_a_full_year_the_peak_month_is_named_instead() -> None:
     three = months("2010-12-01", [500.0, 300.0, 200.0])
-    assert title(insights.revenue_by_month(three, "GBP")) == "December 2010 is the best of the 3 full months: 500 GBP"
+    assert title(sales.revenue_by_month(three, "GBP")) == "December 2010 is the best of the 3 full months: 500 GBP"
     one = months("2010-12-01", [500.0])
-    assert title(insights.revenue_by_month(one, "GBP")) == "December 2010 brought 500 GBP"
+    assert title(sales.revenue_by_month(one, "GBP")) == "December 2010 brought 500 GBP"
 
 
 def test_a_month_that_is_not_complete_is_no_peak() -> None:
     frame = months("2010-12-01", [500.0, 300.0, 900.0], complete=False)
-    result = insights.revenue_by_month(frame)
+    result = sales.revenue_by_month(frame)
     assert title(result).startswith("December 2010 is the best of the two full months")
     assert "month not complete" in result.subtitle
     alone = months("2010-12-01", [500.0], complete=False)
-    assert title(insights.revenue_by_month(alone)) == "No month is complete yet"
+    assert title(sales.revenue_by_month(alone)) == "No month is complete yet"
 
 
 def test_only_the_asked_for_months_are_drawn_while_the_title_uses_all() -> None:
     frame = months("2024-01-01", [100.0] * 9 + [200.0, 200.0, 300.0] + [100.0] * 6)
-    result = insights.revenue_by_month(frame, months=6)
+    result = sales.revenue_by_month(frame, months=6)
     assert len(result.data) == 6
     assert title(result) == "Q4 brought 44 % of revenue in 2024"
 
@@ -150,11 +150,11 @@ def test_only_the_asked_for_months_are_drawn_while_the_title_uses_all() -> None:
 def test_decimal_amounts_are_summed_like_floats() -> None:
     frame = months("2025-01-01", [100.0, 200.0])
     decimals = frame.assign(net_amount=[Decimal("100.00"), Decimal("200.00")])
-    assert title(insights.revenue_by_month(decimals)) == title(insights.revenue_by_month(frame))
+    assert title(sales.revenue_by_month(decimals)) == title(sales.revenue_by_month(frame))
 
 
 def test_the_way_from_gross_to_net_adds_up() -> None:
-    result = insights.gross_to_net(months("2025-01-01", [450.0, 450.0]), "EUR")
+    result = sales.gross_to_net(months("2025-01-01", [450.0, 450.0]), "EUR")
     assert title(result) == "Discounts and returns take 10 % of gross sales; 40 % of net revenue is margin"
     amounts = dict(zip(result.data["step"], result.data["amount"].round(6), strict=True))
     assert amounts == {
@@ -168,16 +168,16 @@ def test_the_way_from_gross_to_net_adds_up() -> None:
 
 
 def test_without_costs_there_is_no_word_of_margin() -> None:
-    result = insights.gross_to_net(months("2025-01-01", [900.0], cost=None))
+    result = sales.gross_to_net(months("2025-01-01", [900.0], cost=None))
     assert title(result) == "Discounts and returns take 10 % of gross sales"
     assert "Margin" not in set(result.data["step"])
 
 
 def test_only_what_was_deducted_is_named() -> None:
     frame = months("2025-01-01", [900.0], cost=None).assign(discount_amount=0.0, return_amount=100.0)
-    assert title(insights.gross_to_net(frame)) == "Returns take 10 % of gross sales"
+    assert title(sales.gross_to_net(frame)) == "Returns take 10 % of gross sales"
     frame = frame.assign(gross_amount=900.0, return_amount=0.0)
-    assert title(insights.gross_to_net(frame)) == "All gross sales remain as net revenue"
+    assert title(sales.gross_to_net(frame)) == "All gross sales remain as net revenue"
 
 
 def hours(weights: dict[tuple[int, int], int]) -> pd.DataFrame:
@@ -187,34 +187,33 @@ def hours(weights: dict[tuple[int, int], int]) -> pd.DataFrame:
 def test_the_busiest_day_and_hour_are_named() -> None:
     grid = {(day, hour): 5 for day in range(1, 8) for hour in (10, 20)}
     grid[(6, 20)] = 40
-    assert title(insights.busiest_hours(hours(grid))) == "Saturday is the busiest day, 20:00 to 21:00 the busiest hour"
+    assert title(sales.busiest_hours(hours(grid))) == "Saturday is the busiest day, 20:00 to 21:00 the busiest hour"
 
 
 def test_an_even_week_is_called_even_and_a_closed_day_is_said() -> None:
     even = {(day, hour): 5 + (hour == 20) for day in range(1, 8) for hour in (10, 20)}
-    assert title(insights.busiest_hours(hours(even))) == "20:00 to 21:00 is the busiest hour; the days hardly differ"
+    assert title(sales.busiest_hours(hours(even))) == "20:00 to 21:00 is the busiest hour; the days hardly differ"
     closed = {key: orders for key, orders in even.items() if key[0] != 6}
-    assert title(insights.busiest_hours(hours(closed))).endswith("; no orders on Saturday")
+    assert title(sales.busiest_hours(hours(closed))).endswith("; no orders on Saturday")
 
 
 def test_orders_without_a_time_of_day_show_no_hours() -> None:
-    assert "no time of day" in said(insights.busiest_hours(hours({(day, 0): 5 for day in range(1, 8)})))
+    assert "no time of day" in said(sales.busiest_hours(hours({(day, 0): 5 for day in range(1, 8)})))
 
 
 def test_returns_are_compared_with_the_year_before_only_where_there_is_one() -> None:
     short = months("2025-01-01", [900.0, 900.0])
     assert (
-        title(insights.returns_by_month(short))
-        == "7.5 % of gross sales came back or were cancelled, Jan 2025 to Feb 2025"
+        title(sales.returns_by_month(short)) == "7.5 % of gross sales came back or were cancelled, Jan 2025 to Feb 2025"
     )
     long = months("2024-01-01", [900.0] * 24)
-    assert title(insights.returns_by_month(long)).endswith("in twelve months, as in the year before")
+    assert title(sales.returns_by_month(long)).endswith("in twelve months, as in the year before")
     long.loc[12:, "return_amount"] *= 2
-    assert title(insights.returns_by_month(long)).endswith("7.5 points more than the year before")
+    assert title(sales.returns_by_month(long)).endswith("7.5 points more than the year before")
 
 
 def test_a_shop_without_returns_says_so() -> None:
-    assert "no returns" in said(insights.returns_by_month(months("2025-01-01", [1.0]).assign(return_amount=0.0)))
+    assert "no returns" in said(sales.returns_by_month(months("2025-01-01", [1.0]).assign(return_amount=0.0)))
 
 
 # Products and payments
@@ -234,32 +233,32 @@ def categories(**columns) -> pd.DataFrame:
 
 
 def test_the_leading_category_and_the_best_margin_are_named() -> None:
-    result = insights.category_revenue(categories())
+    result = sales.category_revenue(categories())
     assert title(result) == "Toys leads with 75 % of revenue; Home earns the best margin, 50 %"
-    assert title(insights.category_revenue(categories(margin_rate=None))) == "Toys leads with 75 % of revenue"
+    assert title(sales.category_revenue(categories(margin_rate=None))) == "Toys leads with 75 % of revenue"
 
 
 def test_unknown_categories_are_a_gap() -> None:
-    assert "no categories" in said(insights.category_revenue(categories(category=["Unknown", None])))
-    assert "no categories" in said(insights.returns_by_category(categories(category=["Unknown", None])))
+    assert "no categories" in said(sales.category_revenue(categories(category=["Unknown", None])))
+    assert "no categories" in said(sales.returns_by_category(categories(category=["Unknown", None])))
 
 
 def test_the_category_that_comes_back_most_is_named_with_the_average() -> None:
-    assert title(insights.returns_by_category(categories())) == "Home comes back most: 20.0 %, against 8.8 % on average"
+    assert title(sales.returns_by_category(categories())) == "Home comes back most: 20.0 %, against 8.8 % on average"
 
 
 def test_best_sellers_are_counted_and_thin_margins_marked() -> None:
     frame = products([500.0, 300.0, 200.0], [0.5, 0.1, 0.5])
-    result = insights.best_sellers(frame, "EUR", 2)
+    result = sales.best_sellers(frame, "EUR", 2)
     assert title(result) == "2 of 3 products bring 80 % of revenue, led by Item 0"
     assert "red: less than half the shop's margin" in result.subtitle
-    assert title(insights.best_sellers(frame, top_n=1)) == "The best seller, Item 0, brings 50 % of revenue"
-    assert title(insights.best_sellers(frame, top_n=10)) == "Item 0 is the best seller with 50 % of revenue"
+    assert title(sales.best_sellers(frame, top_n=1)) == "The best seller, Item 0, brings 50 % of revenue"
+    assert title(sales.best_sellers(frame, top_n=10)) == "Item 0 is the best seller with 50 % of revenue"
 
 
 def test_best_sellers_without_names_or_costs_still_show() -> None:
     frame = products([500.0, 300.0], [None, None]).assign(name=None)
-    result = insights.best_sellers(frame, top_n=10)
+    result = sales.best_sellers(frame, top_n=10)
     assert title(result) == "P0 is the best seller with 62 % of revenue"
     assert "margin" not in result.subtitle
 
@@ -273,11 +272,11 @@ def test_payment_methods_are_shares_of_the_amount_and_failures_are_shown() -> No
             "failed_payments": [0, 8],
         }
     )
-    result = insights.payment_methods(frame)
+    result = sales.payment_methods(frame)
     assert title(result) == "Credit card makes 75 % of the amount paid"
     assert "Credit card 75 % · 8.0 % failed" in plain(result.alt)
-    assert title(insights.payment_methods(frame.head(1))) == "Paypal is the only payment method"
-    assert "no payments" in said(insights.payment_methods(frame.iloc[:0]))
+    assert title(sales.payment_methods(frame.head(1))) == "Paypal is the only payment method"
+    assert "no payments" in said(sales.payment_methods(frame.iloc[:0]))
 
 
 # Customers
@@ -285,35 +284,35 @@ def test_payment_methods_are_shares_of_the_amount_and_failures_are_shown() -> No
 
 def test_the_best_fifth_is_counted_over_customers_that_bought() -> None:
     frame = pd.DataFrame({"net_amount": [60.0, 10.0, 10.0, 10.0, 10.0, 0.0, -5.0]})
-    result = customer_insights.customer_concentration(frame)
+    result = customers.customer_concentration(frame)
     assert title(result) == "The best fifth of customers bring 60 % of revenue"
     assert plain(result.subtitle) == "Cumulated share of net revenue of 5 known customers"
-    assert "Fewer than five" in said(customer_insights.customer_concentration(frame.head(4)))
+    assert "Fewer than five" in said(customers.customer_concentration(frame.head(4)))
 
 
 def test_the_segment_with_most_revenue_is_the_finding() -> None:
     frame = pd.DataFrame({"segment": ["New", "Champions"], "customers": [80, 20], "net_amount": [40.0, 60.0]})
-    assert title(customer_insights.segments(frame)) == "Champions: 20 % of customers, 60 % of revenue"
+    assert title(customers.segments(frame)) == "Champions: 20 % of customers, 60 % of revenue"
 
 
 def test_returning_revenue_is_a_share_of_known_customers_over_full_months() -> None:
     monthly = months("2025-01-01", [100.0, 100.0, 9000.0], complete=False)
-    result = customer_insights.new_and_returning(growth(monthly, 0.2, 0.6, 0.2))
+    result = customers.new_and_returning(growth(monthly, 0.2, 0.6, 0.2))
     assert title(result) == "Returning customers brought 75 % of known customers' revenue, Jan 2025 to Feb 2025"
     assert len(result.data) == 2
 
 
 def test_more_than_four_years_are_shown_by_whole_quarters() -> None:
     monthly = months("2020-02-01", [100.0] * 60)
-    result = customer_insights.new_and_returning(growth(monthly, 0.5, 0.5))
+    result = customers.new_and_returning(growth(monthly, 0.5, 0.5))
     assert result.data["quarter"].tolist()[0] == "2020Q2"
     assert result.data["new_net_amount"].tolist() == [150.0] * 19
 
 
 def test_a_shop_that_knows_no_customer_says_so() -> None:
     monthly = months("2025-01-01", [100.0])
-    assert "names its customer" in said(customer_insights.new_and_returning(growth(monthly, 0, 0, 1)))
-    assert "No known customer" in said(customer_insights.segments(EMPTY["segments"]))
+    assert "names its customer" in said(customers.new_and_returning(growth(monthly, 0, 0, 1)))
+    assert "No known customer" in said(customers.segments(EMPTY["segments"]))
 
 
 # Headline, key figures, actions
@@ -427,18 +426,18 @@ def test_unknown_buyers_and_failed_payments_are_raised_above_their_thresholds() 
 
 def test_an_empty_warehouse_is_a_sentence_everywhere() -> None:
     results = [
-        insights.revenue_by_month(EMPTY_MONTHS),
-        insights.gross_to_net(EMPTY_MONTHS),
-        insights.busiest_hours(EMPTY["hourly"]),
-        insights.returns_by_month(EMPTY_MONTHS),
-        insights.category_revenue(EMPTY["categories"]),
-        insights.best_sellers(EMPTY["products"]),
-        insights.product_concentration(EMPTY["products"]),
-        insights.returns_by_category(EMPTY["categories"]),
-        insights.payment_methods(EMPTY["payments"]),
-        customer_insights.new_and_returning(EMPTY["growth"]),
-        customer_insights.customer_concentration(EMPTY["customers"]),
-        customer_insights.segments(EMPTY["segments"]),
+        sales.revenue_by_month(EMPTY_MONTHS),
+        sales.gross_to_net(EMPTY_MONTHS),
+        sales.busiest_hours(EMPTY["hourly"]),
+        sales.returns_by_month(EMPTY_MONTHS),
+        sales.category_revenue(EMPTY["categories"]),
+        sales.best_sellers(EMPTY["products"]),
+        sales.product_concentration(EMPTY["products"]),
+        sales.returns_by_category(EMPTY["categories"]),
+        sales.payment_methods(EMPTY["payments"]),
+        customers.new_and_returning(EMPTY["growth"]),
+        customers.customer_concentration(EMPTY["customers"]),
+        customers.segments(EMPTY["segments"]),
     ]
     assert all(said(result).endswith(".") for result in results)
     assert summary.headline(EMPTY_MONTHS, EMPTY["growth"], EMPTY["categories"], "EUR")[0] == "No sales yet"
@@ -454,7 +453,7 @@ def test_a_finding_is_saved_with_the_stage_and_a_gap_is_a_note(tmp_path: Path) -
         return made
 
     show = presenter(SimpleNamespace(charts_dir=tmp_path, chart=chart))
-    shown = show(insights.category_revenue(categories()), "select 1")
+    shown = show(sales.category_revenue(categories()), "select 1")
     assert noted == [shown]
     assert shown.query == "select 1"
     assert shown.files["svg"].is_file()
@@ -468,13 +467,13 @@ def test_a_finding_is_saved_with_the_stage_and_a_gap_is_a_note(tmp_path: Path) -
 def test_every_finding_has_alternative_text_that_gives_numbers() -> None:
     monthly = months("2025-01-01", [100.0] * 14)
     for result in (
-        insights.revenue_by_month(monthly),
-        insights.gross_to_net(monthly),
-        insights.returns_by_month(monthly),
-        insights.category_revenue(categories()),
-        insights.returns_by_category(categories()),
-        insights.best_sellers(products([5.0, 4.0], [0.4, 0.4])),
-        customer_insights.new_and_returning(growth(monthly, 0.5, 0.5)),
+        sales.revenue_by_month(monthly),
+        sales.gross_to_net(monthly),
+        sales.returns_by_month(monthly),
+        sales.category_revenue(categories()),
+        sales.returns_by_category(categories()),
+        sales.best_sellers(products([5.0, 4.0], [0.4, 0.4])),
+        customers.new_and_returning(growth(monthly, 0.5, 0.5)),
     ):
         assert len(result.alt) > 40
         assert any(c.isdigit() for c in result.alt)

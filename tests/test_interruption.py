@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from lib.defect_rates import Defects
-from lib.parameters import NOTEBOOKS
+from lib.run.parameters import NOTEBOOKS
 from lib.shop import LAST_DAY
 from tests.conftest import Shop, soaking
 from tests.days import DailyShop

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lib import clean
-from lib.errors import LakeError
-from lib.ingest import watermarks
+from lib.base.errors import LakeError
+from lib.clean import load
+from lib.clean.standardize import standardize
+from lib.ingest.run import watermarks
 from lib.lake import Lake
-from lib.standardize import standardize
 from lib.warehouse import open_warehouse
 from tests.small_shop import SmallShop, csv, one, rows
 
@@ -146,7 +146,7 @@ def test_a_source_that_the_configuration_lost_is_named(shop):
     warehouse = open_warehouse(shop.settings, "run")
     warehouse.begin()
     with pytest.raises(LakeError, match=r"holds exports\.orders, which the configuration no longer names"):
-        clean.load_stage(shop.settings, warehouse, "run")
+        load.load_stage(shop.settings, warehouse, "run")
 
 
 def test_a_second_writer_waits_and_is_then_told_so(shop, tmp_path):

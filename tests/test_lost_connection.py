@@ -11,7 +11,7 @@ from dataclasses import replace
 import psycopg2
 import pytest
 
-from lib.errors import ConnectionLostError, WarehouseError
+from lib.base.errors import ConnectionLostError, WarehouseError
 from lib.warehouse import open_warehouse
 from tests.conftest import Shop, soaking
 from tests.postgres import ask, connect

@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from lib.config import Settings, load_settings
-from lib.errors import ConfigError, SourceError
-from lib.ingest import Ingested, ingest
+from lib.base.errors import ConfigError, SourceError
+from lib.clean.standardize import standardize
+from lib.ingest.run import Ingested, ingest
 from lib.lake import Lake
+from lib.settings import Settings, load_settings
 from lib.shop import mailbox
 from lib.shop.channels import STORE
 from lib.shop.ids import customer_id, order_id, payment_id, product_id, store_id
@@ -33,7 +34,6 @@ from lib.sources.confirmation import read
 from lib.sources.labels import labels_with
 from lib.sources.message import text_of_html
 from lib.sources.written import Unreadable, decimal_mark, plain_moment, plain_number
-from lib.standardize import standardize
 from tests.conftest import PROJECT
 from tests.imap import PASSWORD, imap_server
 

@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from lib import transform
-from lib.config import PROJECT
-from lib.rules import RULES
+from lib.base.files import PROJECT
+from lib.clean.rules import RULES
+from lib.model import dbt
 from lib.warehouse import Warehouse
 from tests.small_shop import SmallShop, csv, one, rows
 
@@ -117,7 +117,7 @@ def test_tax_is_taken_off_the_total_where_prices_are_without_it(tmp_path):
     shop.write("orders/1.csv", csv(ORDERS, *orders))
     shop.write("order_items/1.csv", csv(ITEMS, "out,1,a,-1,10,1", "in,1,a,-1,10,1"))
     warehouse = shop.load()
-    transform.build_models(shop.settings, warehouse, "staging", "clean", "quality")
+    dbt.build_models(shop.settings, warehouse, "staging", "clean", "quality")
     assert rows(warehouse, SQL) == [("out", "1 quantity wrong_sign -1 1")]
 
 

@@ -18,7 +18,7 @@ import yaml
 from sqlglot import exp
 from sqlglot.tokens import TokenType
 
-from lib.config import PROJECT
+from lib.base.files import PROJECT
 from lib.warehouse import difference
 from tests.small_shop import SmallShop, csv, rows
 

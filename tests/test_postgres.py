@@ -10,9 +10,9 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from lib.config import PROJECT
-from lib.errors import WarehouseError
-from lib.stage import Stage
+from lib.base.errors import WarehouseError
+from lib.base.files import PROJECT
+from lib.run.stage import Stage
 from lib.warehouse import difference, open_warehouse
 from lib.warehouse.difference import declared
 from lib.warehouse.rewriting import as_psycopg2

@@ -9,10 +9,11 @@ import nbformat
 import pandas as pd
 import pytest
 
-from lib import outcomes, quality_charts, quality_page, quality_tables, report
-from lib.findings import Finding, presenter
-from lib.outcomes import Outcomes
-from lib.quality import Audit
+from lib.quality import charts, dispositions, page, tables
+from lib.quality.dispositions import Outcomes
+from lib.quality.score import Audit
+from lib.report import pages, pieces
+from lib.report.insight import Finding, presenter
 from tests.test_report import Page, check, code, notebook, shown, text
 
 GAP = "\N{NO-BREAK SPACE}"
@@ -103,8 +104,8 @@ def small() -> Small:
     return Small(quality__record_findings=FOUND, ops__repairs=pd.concat([repairs, longer], ignore_index=True))
 
 
-def failing(rows: pd.DataFrame, done=lambda wanted: lambda key: None, checks=AUDIT) -> report.Html:
-    return quality_page.failures(checks, lambda name: rows if name == "paid" else pd.DataFrame(), done)
+def failing(rows: pd.DataFrame, done=lambda wanted: lambda key: None, checks=AUDIT) -> pieces.Html:
+    return page.failures(checks, lambda name: rows if name == "paid" else pd.DataFrame(), done)
 
 
 def marked(html: str) -> list[str]:
@@ -115,7 +116,7 @@ def marked(html: str) -> list[str]:
 
 
 def test_the_heading_says_whether_the_data_may_be_published_and_where_the_rows_are():
-    said = quality_page.headline(AUDIT, ROWS, 11, 0.99961, 0.994)
+    said = page.headline(AUDIT, ROWS, 11, 0.99961, 0.994)
     assert '<p class="finding">Good enough to publish: 96.8 of 100, grade A</p>' in said.html
     assert f"2{GAP}checks of 3 found something, 1 of them an error." in said.html
     assert f"11{GAP}cells were put right, <b>20</b> of 1,000 rows wait in quarantine, none is lost." in said.html
@@ -127,33 +128,33 @@ def test_a_refusal_names_its_first_reason_and_lists_all():
     refused = audited(
         PAYMENTS, reasons=["paid: what was paid is the order's total (37 of 1,000 rows)", "validity is 71"]
     )
-    said = quality_page.headline(refused, ROWS).html
+    said = page.headline(refused, ROWS).html
     assert "Not to be published: what was paid is the order&#39;s total (37 of 1,000 rows) (and 1" in said
     assert "Gate refused" in said
-    listed = quality_page.reasons(refused).html
+    listed = page.reasons(refused).html
     assert "validity is 71." in listed and "paid: " not in listed
-    assert not quality_page.reasons(AUDIT)
+    assert not page.reasons(AUDIT)
 
 
 def test_checks_without_anything_to_look_at_are_not_said_to_pass():
     absent = replace(AUDIT, checks=AUDIT.checks.assign(state=["warned", "failed", "absent"]))
-    assert f"2{GAP}checks of 2 found something" in quality_page.headline(absent, ROWS).html
-    passed = quality_page.key_figures(absent, ROWS, pd.DataFrame())[1]
+    assert f"2{GAP}checks of 2 found something" in page.headline(absent, ROWS).html
+    passed = page.key_figures(absent, ROWS, pd.DataFrame())[1]
     assert (passed.value, passed.note) == ("0", "of 2; 1 without rows to look at")
-    assert "Not one row has been delivered yet." in quality_page.headline(absent, ROWS.iloc[:0]).html
+    assert "Not one row has been delivered yet." in page.headline(absent, ROWS.iloc[:0]).html
 
 
 def test_a_lost_row_is_in_the_heading():
     none = ROWS.assign(quarantined_rows=0)
-    assert "None of 1,000 rows waits in quarantine, none is lost." in quality_page.headline(AUDIT, none).html
-    said = quality_page.headline(AUDIT, ROWS.assign(unaccounted_rows=[3, 0])).html
+    assert "None of 1,000 rows waits in quarantine, none is lost." in page.headline(AUDIT, none).html
+    said = page.headline(AUDIT, ROWS.assign(unaccounted_rows=[3, 0])).html
     assert "<b>3 are unaccounted for</b>" in said
     assert f"3{GAP}rows lost" in said
 
 
 def test_the_score_is_shown_with_its_course_and_its_change():
     by_run = pd.DataFrame({"overall": [95.0, 96.0, 96.8]})
-    score, *others = quality_page.key_figures(AUDIT, ROWS, by_run, 11)
+    score, *others = page.key_figures(AUDIT, ROWS, by_run, 11)
     assert (score.value, score.change, score.tone, list(score.spark)) == (
         "96.8 · A",
         f"+0.8{GAP}pt",
@@ -161,7 +162,7 @@ def test_the_score_is_shown_with_its_course_and_its_change():
         [95, 96, 96.8],
     )
     assert [figure.value for figure in others] == ["1", "1,000", "11", "10", "20"]
-    first = quality_page.key_figures(AUDIT, ROWS, pd.DataFrame(), 0)[0]
+    first = page.key_figures(AUDIT, ROWS, pd.DataFrame(), 0)[0]
     assert (first.change, first.note) == ("", "")
 
 
@@ -190,7 +191,7 @@ def test_a_wide_row_keeps_its_keys_and_the_failing_cell():
     html = failing(rows).html
     assert marked(html) == ["none at all"]
     assert "order id" in html
-    assert html.count("<th ") == quality_page.COLUMNS
+    assert html.count("<th ") == page.COLUMNS
 
 
 def test_of_many_columns_those_that_the_check_names_are_shown():
@@ -212,7 +213,7 @@ def test_five_failing_rows_are_shown_at_once_and_twenty_at_most():
 
 def test_what_was_done_with_a_record_is_linked_to_its_rule(small):
     rows = pd.DataFrame({"order_id": ["1", "2", "3", "4"], "paid": [1, 2, 3, 4]})
-    done = lambda wanted: outcomes.what_happened(small, wanted, {"unknown_customer", "whitespace"})  # noqa: E731
+    done = lambda wanted: dispositions.what_happened(small, wanted, {"unknown_customer", "whitespace"})  # noqa: E731
     cells = re.findall(r"<tr>.*?<td[^>]*>([^<]*(?:<a.*?|repaired.*?|kept.*?))</td></tr>", failing(rows, done).html)
     first, second, third, fourth = cells
     assert first == f'in quarantine: <a href="#rule-unknown_customer">unknown customer</a> and 1{GAP}more'
@@ -229,7 +230,7 @@ def test_a_row_that_waits_says_why_and_links_to_its_rule():
     rules = ["unknown_customer", "exact_duplicate", "missing"]
     rows = pd.DataFrame({"rule": rules, "reason": reasons, "order_id": ["1", "2", "3"], "customer_id": ["7", "8", "9"]})
     rows["total"] = [5.0, 6.0, None]
-    html = quality_page.failures(AUDIT, lambda _: rows, lambda wanted: lambda key: None, {"unknown_customer"}).html
+    html = page.failures(AUDIT, lambda _: rows, lambda wanted: lambda key: None, {"unknown_customer"}).html
     assert 'in quarantine: <a href="#rule-unknown_customer">customer 7 is unknown</a></td>' in html
     assert ">merged: exact duplicate</td>" in html
     assert ">in quarantine: total is missing</td>" in html
@@ -238,7 +239,7 @@ def test_a_row_that_waits_says_why_and_links_to_its_rule():
 
 
 def test_records_are_told_by_their_own_key_and_by_that_of_their_order():
-    told = outcomes.family_of
+    told = dispositions.family_of
     lines = pd.DataFrame({"order_id": ["1", None], "line_number": [1, 2]})
     assert told("warehouse.fact_order_items", lines).tolist() == [("order_items", "1"), None]
     assert told("clean.customers", pd.DataFrame({"customer_id": ["c"], "order_id": ["1"]})).tolist() == [
@@ -251,18 +252,18 @@ def test_records_are_told_by_their_own_key_and_by_that_of_their_order():
 
 
 def test_every_rule_is_explained_once_with_a_count_and_an_example():
-    html = outcomes.tables(DONE).html
+    html = dispositions.tables(DONE).html
     ids = re.findall(r'<tr id="rule-(\w+)">', html)
     assert sorted(ids) == sorted(DONE.anchors)
     assert f"In quarantine: 18{GAP}rows" in html and "orders of web (9) and orders of history (9)" in html
     assert f"Repaired or left empty: 11{GAP}cells" in html
     assert 'customers, name <code class="was">·Meyer</code> → <code class="was">Meyer</code>' in html
     assert 'customers, email <code class="was">x</code> → left empty' in html
-    assert not outcomes.tables(NOTHING_DONE)
+    assert not dispositions.tables(NOTHING_DONE)
 
 
 def test_the_example_of_a_rule_is_its_shortest_repair(small):
-    done = outcomes.read_outcomes(small, DONE.waiting)
+    done = dispositions.read_outcomes(small, DONE.waiting)
     assert done.repaired.set_index("rule")[["cells", "before"]].T.to_dict("list") == {
         "whitespace": [2, " Pen"],
         "wrong_sign": [2, "-2"],
@@ -271,27 +272,27 @@ def test_the_example_of_a_rule_is_its_shortest_repair(small):
 
 
 def test_the_hash_in_a_key_is_cut_short():
-    assert outcomes.short_key("536409|553493f1379e742646cfd694843add6c") == "536409|553493f1…"
-    assert outcomes.short_key("H-00000027|1") == "H-00000027|1"
+    assert dispositions.short_key("536409|553493f1379e742646cfd694843add6c") == "536409|553493f1…"
+    assert dispositions.short_key("H-00000027|1") == "H-00000027|1"
 
 
 # Scores
 
 
 def test_scores_stand_by_dimension_beside_the_gate_and_by_table_worst_first():
-    bars = quality_page.by_dimension(AUDIT, {"validity": 80, "timeliness": 60}, 97).html
+    bars = page.by_dimension(AUDIT, {"validity": 80, "timeliness": 60}, 97).html
     assert re.findall(r'<div class="dim"><span>(\w+)<', bars) == ["validity", "consistency", "overall"]
     assert re.findall(r'<b class="bad">(.*?)</b>', bars) == ["75.0", "96.8"]
     assert "at least 80" in bars and "at least 97" in bars
-    grid = quality_page.by_table(AUDIT).html
+    grid = page.by_table(AUDIT).html
     assert '<th scope="row">clean.orders</th>' in grid
     assert f"<b>1{GAP}table</b> without a fault" in grid and "<code>clean.customers</code>" in grid
 
 
 def test_all_checks_are_there_behind_one_line():
-    page = Page(quality_page.checks_table(AUDIT).html)
-    assert len(page.all("details")) == 1
-    assert len(page.all("tr")) == 1 + len(AUDIT.checks)
+    found = Page(page.checks_table(AUDIT).html)
+    assert len(found.all("details")) == 1
+    assert len(found.all("tr")) == 1 + len(AUDIT.checks)
 
 
 # Charts
@@ -320,24 +321,24 @@ def days(unusual: dict[str, tuple[float, float]], source="web", entity="events",
     ],
 )
 def test_a_chart_of_daily_volume_says_what_stands_out(unusual, title):
-    (chart,) = quality_charts.daily_volumes(days(unusual))
+    (chart,) = charts.daily_volumes(days(unusual))
     assert chart.title == title
     assert set(unusual) <= {str(day.date()) for day in chart.data["day"]}
-    assert len(chart.data) <= quality_charts.WINDOW
+    assert len(chart.data) <= charts.WINDOW
 
 
 def test_series_with_unusual_days_are_drawn_or_else_the_largest():
     odd, large = days({"2025-11-03": (50, -9)}), days({}, source="shop").assign(rows=1e6)
-    assert [c.name for c in quality_charts.daily_volumes(pd.concat([odd, large]))] == ["volume_web_events"]
+    assert [c.name for c in charts.daily_volumes(pd.concat([odd, large]))] == ["volume_web_events"]
     quiet = pd.concat([odd.assign(is_unusual=False), large])
-    assert [c.name for c in quality_charts.daily_volumes(quiet)] == ["volume_shop_events"]
-    assert quality_charts.daily_volumes(odd.iloc[:0]) == []
+    assert [c.name for c in charts.daily_volumes(quiet)] == ["volume_shop_events"]
+    assert charts.daily_volumes(odd.iloc[:0]) == []
 
 
 def test_days_that_are_not_judged_leave_a_gap_in_the_band():
     thin = days({"2025-11-03": (50, -9)}, size=320)
     thin.loc[:300, ["expected", "low", "high", "z"]] = None
-    (chart,) = quality_charts.daily_volumes(thin)
+    (chart,) = charts.daily_volumes(thin)
     assert "stands out" not in chart.title
 
 
@@ -347,10 +348,10 @@ def test_the_trend_needs_two_runs():
         [(run, *pair) for run, overall, validity in scores for pair in (("overall", overall), ("validity", validity))],
         columns=["run_id", "dimension", "score"],
     )
-    trend = quality_charts.trend(history, 90)
+    trend = charts.trend(history, 90)
     assert isinstance(trend, Finding)
     assert trend.title == "The score rose from 95.0 to 96.0 since the last run, most of it in validity"
-    once = quality_charts.trend(history.head(2))
+    once = charts.trend(history.head(2))
     assert not isinstance(once, Finding) and not presenter(None)(once, "").html
 
 
@@ -360,7 +361,7 @@ def steps(*values: tuple[str, float, float, bool], measure="rows") -> pd.DataFra
 
 
 def test_the_way_of_the_rows_names_what_takes_most():
-    way = quality_charts.way_of_rows(
+    way = charts.way_of_rows(
         steps(
             ("Delivered", 100, 0, True),
             ("Merged", 95, -5, False),
@@ -370,17 +371,15 @@ def test_the_way_of_the_rows_names_what_takes_most():
     )
     assert way.title == f"Of 100{GAP}order lines delivered, 93 reach the facts; most of the others: merged"
     assert way.alt.startswith("Bars from step to step: Delivered 100, Merged −5")
-    whole = quality_charts.way_of_rows(
-        steps(("Delivered", 100, 0, True), ("Merged", 100, 0, False), ("Facts", 100, 0, True))
-    )
+    whole = charts.way_of_rows(steps(("Delivered", 100, 0, True), ("Merged", 100, 0, False), ("Facts", 100, 0, True)))
     assert whole.title == f"All 100{GAP}order lines delivered reach the facts"
 
 
 def test_a_sum_that_differs_from_the_level_before_is_the_title():
     right = steps(("Gross", 10, 0, True), ("Returns", 8, -2, False), ("Net", 8, 0, True), measure="amount")
-    assert quality_charts.way_of_amounts(right, "EUR").title == f"Net revenue is the same on every level: 8{GAP}EUR"
+    assert charts.way_of_amounts(right, "EUR").title == f"Net revenue is the same on every level: 8{GAP}EUR"
     wrong = steps(("Gross", 10, 0, True), ("Net", 8, -2, True), measure="amount")
-    assert quality_charts.way_of_amounts(wrong, "EUR").title == "Net differs by −2.00 from the level before"
+    assert charts.way_of_amounts(wrong, "EUR").title == "Net differs by −2.00 from the level before"
 
 
 # Tables
@@ -390,11 +389,11 @@ def test_a_source_that_stopped_is_named_and_marked_and_one_fresh_source_says_not
     columns = ["source", "last_day", "gap_days", "usual_gap_days", "allowed_days", "state"]
     day = pd.Timestamp("2025-12-20").date()
     sources = pd.DataFrame([("web", day, 0, 1, 2, "fresh"), ("market", day, 11, 1, 2, "stale")], columns=columns)
-    html = quality_tables.late_sources(sources).html
+    html = tables.late_sources(sources).html
     assert "market has stopped delivering" in html
     assert marked(html) == ["11", "stale"]
-    assert not quality_tables.late_sources(sources.head(1))
-    assert not quality_tables.late_sources(sources.iloc[:0])
+    assert not tables.late_sources(sources.head(1))
+    assert not tables.late_sources(sources.iloc[:0])
 
 
 def test_a_share_that_moved_is_told_before_and_then():
@@ -404,10 +403,10 @@ def test_a_share_that_moved_is_told_before_and_then():
         ("method", "2025-03-01", "cash", 0.1, 0.05, 0.3, True),
     ]
     rows += [("device", "2025-03-01", "phone", 0.5, 0.5, 0.0, False)]
-    html = quality_tables.moved_shares(pd.DataFrame(rows, columns=columns)).html
+    html = tables.moved_shares(pd.DataFrame(rows, columns=columns)).html
     assert "card" in html and f"70{GAP}%" in html
     assert "cash" not in html and "phone" not in html
-    assert not quality_tables.moved_shares(pd.DataFrame(rows[2:], columns=columns))
+    assert not tables.moved_shares(pd.DataFrame(rows[2:], columns=columns))
 
 
 def test_a_total_that_differs_from_the_sources_own_comes_first():
@@ -416,19 +415,19 @@ def test_a_total_that_differs_from_the_sources_own_comes_first():
         ("a", "orders", "rows", 9.0, 0.0, 9.0, 0.0, "a", None),
         ("b", "orders", "rows", 9.0, 0.0, 7.0, -2.0, "b", None),
     ]
-    html = quality_tables.against_sources(pd.DataFrame(rows, columns=columns)).html
+    html = tables.against_sources(pd.DataFrame(rows, columns=columns)).html
     assert f"1{GAP}total differs from what the source itself says" in html
     assert marked(html) == ["−2"]
     assert html.index(">b<") < html.index(">a<")
-    assert "Every total is" in quality_tables.against_sources(pd.DataFrame(rows[:1], columns=columns)).html
-    assert not quality_tables.against_sources(pd.DataFrame(columns=columns))
+    assert "Every total is" in tables.against_sources(pd.DataFrame(rows[:1], columns=columns)).html
+    assert not tables.against_sources(pd.DataFrame(columns=columns))
 
 
 def test_rows_are_told_by_source_without_what_never_happened():
-    html = quality_tables.rows_by_source(ROWS).html
+    html = tables.rows_by_source(ROWS).html
     assert "Where every row went: none is lost" in html
     assert "exact duplicates" in html and "in another source" not in html and "unaccounted" not in html
-    assert marked(quality_tables.rows_by_source(ROWS.assign(unaccounted_rows=[0, 2])).html) == ["2"]
+    assert marked(tables.rows_by_source(ROWS.assign(unaccounted_rows=[0, 2])).html) == ["2"]
 
 
 KINDS = pd.DataFrame(
@@ -447,22 +446,22 @@ KINDS = pd.DataFrame(
 
 def test_how_good_the_checks_are_is_one_sentence_and_a_table_by_kind():
     summary = {"planted": 2140, "recall": 0.9962, "precision": 0.9945, "repair_accuracy": 0.9985}
-    said = quality_tables.how_good(summary).text
+    said = tables.how_good(summary).text
     assert said == (
         f"Against the ledger of 2,140{GAP}planted defects they found **99.6{GAP}%**, and"
         f" **99.4{GAP}%** of what they flagged was planted; **99.8{GAP}%** of repaired cells equal the value before."
     )
-    html = quality_tables.by_kind(KINDS).html
+    html = tables.by_kind(KINDS).html
     assert html.index("whitespace") < html.index("orphan") < html.index("Debatable") < html.index("ambiguous date")
     assert "zeroed" not in html
     assert marked(html) == [f"90.9{GAP}%"], "what is below 95 % is marked, but not where it is debatable"
 
 
 def test_where_nothing_is_planted_nothing_is_said():
-    assert not quality_tables.how_good({"planted": 0, "recall": None})
-    assert not quality_tables.by_kind(KINDS.tail(1))
-    assert not quality_tables.examples("Missed", pd.DataFrame())
-    assert not report.section("How good are these checks?", report.NOTHING, None, says="The ledger.")
+    assert not tables.how_good({"planted": 0, "recall": None})
+    assert not tables.by_kind(KINDS.tail(1))
+    assert not tables.examples("Missed", pd.DataFrame())
+    assert not pieces.section("How good are these checks?", pieces.NOTHING, None, says="The ledger.")
 
 
 # The page
@@ -470,17 +469,17 @@ def test_where_nothing_is_planted_nothing_is_said():
 
 def test_the_page_links_failing_rows_to_rules_and_leaves_out_empty_sections(tmp_path: Path, small):
     rows = pd.DataFrame({"order_id": ["1", "2"], "paid": [1, 2]})
-    done = lambda wanted: outcomes.what_happened(small, wanted, DONE.anchors)  # noqa: E731
-    pieces = [
-        quality_page.headline(AUDIT, ROWS),
+    done = lambda wanted: dispositions.what_happened(small, wanted, DONE.anchors)  # noqa: E731
+    shown_pieces = [
+        page.headline(AUDIT, ROWS),
         failing(rows, done),
-        report.section("What was done about it", outcomes.tables(DONE)),
-        report.section("Run by run", report.NOTHING),
+        pieces.section("What was done about it", dispositions.tables(DONE)),
+        pieces.section("Run by run", pieces.NOTHING),
     ]
-    cells = [code(shown(piece)) for piece in pieces if piece]
-    html = report.notebook_page(notebook(tmp_path, text("# Q?"), *cells), run={}, stage_name="05_quality")
-    page = check(html)
-    assert "#rule-unknown_customer" in {link["href"] for link in page.all("a")}
+    cells = [code(shown(piece)) for piece in shown_pieces if piece]
+    html = pages.notebook_page(notebook(tmp_path, text("# Q?"), *cells), run={}, stage_name="05_quality")
+    found = check(html)
+    assert "#rule-unknown_customer" in {link["href"] for link in found.all("a")}
     assert '<a href="#what-was-done-about-it">' in html
     assert "Run by run" not in html
 
@@ -488,6 +487,6 @@ def test_the_page_links_failing_rows_to_rules_and_leaves_out_empty_sections(tmp_
 def test_the_page_of_a_run_that_passed_over_the_gate_says_so(tmp_path: Path):
     path = notebook(tmp_path, nbformat.v4.new_markdown_cell("# Q?"))
     gate = {"passed": False, "reasons": ["x"], "overridden": True}
-    assert "--no-gate" in report.notebook_page(path, run={"quality": {"gate": gate}}, stage_name="05_quality")
+    assert "--no-gate" in pages.notebook_page(path, run={"quality": {"gate": gate}}, stage_name="05_quality")
     gate = gate | {"overridden": False}
-    assert "--no-gate" not in report.notebook_page(path, run={"quality": {"gate": gate}}, stage_name="05_quality")
+    assert "--no-gate" not in pages.notebook_page(path, run={"quality": {"gate": gate}}, stage_name="05_quality")

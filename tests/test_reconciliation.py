@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib import reconciliation
-from lib.lake import Lake, Totals
+from lib.lake import Lake
+from lib.quality import reconciliation
+from lib.sources.delivery import Totals
 from lib.warehouse import Warehouse
 from tests.small_shop import SmallShop, csv
 

@@ -10,9 +10,10 @@ import nbformat
 import pandas as pd
 import pytest
 
-from lib import plots, report, words
-from lib.charts import save_chart
-from lib.report import Action, Kpi
+from lib.base import formatting
+from lib.report import pages, pieces, plots
+from lib.report.charts import save_chart
+from lib.report.pieces import Action, Kpi
 
 EVIL = "<script>alert(1)</script>\"'&"
 GAP = "\N{NO-BREAK SPACE}"
@@ -130,16 +131,16 @@ def text(source):
 @pytest.mark.parametrize(
     "piece",
     [
-        report.kpis([Kpi(EVIL, EVIL, EVIL, "good", (), EVIL)]),
-        report.table(pd.DataFrame({EVIL: [EVIL]}), EVIL, EVIL, mark=[(0, EVIL)]),
-        report.note(EVIL),
-        report.verdict(EVIL, "bad"),
-        report.actions([Action(EVIL, EVIL)]),
-        report.badges([EVIL, (EVIL, "good")]),
-        report.dims({EVIL: 50}),
-        report.headline(EVIL, EVIL, [EVIL]),
-        report.section(EVIL, report.note(EVIL), says=EVIL),
-        report.fold(EVIL, report.note(EVIL)),
+        pieces.kpis([Kpi(EVIL, EVIL, EVIL, "good", (), EVIL)]),
+        pieces.table(pd.DataFrame({EVIL: [EVIL]}), EVIL, EVIL, mark=[(0, EVIL)]),
+        pieces.note(EVIL),
+        pieces.verdict(EVIL, "bad"),
+        pieces.actions([Action(EVIL, EVIL)]),
+        pieces.badges([EVIL, (EVIL, "good")]),
+        pieces.dims({EVIL: 50}),
+        pieces.headline(EVIL, EVIL, [EVIL]),
+        pieces.section(EVIL, pieces.note(EVIL), says=EVIL),
+        pieces.fold(EVIL, pieces.note(EVIL)),
     ],
 )
 def test_a_piece_escapes_data_and_has_a_plain_representation(piece) -> None:
@@ -151,7 +152,7 @@ def test_a_piece_escapes_data_and_has_a_plain_representation(piece) -> None:
 
 def test_a_table_aligns_numbers_separates_thousands_and_counts_its_rows() -> None:
     frame = pd.DataFrame({"name": ["a"] * 60, "net_amount": [Decimal("1234.50")] * 60, "orders": [4321] * 60})
-    html = report.table(frame, "Products", limit=3).html
+    html = pieces.table(frame, "Products", limit=3).html
     assert '<td class="r">1,234.50</td><td class="r">4,321</td>' in html
     assert html.count("<td>a</td>") == 3
     assert f"3 of 60{GAP}rows" in html
@@ -159,7 +160,7 @@ def test_a_table_aligns_numbers_separates_thousands_and_counts_its_rows() -> Non
 
 
 def test_a_table_marks_the_failing_cell_and_only_that() -> None:
-    html = report.table(pd.DataFrame({"total": [1, 2], "paid": [1, 9]}), mark={(1, "paid")}).html
+    html = pieces.table(pd.DataFrame({"total": [1, 2], "paid": [1, 9]}), mark={(1, "paid")}).html
     assert re.findall(r'<td class="r bad">(.*?)</td>', html) == ["9"]
 
 
@@ -175,27 +176,27 @@ def test_a_table_formats_ids_years_dates_gaps_and_chosen_columns() -> None:
             "ok": [True],
         }
     )
-    html = report.table(frame, formats={"rate": ".1%", "share": words.percent}).html
+    html = pieces.table(frame, formats={"rate": ".1%", "share": formatting.percent}).html
     cells = re.findall(r"<td[^>]*>(.*?)</td>", html)
     assert cells == ["123456", "2026", "31 Jan 2026", "–", "12.5%", f"50{GAP}%", "yes"]
 
 
 def test_an_empty_table_says_so() -> None:
-    assert f"0{GAP}rows" in report.table(pd.DataFrame({"a": []}), "None").html
+    assert f"0{GAP}rows" in pieces.table(pd.DataFrame({"a": []}), "None").html
 
 
 def test_a_score_below_the_threshold_is_marked_and_a_missing_one_is_a_dash() -> None:
-    html = report.dims({"Validity": 99.0, "Timeliness": 80.0, "Accuracy": None}, 90).html
+    html = pieces.dims({"Validity": 99.0, "Timeliness": 80.0, "Accuracy": None}, 90).html
     assert re.findall(r'<b class="bad">(.*?)</b>', html) == ["80.0"]
     assert "<b>–</b>" in html
     assert "width:80.0%" in html
-    html = report.dims({"Validity": 80.0, "Timeliness": 80.0}, {"Validity": 90}).html
+    html = pieces.dims({"Validity": 80.0, "Timeliness": 80.0}, {"Validity": 90}).html
     assert html.count("at least 90") == html.count('class="bad"') == 1
 
 
 def test_a_grid_tints_a_score_the_more_the_lower_it_is() -> None:
     scores = pd.DataFrame({"validity": [100.0, 99.0], "all": [100.0, 50.0]}, index=["a", EVIL])
-    html = report.score_grid(scores.assign(gone=[None, 1.0]), "Tables").html
+    html = pieces.score_grid(scores.assign(gone=[None, 1.0]), "Tables").html
     tints = [int(tint) for tint in re.findall(r"--tint:(\d+)%", html)]
     assert len(tints) == 3 and tints[0] < tints[1]
     assert '<td class="r"></td>' in html
@@ -203,35 +204,35 @@ def test_a_grid_tints_a_score_the_more_the_lower_it_is() -> None:
 
 
 def test_rows_that_are_folded_away_stand_in_the_same_table() -> None:
-    html = report.table(pd.DataFrame({"a": ["x"] * 9}), fold=5).html
+    html = pieces.table(pd.DataFrame({"a": ["x"] * 9}), fold=5).html
     page = Page(html)
     assert (len(page.all("table")), len(page.all("tbody")), len(page.all("tr"))) == (1, 2, 10)
     assert "4 more rows" in html
-    assert "more row" not in report.table(pd.DataFrame({"a": ["x"] * 7}), fold=5).html, "two rows are not worth it"
+    assert "more row" not in pieces.table(pd.DataFrame({"a": ["x"] * 7}), fold=5).html, "two rows are not worth it"
 
 
 def test_a_cell_may_link_to_a_row_of_another_table() -> None:
-    link = report.link("rule-a", EVIL, "repaired: ")
-    html = report.table(pd.DataFrame({"done": [link, None]})).html
+    link = pieces.link("rule-a", EVIL, "repaired: ")
+    html = pieces.table(pd.DataFrame({"done": [link, None]})).html
     assert '<td class="long">repaired: <a href="#rule-a">&lt;script&gt;' in html
-    assert '<tr id="rule-a"><td>x' in report.table(pd.DataFrame({"a": ["x"]}), anchors={0: "rule-a"}).html
+    assert '<tr id="rule-a"><td>x' in pieces.table(pd.DataFrame({"a": ["x"]}), anchors={0: "rule-a"}).html
 
 
 def test_a_section_without_anything_in_it_is_left_out() -> None:
-    assert not report.section("Title", report.NOTHING, None, says="Said.")
-    assert not report.fold("Line", report.NOTHING)
-    full = report.section("Title", report.note("x"), says="Said **so**.")
+    assert not pieces.section("Title", pieces.NOTHING, None, says="Said.")
+    assert not pieces.fold("Line", pieces.NOTHING)
+    full = pieces.section("Title", pieces.note("x"), says="Said **so**.")
     assert full.html.startswith('<div class="md"><h2>Title</h2><p class="says">Said <b>so</b>.</p></div>')
 
 
 def test_bold_and_code_are_understood_after_escaping() -> None:
-    assert report.rich("**5 < 6** of `a&b`") == "<b>5 &lt; 6</b> of <code>a&amp;b</code>"
+    assert pieces.rich("**5 < 6** of `a&b`") == "<b>5 &lt; 6</b> of <code>a&amp;b</code>"
 
 
 def test_a_sparkline_skips_gaps_and_needs_two_values() -> None:
-    assert report.spark([1.0]) == ""
-    assert report.spark([1.0, float("nan"), 3.0]).count(",") > 2
-    assert "2.0,24.0 116.0,4.0" in report.spark([1.0, float("nan"), 3.0])
+    assert pieces.spark([1.0]) == ""
+    assert pieces.spark([1.0, float("nan"), 3.0]).count(",") > 2
+    assert "2.0,24.0 116.0,4.0" in pieces.spark([1.0, float("nan"), 3.0])
 
 
 @pytest.mark.parametrize(
@@ -248,27 +249,27 @@ def test_a_sparkline_skips_gaps_and_needs_two_values() -> None:
     ],
 )
 def test_long_amounts_are_shortened(value, text) -> None:
-    assert words.compact(value) == text
+    assert formatting.compact(value) == text
 
 
 def test_words_agree_with_their_numbers() -> None:
-    assert words.count(1, "order") == f"1{GAP}order"
-    assert words.count(1200, "order") == f"1,200{GAP}orders"
-    assert words.listing(["a", "b", "c"]) == "a, b and c"
-    assert words.signed(-0.04) == f"0.0{GAP}%"
-    assert words.signed(6.12) == f"+6.1{GAP}%"
-    assert words.percent(0.034) == f"3.4{GAP}%"
-    assert words.percent(0.34) == f"34{GAP}%"
-    assert words.small(0.0002) == f"<{GAP}0.1{GAP}%"
-    assert (words.points(99.99), words.points(96.8), words.points(100), words.points(None)) == (
+    assert formatting.count(1, "order") == f"1{GAP}order"
+    assert formatting.count(1200, "order") == f"1,200{GAP}orders"
+    assert formatting.listing(["a", "b", "c"]) == "a, b and c"
+    assert formatting.signed(-0.04) == f"0.0{GAP}%"
+    assert formatting.signed(6.12) == f"+6.1{GAP}%"
+    assert formatting.percent(0.034) == f"3.4{GAP}%"
+    assert formatting.percent(0.34) == f"34{GAP}%"
+    assert formatting.small(0.0002) == f"<{GAP}0.1{GAP}%"
+    assert (formatting.points(99.99), formatting.points(96.8), formatting.points(100), formatting.points(None)) == (
         "99.9",
         "96.8",
         "100.0",
         "–",
     )
-    assert words.rate(0.99961) == f"99.9{GAP}%"
-    assert words.duration(185) == f"3{GAP}min{GAP}05{GAP}s"
-    assert words.when("2026-01-31T03:00:00+01:00") == "31 Jan 2026, 02:00 UTC"
+    assert formatting.rate(0.99961) == f"99.9{GAP}%"
+    assert formatting.duration(185) == f"3{GAP}min{GAP}05{GAP}s"
+    assert formatting.when("2026-01-31T03:00:00+01:00") == "31 Jan 2026, 02:00 UTC"
 
 
 # Notebook pages
@@ -281,12 +282,12 @@ def test_a_notebook_page_shows_prose_and_outputs_and_no_code_or_logs(tmp_path: P
         text("# What came in?\n\n**In:** files. **Out:** batches."),
         code(tags=["parameters"]),
         text("## Batches\n\nEach is new."),
-        code(nbformat.v4.new_output("stream", text="a stray print"), shown(report.note("Three batches."))),
+        code(nbformat.v4.new_output("stream", text="a stray print"), shown(pieces.note("Three batches."))),
         text("## Charts"),
         code(shown(chart)),
-        code(shown(report.note("not for managers")), tags=["hide-report"]),
+        code(shown(pieces.note("not for managers")), tags=["hide-report"]),
     )
-    html = report.notebook_page(path, run=RUN, stage_name="02_ingest")
+    html = pages.notebook_page(path, run=RUN, stage_name="02_ingest")
     page = check(html)
     assert "secret_code" not in html
     assert "a stray print" not in html
@@ -304,9 +305,9 @@ def test_a_notebook_page_shows_prose_and_outputs_and_no_code_or_logs(tmp_path: P
 
 def test_a_computed_headline_becomes_the_heading_of_the_page(tmp_path: Path) -> None:
     path = notebook(
-        tmp_path, text("# The question?\n\nIn, out."), code(shown(report.headline("It grew", "By **6** %.")))
+        tmp_path, text("# The question?\n\nIn, out."), code(shown(pieces.headline("It grew", "By **6** %.")))
     )
-    html = report.notebook_page(path, run=RUN, stage_name="06_insights")
+    html = pages.notebook_page(path, run=RUN, stage_name="06_insights")
     check(html)
     assert "<h1>It grew</h1>" in html
     assert '<p class="lede">By <b>6</b> %.</p>' in html
@@ -320,7 +321,7 @@ def test_a_failed_cell_is_a_short_box_without_trace(tmp_path: Path) -> None:
         evalue="part <0> is \x1b[31mdamaged\x1b[0m",
         traceback=["File /secret/path.py"],
     )
-    html = report.notebook_page(notebook(tmp_path, text("# Title"), code(error)), run=RUN, stage_name="02_ingest")
+    html = pages.notebook_page(notebook(tmp_path, text("# Title"), code(error)), run=RUN, stage_name="02_ingest")
     check(html)
     assert "LakeError" in html
     assert "part &lt;0&gt; is damaged" in html
@@ -334,27 +335,27 @@ def test_pictures_keep_alternative_text_and_scripts_and_objects_stay_out(tmp_pat
     )
     widget = nbformat.v4.new_output("display_data", {"text/html": "<script>x</script>", "text/plain": "a widget"})
     thing = nbformat.v4.new_output("execute_result", {"text/plain": "<lib.Thing object at 0x7f00>"})
-    html = report.notebook_page(notebook(tmp_path, text("# T"), code(picture, widget, thing)), run=RUN, stage_name="s")
+    html = pages.notebook_page(notebook(tmp_path, text("# T"), code(picture, widget, thing)), run=RUN, stage_name="s")
     assert check(html).all("img")[0]["alt"] == "A map"
     assert "0x7f00" not in html
 
 
 def test_a_notebook_page_renders_without_heading_and_without_run(tmp_path: Path) -> None:
-    html = report.notebook_page(notebook(tmp_path, code()), run={}, stage_name="")
+    html = pages.notebook_page(notebook(tmp_path, code()), run={}, stage_name="")
     check(html)
     assert "<h1>02_ingest</h1>" in html
 
 
 def test_repeated_section_names_have_links_of_their_own(tmp_path: Path) -> None:
     path = notebook(tmp_path, text("# T"), text("## Same"), text("## Same"))
-    check(report.notebook_page(path, run=RUN, stage_name="s"))
+    check(pages.notebook_page(path, run=RUN, stage_name="s"))
 
 
 # The page of a run and the list of runs
 
 
 def test_the_page_of_a_run_says_how_it_ended_and_links_its_parts() -> None:
-    html = report.run_page(RUN)
+    html = pages.run_page(RUN)
     page = check(html)
     assert "<h1>Published with a quality score of 96.8</h1>" in html
     assert f"48{GAP}s" in html
@@ -372,11 +373,11 @@ def test_the_page_of_a_run_says_how_it_ended_and_links_its_parts() -> None:
 
 def test_the_page_of_a_run_says_how_good_the_checks_were_where_there_is_a_ledger() -> None:
     ledger = {"planted": 2140, "recall": 0.9999, "precision": 0.994, "repair_accuracy": None}
-    html = report.run_page(RUN | {"quality": RUN["quality"] | {"ledger": ledger}})
+    html = pages.run_page(RUN | {"quality": RUN["quality"] | {"ledger": ledger}})
     check(html)
     assert f"2,140 planted defects the checks found <b>99.9{GAP}%</b>" in html
     assert "repaired cells" not in html
-    assert "planted" not in report.run_page(RUN)
+    assert "planted" not in pages.run_page(RUN)
 
 
 def test_a_failed_run_shows_the_message_of_the_stage() -> None:
@@ -386,7 +387,7 @@ def test_a_failed_run_shows_the_message_of_the_stage() -> None:
         "state": "failed",
         "error": {"type": "LakeError", "message": EVIL, "cell": 4},
     }
-    html = report.run_page(RUN | {"state": "failed", "stages": [stage], "quality": None, "kpis": None})
+    html = pages.run_page(RUN | {"state": "failed", "stages": [stage], "quality": None, "kpis": None})
     check(html)
     assert "<h1>Failed in 03_clean</h1>" in html
     assert "Clean, cell 4: LakeError" in html
@@ -401,24 +402,24 @@ def test_pages_render_with_any_field_missing_or_null(field: str, gone: bool) -> 
         del run[field]
     else:
         run[field] = None
-    check(report.run_page(run))
-    check(report.runs_page([run, {}]))
+    check(pages.run_page(run))
+    check(pages.runs_page([run, {}]))
 
 
 def test_pages_render_with_every_field_of_a_stage_null() -> None:
     stage = dict.fromkeys(RUN["stages"][0])
-    check(report.run_page(RUN | {"stages": [stage], "charts": [{}]}))
+    check(pages.run_page(RUN | {"stages": [stage], "charts": [{}]}))
 
 
 @pytest.mark.parametrize("state", ["running", "published", "not_published", "refused", "failed", "killed", "odd"])
 def test_every_state_has_a_sentence(state: str) -> None:
-    assert len(report.run_title({"state": state})) > 3
-    check(report.run_page({"state": state}))
+    assert len(pages.run_title({"state": state})) > 3
+    check(pages.run_page({"state": state}))
 
 
 def test_the_list_of_runs_has_the_newest_first_and_a_trend() -> None:
     older = RUN | {"run_id": "20260130T020000Z", "quality": {"score": 90.0}}
-    html = report.runs_page([older, RUN])
+    html = pages.runs_page([older, RUN])
     page = check(html)
     assert html.index('runs/20260131T020000Z/index.html"><code>') < html.index(
         'runs/20260130T020000Z/index.html"><code>'
@@ -427,7 +428,7 @@ def test_the_list_of_runs_has_the_newest_first_and_a_trend() -> None:
 
 
 def test_the_list_of_runs_without_a_run_says_what_to_do() -> None:
-    html = report.runs_page([])
+    html = pages.runs_page([])
     check(html)
     assert "No run yet." in html
     assert "run_pipeline.py" in html

@@ -22,16 +22,17 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from lib.config import PROJECT, load_settings
-from lib.errors import ConfigError, SourceError
-from lib.ingest import Ingested, ingest
+from lib.base.errors import ConfigError, SourceError
+from lib.base.files import PROJECT
+from lib.clean.standardize import standardize
+from lib.ingest.run import Ingested, ingest
 from lib.lake import Lake
+from lib.settings import load_settings
 from lib.shop import SIZES, api, crm
 from lib.shop.api import Misbehaviour, serving
 from lib.shop.systems import ShopFacts
 from lib.shop.trade import Books, trade
 from lib.sources import paging
-from lib.standardize import standardize
 
 TOKEN = "a-token-for-tests"
 CLIENT = httpx.Client(trust_env=False, verify=False)
@@ -266,7 +267,7 @@ class Taker:
         return Lake(self.settings.lake_url).taken("api", entity, self._reader(entity)).cursor
 
     def _reader(self, entity: str) -> str:
-        from lib.config import fingerprint
+        from lib.base.hashing import fingerprint
 
         return fingerprint(self.settings.config.sources["api"].entities[entity].reader)
 

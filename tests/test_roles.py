@@ -13,7 +13,7 @@ from psycopg2 import errors, sql
 from psycopg2.extensions import make_dsn
 from sqlalchemy.engine import make_url
 
-from lib.errors import ConfigError, WarehouseError
+from lib.base.errors import ConfigError, WarehouseError
 from lib.warehouse import SCHEMAS
 from lib.warehouse.roles import admin_url, init_db, role_passwords
 from lib.warehouse.server import connection_arguments as parsed

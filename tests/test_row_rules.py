@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.clean import by_rule, repaired_cells, rule_counts
-from lib.config import PROJECT
-from lib.rules import RULES
+from lib.base.files import PROJECT
+from lib.clean.accounting import by_rule, repaired_cells, rule_counts
+from lib.clean.rules import RULES
 from lib.shop import damage
 from lib.warehouse import Warehouse, open_warehouse
 from tests.small_shop import SmallShop, csv, one, rows

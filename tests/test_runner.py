@@ -6,9 +6,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import parameters, runner, runs
-from lib.config import load_settings
-from lib.runner import FAILED, Plan, Progress
+from lib.run import manifest, parameters, runner
+from lib.run.runner import FAILED, Plan, Progress
+from lib.settings import load_settings
 from lib.warehouse import open_warehouse
 
 OK = "import math\nvalue = math.sqrt(16)\nvalue"
@@ -84,7 +84,7 @@ def test_a_kernel_that_dies_is_told_apart_and_the_notebook_is_kept(run_cells):
 
 def test_an_error_of_the_users_making_is_shown_as_its_message_without_a_trace(run_cells):
     cell = (
-        "from lib.errors import SourceError\nfrom lib.stage import open_stage\n"
+        "from lib.base.errors import SourceError\nfrom lib.run.stage import open_stage\n"
         "open_stage('01_test', run_id=run_id)\nraise SourceError('no folder /x; mount it')"
     )
     manifest, folder, _ = run_cells([cell])
@@ -129,7 +129,7 @@ def test_a_run_whose_process_is_gone_is_settled_as_killed_by_the_next(run_cells,
 
 
 def test_a_defect_of_ours_leaves_a_true_manifest_before_its_trace(run_cells, monkeypatch, tmp_path):
-    monkeypatch.setattr(runner.report, "notebook_page", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(runner.pages, "notebook_page", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_cells([OK])
     [path] = (tmp_path / "outputs" / "runs").glob("*/run.json")
@@ -139,7 +139,7 @@ def test_a_defect_of_ours_leaves_a_true_manifest_before_its_trace(run_cells, mon
 
 def test_what_breaks_off_a_run_after_its_data_went_public_does_not_call_it_failed(tmp_path):
     settings = load_settings(data_dir=tmp_path / "data", output_dir=tmp_path / "outputs")
-    current = runs.start_run(settings, [], {}, [])
+    current = manifest.start_run(settings, [], {}, [])
     copy = open_warehouse(settings, "run")
     copy.begin()
     copy.note_run(current.run_id, None, 0, 100.0, {"passed": True})

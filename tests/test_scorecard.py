@@ -10,13 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lib import clean, transform
-from lib.config import Settings, load_settings
+from lib.clean import load
+from lib.clean.rules import RULES
 from lib.defect_rates import Defects
-from lib.ingest import ingest
-from lib.quality import audit
-from lib.rules import RULES
-from lib.scorecard import FOUND_BY, Scorecard, compare
+from lib.ingest.run import ingest
+from lib.model import dbt
+from lib.quality.score import audit
+from lib.quality.scorecard import FOUND_BY, Scorecard, compare
+from lib.settings import Settings, load_settings
 from lib.shop import ledger, open_shop
 from lib.shop.defects import KINDS
 from lib.warehouse import Warehouse, open_warehouse
@@ -229,8 +230,8 @@ def test_deleting_the_ledger_changes_nothing_but_the_comparison(tmp_path):
         ingest(settings, "run1").raise_failures()
         warehouse = open_warehouse(settings, "run")
         warehouse.begin()
-        clean.load_stage(settings, warehouse, "run1")
-        transform.build_models(settings, warehouse, "staging", "clean", "quality", "warehouse", "analytics")
+        load.load_stage(settings, warehouse, "run1")
+        dbt.build_models(settings, warehouse, "staging", "clean", "quality", "warehouse", "analytics")
         audit(settings, warehouse, "run1")
         tables = contents(warehouse, ("stage", "clean", "quarantine", "warehouse", "analytics", "quality"))
         # When a source was asked what it holds is another time in each of the two.
@@ -255,4 +256,4 @@ def test_only_the_comparison_and_the_shop_itself_know_the_ledger():
             names = [module + a.name for a in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             if any(name.startswith("lib.shop.") and "ledger" in name.lower() for name in names):
                 knowing.add(path.relative_to(PROJECT).as_posix())
-    assert {p for p in knowing if not p.startswith("lib/shop/")} == {"lib/scorecard.py"}
+    assert {p for p in knowing if not p.startswith("lib/shop/")} == {"lib/quality/scorecard.py"}

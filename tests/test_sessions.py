@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib.warehouse import Warehouse
-from lib.warehouse.duckdb_file import DuckDBWarehouse
+from lib.warehouse.duckdb import DuckDBWarehouse
 from tests.small_shop import SmallShop, assert_same_tables, contents, csv, one, rows
 
 # One worker builds the shop once for all tests here.

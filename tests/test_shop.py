@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lib.errors import ConfigError
+from lib.base.errors import ConfigError
 from lib.shop import LAST_DAY, open_shop
 from lib.shop.files import csv_rows, text, write_whole
 from lib.shop.opening import SYSTEMS

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lib import clean, transform
-from lib.errors import ConfigError
+from lib.base.errors import ConfigError
+from lib.clean import load
+from lib.model import dbt
 from lib.warehouse import open_warehouse
 from tests.small_shop import SmallShop, csv, one, rows
 
@@ -275,9 +276,9 @@ def test_a_changed_mapping_reads_the_lake_again_without_the_source(shop):
     shop.entities = {"orders": {"columns": {"order_id": "order_id", "ordered_at": "ordered_at", "status": "stage"}}}
     warehouse = open_warehouse(shop.settings, "run")
     warehouse.begin()
-    assert len(clean.load_stage(shop.settings, warehouse, "run")) == 1
+    assert len(load.load_stage(shop.settings, warehouse, "run")) == 1
     assert one(warehouse, "select status from stage.orders") == "open"
-    assert clean.load_stage(shop.settings, warehouse, "run").empty
+    assert load.load_stage(shop.settings, warehouse, "run").empty
 
 
 CELLS = st.text(st.sampled_from('0123456789-.:,;"\n\r \tTZabé€\0'), max_size=12) | st.sampled_from(
@@ -324,7 +325,7 @@ def test_the_accounting_adds_up_for_rows_of_every_kind(tmp_path):
     lines = [f"{a},2024-01-05,{b},{c},1,{d}" for a in values for b in values for c in values for d in ("", "1")]
     shop.write("order_lines/a.csv", csv(header, *lines, *lines[:40], "1,2", '1,"'))
     warehouse = shop.load()
-    transform.build_models(shop.settings, warehouse, "staging", "clean", "quality")
+    dbt.build_models(shop.settings, warehouse, "staging", "clean", "quality")
     ((staged, clean_rows, duplicates, older, quarantined, lost),) = rows(
         warehouse,
         "select staged_rows, clean_rows, exact_duplicates, older_versions, quarantined_rows, unaccounted_rows"
@@ -332,5 +333,5 @@ def test_the_accounting_adds_up_for_rows_of_every_kind(tmp_path):
     )
     assert staged == len(lines) + 42 == clean_rows + duplicates + older + quarantined
     assert lost == 0
-    assert clean_rows == one(warehouse, "select count(*) from clean.order_items") > 0
+    assert clean_rows == one(warehouse, "select count(*) from load.order_items") > 0
     assert quarantined == one(warehouse, "select count(*) from quarantine.order_lines") > 0

@@ -12,9 +12,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from lib.config import load_settings
 from lib.lake import Lake
-from lib.parameters import NOTEBOOKS
+from lib.run.parameters import NOTEBOOKS
+from lib.settings import load_settings
 from lib.shop.opening import GENERATOR
 from tests.conftest import PROJECT, Shop
 

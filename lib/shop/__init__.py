@@ -13,7 +13,7 @@ from lib.shop.opening import MARKER, open_shop
 from lib.shop.sizes import FIRST_DAY, LAST_DAY, SIZES, Size
 
 if TYPE_CHECKING:
-    from lib.config import Settings
+    from lib.settings import Settings
 
 __all__ = ["FIRST_DAY", "LAST_DAY", "SIZES", "Size", "at_work", "open_shop"]
 
@@ -34,8 +34,8 @@ def at_work(settings: "Settings") -> Iterator["Settings"]:
         return
     import secrets
 
-    from lib.config import keep_secret
-    from lib.errors import ConfigError
+    from lib.base.errors import ConfigError
+    from lib.base.secrets import keep_secret
     from lib.shop.api import serving
 
     if not (settings.data_dir / "sources" / MARKER).exists():

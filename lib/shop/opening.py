@@ -17,9 +17,9 @@ from zoneinfo import available_timezones
 
 import pandas as pd
 
-from lib.config import fingerprint
+from lib.base.errors import ConfigError, did_you_mean
+from lib.base.hashing import fingerprint
 from lib.defect_rates import Defects
-from lib.errors import ConfigError, did_you_mean
 from lib.shop import ledger, outages
 from lib.shop.files import tally, write_whole
 from lib.shop.sizes import LAST_DAY, SIZES

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from lib.config import fingerprint, mask
-from lib.errors import ConfigError
+from lib.base.errors import ConfigError
+from lib.base.hashing import fingerprint
+from lib.base.secrets import mask
 from lib.shop import history
 from lib.shop.chance import stream
 from lib.shop.channels import HISTORY, WEB

@@ -6,17 +6,14 @@ and gives a function that takes one entity. docs/adding-a-source.md shows one be
 """
 
 import importlib
-from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
-import duckdb
-
-from lib.lake import Delivery, Taken
+from lib.sources.delivery import Take
 
 if TYPE_CHECKING:
-    from lib.config import Settings, Source
+    from lib.config import Source
+    from lib.settings import Settings
 
 #: Name of a kind -> its module; imported when a source of the kind is configured.
 KINDS = {
@@ -26,20 +23,6 @@ KINDS = {
     "mail": "lib.sources.mail",
     "events": "lib.sources.events",
 }
-
-
-class Take(Protocol):
-    """Takes what is new of one entity since `taken`, as Parquet parts in the folder `scratch`."""
-
-    def __call__(
-        self,
-        entity: str,
-        spec: Any,
-        taken: Taken,
-        scratch: Path,
-        connection: duckdb.DuckDBPyConnection,
-        progress: Callable[[str], None],
-    ) -> Delivery: ...
 
 
 def source_model(kind: str) -> type["Source"]:

@@ -22,12 +22,13 @@ import sqlalchemy as sa
 from pydantic import Field, model_validator
 from sqlalchemy.exc import NoSuchTableError
 
-from lib.config import EntitySource, Settings, Source
+from lib.base.errors import SourceError, did_you_mean
+from lib.base.hashing import sha256_of
+from lib.base.quoting import quoted, quoted_list, text_literal
+from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
-from lib.errors import SourceError, did_you_mean
-from lib.lake import Delivery, Taken, TakenFile, Totals, sha256_of
-from lib.quoting import quoted, quoted_list, text_literal
-from lib.sources import Take
+from lib.settings import Settings
+from lib.sources.delivery import Delivery, Take, Taken, TakenFile, Totals
 from lib.sources.tables import BLOCK, Database, open_database
 
 

@@ -16,10 +16,11 @@ from typing import Literal
 import duckdb
 from pydantic import Field
 
-from lib.config import EntitySource, Settings, Source
-from lib.lake import Delivery, Taken, TakenFile, sha256_of
-from lib.sources import Take
+from lib.base.hashing import sha256_of
+from lib.config import EntitySource, Source
+from lib.settings import Settings
 from lib.sources.delimited import Unusable
+from lib.sources.delivery import Delivery, Take, Taken, TakenFile
 from lib.sources.json_lines import LARGE_BYTES, pieces, whole
 from lib.sources.json_rows import Piece, Reading
 from lib.sources.listing import files_at, none_usable

@@ -19,13 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
-from lib.config import EntitySource, Settings, Source
+from lib.base.errors import did_you_mean
+from lib.base.hashing import sha256_of
+from lib.base.quoting import quoted, text_literal
+from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
-from lib.errors import did_you_mean
-from lib.lake import Delivery, RejectedFile, Taken, TakenFile, sha256_of
-from lib.quoting import quoted, text_literal
-from lib.sources import Take
+from lib.settings import Settings
 from lib.sources.delimited import Unusable, part_records, read_header, text_of, write_utf8
+from lib.sources.delivery import Delivery, RejectedFile, Take, Taken, TakenFile
 from lib.sources.listing import files_at, none_usable, suffix
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from lib.config import mask
-from lib.errors import SourceError
+from lib.base.errors import SourceError
+from lib.base.secrets import mask
 
 TIMEOUT_SECONDS, TRIES, FIRST_WAIT_SECONDS = 60, 3, 0.5
 #: Messages asked for at once, and how many UIDs a search spans: an answer must fit imaplib's limit of a line.

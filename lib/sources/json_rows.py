@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lib.base.errors import SourceError, did_you_mean
+from lib.base.quoting import quoted, text_literal
 from lib.config import Derived, EntitySource
 from lib.entities import ENTITIES
-from lib.errors import SourceError, did_you_mean
-from lib.lake import RejectedFile, TakenFile
-from lib.quoting import quoted, text_literal
+from lib.sources.delivery import RejectedFile, TakenFile
 from lib.sources.json_lines import LONG_NUMBER, Steps, fault, keep_digits, leaves, name_columns, pointer, undecodable
 
 _MALFORMED = pa.schema([("_file", pa.string()), ("_line", pa.int64()), ("_text", pa.string()), ("_error", pa.string())])

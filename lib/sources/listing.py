@@ -9,10 +9,11 @@ from pathlib import Path
 
 import fsspec
 
-from lib.config import PROJECT, mask
-from lib.errors import SourceError
-from lib.lake import RejectedFile
+from lib.base.errors import SourceError
+from lib.base.files import PROJECT
+from lib.base.secrets import mask
 from lib.sources.delimited import COMPRESSED
+from lib.sources.delivery import RejectedFile
 
 #: A file's name below its source's path, and a function that brings it to this machine (into a scratch folder).
 Listed = tuple[str, Callable[[Path], Path]]

@@ -26,12 +26,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from lib.config import PROJECT, EntitySource, Settings, Source, mask
-from lib.errors import SourceError, did_you_mean
-from lib.lake import Delivery, RejectedFile, Taken, TakenFile, Totals
-from lib.quoting import quoted_list
-from lib.sources import Take, imap
+from lib.base.errors import SourceError, did_you_mean
+from lib.base.files import PROJECT
+from lib.base.quoting import quoted_list
+from lib.base.secrets import mask
+from lib.config import EntitySource, Source
+from lib.settings import Settings
+from lib.sources import imap
 from lib.sources.confirmation import Confirmation
+from lib.sources.delivery import Delivery, RejectedFile, Take, Taken, TakenFile, Totals
 from lib.sources.labels import labels_with, own_fields
 from lib.sources.message import read_message
 from lib.sources.written import Unreadable

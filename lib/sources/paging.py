@@ -15,8 +15,8 @@ from urllib.parse import urljoin, urlsplit
 
 import duckdb
 
-from lib.config import mask
-from lib.errors import SourceError, did_you_mean
+from lib.base.errors import SourceError, did_you_mean
+from lib.base.secrets import mask
 from lib.sources.json_lines import LONG_NUMBER, keep_digits, pointer
 
 if TYPE_CHECKING:

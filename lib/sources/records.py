@@ -12,9 +12,9 @@ from typing import Any
 
 import duckdb
 
-from lib.errors import SourceError
-from lib.lake import Taken, TakenFile
-from lib.quoting import quoted, text_literal
+from lib.base.errors import SourceError
+from lib.base.quoting import quoted, text_literal
+from lib.sources.delivery import Taken, TakenFile
 from lib.sources.json_lines import Steps, name_columns, pointer
 
 _MOST_COLUMNS = 1_000

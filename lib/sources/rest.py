@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import duckdb
 from pydantic import Field, field_validator, model_validator
 
-from lib.config import EntitySource, Settings, Source, keep_secret
+from lib.base.errors import SourceError, did_you_mean
+from lib.base.quoting import text_literal
+from lib.base.secrets import keep_secret
+from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
-from lib.errors import SourceError, did_you_mean
-from lib.lake import Delivery, Taken, Totals
-from lib.quoting import text_literal
-from lib.sources import Take
+from lib.settings import Settings
+from lib.sources.delivery import Delivery, Take, Taken, Totals
 from lib.sources.paging import open_client, place_of, shown, walk
 from lib.sources.records import Column, columns_of, compare, count, flatten, write
 
@@ -218,7 +219,7 @@ def _unseen(
 ) -> list[Column]:
     """Return the columns that these records may just happen to lack: those of earlier takes, and those of the mapping.
 
-    Many records of a snapshot do not happen to lack one: it is left out, and `lib.drift` says that it was there
+    Many records of a snapshot do not happen to lack one: it is left out, and `lib.ingest.drift` says that it was there
     before. Raises SourceError where the mapping names it and no earlier take had it either.
     """
     found = [c.name for c in columns]

@@ -20,9 +20,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from lib.config import PROJECT, keep_secret, mask
-from lib.errors import SourceError
-from lib.quoting import text_literal
+from lib.base.errors import SourceError
+from lib.base.files import PROJECT
+from lib.base.quoting import text_literal
+from lib.base.secrets import keep_secret, mask
 
 #: Rows fetched, and written to Parquet, at a time.
 BLOCK = 50_000

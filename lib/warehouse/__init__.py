@@ -1,11 +1,11 @@
 """The warehouse: query, load, write-audit-publish; one class an engine, and `open_warehouse` picks it.
 
-Models are SQL in `sql/`, run by `lib.transform`. What every engine promises is in `lib.warehouse.base`.
+Models are SQL in `sql/`, run by `lib.model.dbt`. What every engine promises is in `lib.warehouse.base`.
 """
 
-from lib.config import Settings
+from lib.settings import Settings
 from lib.warehouse.base import SCHEMAS, Copy, Warehouse
-from lib.warehouse.duckdb_file import RESOURCE_ERRORS, DuckDBWarehouse
+from lib.warehouse.duckdb import RESOURCE_ERRORS, DuckDBWarehouse
 
 __all__ = ["RESOURCE_ERRORS", "SCHEMAS", "Copy", "Warehouse", "open_warehouse"]
 

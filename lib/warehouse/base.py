@@ -14,10 +14,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import pandas as pd
 
-from lib.config import Settings
-from lib.errors import ConnectionLostError
-from lib.lake import Batch, Lake
-from lib.standardize import Standardized
+from lib.base.errors import ConnectionLostError
+from lib.lake import Batch, Lake, Standardized
+from lib.settings import Settings
 
 #: `run` is the copy of a batch run, `kept` what a run left that stopped short of publishing, and `draft` the one
 #: that notebooks run by hand share.
@@ -49,7 +48,7 @@ OPS_TABLES = {
     # What each source said itself that it holds, at the last take.
     "ops.source_totals": "source varchar, entity varchar, measure varchar, value double precision, told_by varchar,"
     " told_at timestamp",
-    # What is out of the ordinary over time, a row a finding (lib.anomalies).
+    # What is out of the ordinary over time, a row a finding (lib.quality.anomalies).
     "quality.anomalies": "rule varchar, source varchar, entity varchar, measure varchar, day date,"
     " observed double precision, expected double precision, low double precision, high double precision,"
     " score double precision",
@@ -76,7 +75,7 @@ def twice(action: Callable[[], T]) -> T:
 class Warehouse(ABC):
     """One copy of the warehouse. No connection outlives a method call."""
 
-    #: Whether loads note in `ops.touched` what they touch, and models recompute that (`lib.warehouse.increments`).
+    #: Whether loads note in `ops.touched` what they touch, and models recompute that (`lib.model.increments`).
     notes_touched: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, copy: Copy = "published") -> None:

@@ -13,9 +13,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from lib.base.quoting import quoted_list, text_literal
 from lib.entities import FINDINGS
 from lib.lake import Lake
-from lib.quoting import quoted_list, text_literal
 
 #: Rows at a time: some 20 MB of text.
 _ROWS = 65_536

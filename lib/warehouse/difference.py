@@ -7,9 +7,10 @@ import yaml
 from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from lib.config import PROJECT, fingerprint
-from lib.errors import WarehouseError
-from lib.quoting import quoted, quoted_list
+from lib.base.errors import WarehouseError
+from lib.base.files import PROJECT
+from lib.base.hashing import fingerprint
+from lib.base.quoting import quoted, quoted_list
 from lib.warehouse.server import fetch_value, is_there
 
 

@@ -26,12 +26,12 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from lib.config import Settings, fingerprint
+from lib.base.errors import ConnectionLostError, WarehouseError
+from lib.base.hashing import fingerprint
+from lib.base.quoting import quoted, quoted_list, text_literal
 from lib.entities import ENTITIES, FINDINGS, LINEAGE
-from lib.errors import ConnectionLostError, WarehouseError
-from lib.lake import Lake
-from lib.quoting import quoted, quoted_list, text_literal
-from lib.standardize import Standardized
+from lib.lake import Lake, Standardized
+from lib.settings import Settings
 from lib.warehouse import bulk, difference
 from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse, twice
 from lib.warehouse.rewriting import as_psycopg2

@@ -14,8 +14,9 @@ from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import encrypt_password
 
-from lib.config import PROJECT, mask
-from lib.errors import ConfigError, WarehouseError
+from lib.base.errors import ConfigError, WarehouseError
+from lib.base.files import PROJECT
+from lib.base.secrets import mask
 from lib.warehouse.server import ADMIN_URL, LOADER_URL, advice, connection_arguments, fetch_value, in_one_line
 
 ROLES_FILE = PROJECT / "sql" / "roles" / "roles.sql"

@@ -22,8 +22,9 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from lib.config import Postgres, keep_secret, mask
-from lib.errors import ConfigError, ConnectionLostError, WarehouseError
+from lib.base.errors import ConfigError, ConnectionLostError, WarehouseError
+from lib.base.secrets import keep_secret, mask
+from lib.config import Postgres
 
 LOADER_URL, ANALYST_URL, ADMIN_URL = "WAREHOUSE_URL", "WAREHOUSE_ANALYST_URL", "WAREHOUSE_ADMIN_URL"
 

@@ -1,6 +1,6 @@
 {# One row per staged row of an entity that does not become a clean row of its own, with its fate:
 
-     quarantined  a row rule refused it (rule and reason from lib.standardize), its key was delivered twice in the
+     quarantined  a row rule refused it (rule and reason from lib.clean.standardize), its key was delivered twice in the
                   same file with different content and nothing tells which is right, or it waits for its order or
                   its customer
      merged       the same content as another row with its key, in the same file, another one or another source, or an

@@ -1,0 +1,132 @@
+"""Figures as a reader wants them: thousands separated, short where they are long, and nothing for nothing.
+
+Every function takes a number of any kind (int, float, Decimal, numpy, None, NaN) and returns text.
+"""
+
+import math
+from datetime import UTC, date, datetime
+from typing import Any
+
+GAP = "\N{NO-BREAK SPACE}"
+
+
+MINUS = "\N{MINUS SIGN}"
+
+
+DASH = "\N{EN DASH}"
+
+
+def as_float(value: Any) -> float:
+    """Return the value as a float, NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def number(value: Any, decimals: int = 0) -> str:
+    """Return `1,234.50`, or a dash where there is no number."""
+    amount = as_float(value)
+    if not math.isfinite(amount):
+        return DASH
+    text = f"{abs(amount):,.{decimals}f}"
+    return (MINUS if amount < 0 and text.strip("0.,") else "") + text
+
+
+def compact(value: Any) -> str:
+    """Return `950`, `214.6 k`, `1.24 M` or `3.10 bn`."""
+    amount = as_float(value)
+    if not math.isfinite(amount):
+        return DASH
+    size = abs(amount)
+    for limit, divisor, unit in ((999.5e6, 1e9, "bn"), (999.5e3, 1e6, "M"), (9_999.5, 1e3, "k")):
+        if size >= limit:
+            digits = 2 if unit != "k" else 1
+            text = f"{amount / divisor:,.{digits}f}"
+            return text.replace("-", MINUS) + GAP + unit
+    whole = size >= 100 or amount == int(amount)
+    return number(amount, 0 if whole else 2)
+
+
+def axis(value: Any) -> str:
+    """Return `0`, `50 k` or `1.2 M`: as `compact`, without needless zeros."""
+    amount = as_float(value)
+    for divisor, unit in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
+        if abs(amount) >= divisor:
+            return f"{amount / divisor:,.4g}".replace("-", MINUS) + GAP + unit
+    return f"{amount:,.4g}".replace("-", MINUS)
+
+
+def percent(share: Any, decimals: int | None = None) -> str:
+    """Return a share of 1 as `34 %`, with one decimal below ten."""
+    amount = as_float(share) * 100
+    if not math.isfinite(amount):
+        return DASH
+    if decimals is None:
+        decimals = 1 if 0 < abs(amount) < 9.95 else 0
+    return number(amount, decimals) + GAP + "%"
+
+
+def small(share: Any) -> str:
+    """Return a share of 1 as `percent` does, and `< 0.1 %` where there is hardly any."""
+    return f"<{GAP}0.1{GAP}%" if 0 < as_float(share) < 0.0005 else percent(share)
+
+
+def points(score: Any) -> str:
+    """Return a score or a rate of 100 with one decimal, cut and not rounded: 100.0 is said of what is whole alone."""
+    amount = as_float(score)
+    return number(math.floor(amount * 10 + 1e-6) / 10 if math.isfinite(amount) else None, 1)
+
+
+def rate(share: Any) -> str:
+    """Return a share of 1 as `99.6 %`, cut and not rounded."""
+    amount = as_float(share)
+    return points(amount * 100) + GAP + "%" if math.isfinite(amount) else DASH
+
+
+def signed(value: Any, decimals: int = 1, unit: str = "%") -> str:
+    """Return `+6.1 %`, or `−0.2 pt` for `unit="pt"`; the value is already in that unit."""
+    amount = as_float(value)
+    if not math.isfinite(amount):
+        return DASH
+    text = number(amount, decimals)
+    return ("+" if amount > 0 and text.strip("0.,") else "") + text + GAP + unit
+
+
+def count(amount: Any, one: str, many: str | None = None) -> str:
+    """Return `1 order`, `2 orders` or `1,234 boxes`."""
+    many = many or one + "s"
+    return f"{number(amount)}{GAP}{one if as_float(amount) == 1 else many}"
+
+
+def listing(words: list[str]) -> str:
+    """Return `a`, `a and b` or `a, b and c`."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""
+
+
+def duration(seconds: Any) -> str:
+    """Return `0.4 s`, `48 s`, `3 min 05 s` or `1 h 12 min`."""
+    amount = as_float(seconds)
+    if not math.isfinite(amount):
+        return DASH
+    if amount < 9.95:
+        return f"{amount:.1f}{GAP}s"
+    whole = round(amount)
+    if whole < 60:
+        return f"{whole}{GAP}s"
+    if whole < 3600:
+        return f"{whole // 60}{GAP}min{GAP}{whole % 60:02d}{GAP}s"
+    return f"{whole // 3600}{GAP}h{GAP}{whole % 3600 // 60:02d}{GAP}min"
+
+
+def when(value: Any) -> str:
+    """Return an ISO timestamp as `31 Jan 2026, 02:00 UTC`; text that is none comes back as it is."""
+    try:
+        moment = value if isinstance(value, date) else datetime.fromisoformat(str(value))
+    except ValueError:
+        return DASH if value in (None, "") else str(value)
+    if not isinstance(moment, datetime):
+        return f"{moment.day} {moment:%b %Y}"
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%b %Y, %H:%M}" + (" UTC" if moment.tzinfo is not None else "")

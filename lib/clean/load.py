@@ -1,0 +1,127 @@
+"""Bringing a warehouse copy up to date with the lake: standardize what it lacks and load it into `stage`."""
+
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lib.clean.standardize import rules_of, standardize
+from lib.lake import Batch, Lake, live_files
+from lib.settings import Settings
+from lib.warehouse import Warehouse
+
+
+def load_stage(
+    settings: Settings, warehouse: Warehouse, run_id: str, progress: Callable[[str], None] = lambda _: None
+) -> pd.DataFrame:
+    """Load every batch of the lake that the copy lacks, oldest first; return a row a batch loaded.
+
+    Columns: source, entity, batch_id, files, rows, loaded_rows. Loaded rows are fewer than the batch's where a later
+    batch replaces some of its files.
+    """
+    lake = Lake(settings.lake_url)
+    lake.claim(settings.identity)
+    batches = lake.batches()
+    rules = {
+        (name, entity): rules_of(entity, spec, source)
+        for name, source in settings.config.sources.items()
+        for entity, spec in source.entities.items()
+    }
+    live, again = live_files(batches), _files_delivered_again(batches)
+    rows = []
+    warehouse.forget_lost(batches)
+    pending = warehouse.missing(batches, rules)
+    for number, batch in enumerate(pending, 1):
+        progress(f"loading batch {number} of {len(pending)}: {batch.source} {batch.entity}, {batch.rows:,} rows")
+        item = standardize(settings, lake, batch)
+        key = batch.batch_id, batch.source, batch.entity
+        loaded = warehouse.load(lake, item, live[key], again[key] & live[key], run_id)
+        rows.append(
+            (
+                batch.source,
+                batch.entity,
+                batch.batch_id,
+                len(batch.files),
+                batch.rows + batch.malformed,
+                loaded,
+            )
+        )
+    warehouse.replace("ops.rejected_files", _rejected(lake))
+    warehouse.replace("ops.schema_changes", _schema_changes(batches))
+    note_source_totals(lake, warehouse, batches)
+    return pd.DataFrame(rows, columns=["source", "entity", "batch_id", "files", "rows", "loaded_rows"])
+
+
+def _files_delivered_again(batches: list[Batch]) -> dict[tuple[str, str, str], set[str]]:
+    """Return, for each batch, its files that an earlier batch delivered too."""
+    known: dict[tuple[str, str], set[str]] = defaultdict(set)
+    again = {}
+    for batch in batches:
+        names, seen = {f.name for f in batch.files}, known[batch.source, batch.entity]
+        again[batch.batch_id, batch.source, batch.entity] = names & seen
+        seen |= names
+    return again
+
+
+def _rejected(lake: Lake) -> pd.DataFrame:
+    columns = ["source", "entity", "name", "bytes", "reason", "rejected_at"]
+    frame = pd.DataFrame(lake.rejected(), columns=columns)
+    frame["rejected_at"] = pd.to_datetime(frame["rejected_at"])
+    return frame
+
+
+def _schema_changes(batches: list[Batch]) -> pd.DataFrame:
+    """Return a row a column that a batch has and no earlier one of its source and entity had."""
+    known: dict[tuple[str, str], set[str]] = {}
+    rows = []
+    for batch in batches:
+        seen = known.setdefault((batch.source, batch.entity), set())
+        new = {name: kind for name, kind in batch.types.items() if seen and name not in seen}
+        taken = (batch.batch_id, batch.run_id, pd.Timestamp(batch.ingested_at))
+        rows += [(batch.source, batch.entity, name, f"new column ({kind})", *taken) for name, kind in new.items()]
+        seen |= set(batch.types)
+    columns = ["source", "entity", "column_name", "change", "batch_id", "ingested_by", "ingested_at"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def export_clean(settings: Settings, warehouse: Warehouse) -> None:
+    """Put a copy's clean layer into the lake as Parquet, one file an entity, each replaced at once."""
+    lake = Lake(settings.lake_url)
+    scratch = Path(tempfile.mkdtemp(prefix="export-", dir=settings.work_dir))
+    try:
+        with lake.lock():
+            for entity in ("customers", "products", "orders", "order_items", "payments", "events"):
+                part = scratch / f"{entity}.parquet"
+                warehouse.export(f"clean.{entity}", part)
+                lake.place(part, f"clean/{entity}.parquet")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def note_source_totals(lake: Lake, warehouse: Warehouse, batches: Sequence[Batch]) -> None:
+    """Write into `ops.source_totals` what the documents taken say of themselves and what sources said at the last take.
+
+    `batches` are all of the lake.
+    """
+    live = live_files(batches)
+    documents: dict[tuple[str, str], list[Any]] = {}
+    for batch in batches:
+        names = live[batch.batch_id, batch.source, batch.entity]
+        rows = sum(
+            (f.rows if f.told_rows is None else f.told_rows) + f.malformed for f in batch.files if f.name in names
+        )
+        total = documents.setdefault((batch.source, batch.entity), [0, batch.ingested_at])
+        total[0], total[1] = total[0] + rows, max(total[1], batch.ingested_at)
+    found = [(*key, "rows", float(rows), "the documents", told_at) for key, (rows, told_at) in documents.items()]
+    for note in lake.told():
+        for measure, value in note["values"].items():
+            found.append((note["source"], note["entity"], measure, value, note["told_by"], note["told_at"]))
+    columns = ["source", "entity", "measure", "value", "told_by", "told_at"]
+    frame = pd.DataFrame(found, columns=columns)
+    frame["told_at"] = pd.to_datetime([datetime.fromisoformat(at) for at in frame["told_at"]])
+    warehouse.replace("ops.source_totals", frame)

@@ -1,0 +1,311 @@
+"""Row rules: a raw batch becomes typed rows with their faults noted, in process on DuckDB whatever the target.
+
+The result is one Parquet file a batch in the lake (`standardized/...`), named after the rules that made it, so
+that changed rules make a new one. How a cell is read is in `lib.clean.cells`, what is said of it in `lib.clean.hits`.
+Rules over several rows (duplicates, orphans) are dbt models in `sql/`.
+"""
+
+import contextlib
+import glob
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from datetime import time as clock
+from pathlib import Path
+
+import duckdb
+
+from lib.base.errors import ConfigError, LakeError
+from lib.base.hashing import fingerprint
+from lib.base.quoting import text_literal
+from lib.clean.cells import Cell, cells, look, read
+from lib.clean.formats import LAST_TIME
+from lib.clean.hits import WORDS, Finding, findings, too_large
+from lib.config import Derived, EntitySource, Source
+from lib.entities import ENTITIES, LINEAGE, Entity
+from lib.lake import Batch, Lake, Standardized, types_of
+from lib.settings import Settings
+
+#: Raised by one whenever the rules below change what they make of the same raw rows.
+RULES_VERSION = 4
+
+
+#: How far a time may lie behind its delivery: clocks and zones differ.
+_AHEAD = timedelta(days=1)
+
+
+_NOTES = "struct(field varchar, rule varchar, outcome varchar, before varchar, after varchar)[]"
+
+
+def standardize(settings: Settings, lake: Lake, batch: Batch) -> Standardized:
+    """Return the batch's typed rows, making them where the lake has none under the present rules.
+
+    Columns: the entity's, then those of `lib.entities.LINEAGE`, then `_findings`. A row with a fault that was not
+    repaired has `_issues` (JSON list of column, rule, value) and `_raw` (the raw row as JSON); one that cannot be used,
+    `_reject_rule` too. `_findings` lists what the rules repaired, emptied, refused or flagged: field, rule, outcome,
+    before, after; null where there was nothing.
+    """
+    source = settings.config.sources.get(batch.source)
+    spec = source.entities.get(batch.entity) if source else None
+    if source is None or spec is None:
+        raise LakeError(
+            f"The lake holds {batch.source}.{batch.entity}, which the configuration no longer names."
+            " Put it back into 'sources', so that its rows can be read, or remove it from the lake."
+        )
+    rules = rules_of(batch.entity, spec, source)
+    relative = f"standardized/{batch.source}/{batch.entity}/{batch.batch_id}/{rules}.parquet"
+    if not lake.exists(relative):
+        scratch = Path(tempfile.mkdtemp(prefix="standardize-", dir=settings.work_dir))
+        try:
+            with lake.connect(settings) as connection:
+                _check_mapping(connection, batch, spec)
+                _write(connection, lake, batch, spec, source, _latest(settings, batch), scratch / "rows.parquet")
+            lake.place(scratch / "rows.parquet", relative)
+        except (duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
+            if "No space left" in str(error):
+                raise
+            raise LakeError(
+                f"The batch {lake.path(batch.folder)} cannot be read ({' '.join(str(error).split())[:200]})."
+                " Remove its folder; its files are then taken again."
+            ) from None
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return Standardized(batch, rules, lake.path(relative))
+
+
+def rules_of(entity: str, spec: EntitySource, source: Source) -> str:
+    """Return the fingerprint of everything that decides what typed rows a raw batch gives."""
+    contract = [(c.name, c.kind, c.required) for c in ENTITIES[entity].columns]
+    return fingerprint(
+        [
+            RULES_VERSION,
+            contract,
+            source.time_zone,
+            source.id_prefixes,
+            spec.model_dump(include=set(EntitySource.model_fields)),
+        ]
+    )
+
+
+def _check_mapping(connection: duckdb.DuckDBPyConnection, batch: Batch, spec: EntitySource) -> None:
+    """Raise ConfigError where DuckDB cannot use a pattern or a timestamp format of the mapping."""
+    where = f"sources.{batch.source}.entities.{batch.entity}"
+    patterns = [m.pattern for c in spec.columns.values() if isinstance(c, Derived) for m in c.match]
+    tries = [(f"select regexp_matches('', {text_literal(p)})", "columns: pattern", p) for p in patterns]
+    tries += [(f"select try_strptime('', {text_literal(f)})", "timestamp_formats:", f) for f in spec.timestamp_formats]
+    for sql, key, value in tries:
+        try:
+            connection.execute(sql)
+        except duckdb.Error as error:
+            raise ConfigError(f"{where}.{key} {value!r} cannot be used: {' '.join(str(error).split())}") from None
+
+
+def _latest(settings: Settings, batch: Batch) -> str:
+    """Return the last time that a batch's rows may state: a day after it was taken.
+
+    A simulated shop may trade ahead of the clock, up to a day that its marker names.
+    """
+    taken = datetime.fromisoformat(batch.ingested_at)
+    with contextlib.suppress(ValueError, KeyError):
+        reached = date.fromisoformat(settings.marker["as_of"])
+        taken = max(taken, datetime.combine(reached + _AHEAD, clock()))
+    return (taken + _AHEAD).isoformat(sep=" ", timespec="seconds")
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    batch: Batch,
+    spec: EntitySource,
+    source: Source,
+    latest: str,
+    target: Path,
+) -> None:
+    entity = ENTITIES[batch.entity]
+    parts = [glob.escape(lake.path(f"{batch.folder}/{p}")) for p in batch.parts if p.startswith("part-")]
+    malformed = [glob.escape(lake.path(f"{batch.folder}/{p}")) for p in batch.parts if p.startswith("malformed-")]
+    connection.execute("create temp table _files (name varchar, first_row bigint)")
+    connection.execute(
+        "insert into _files select unnest(?), unnest(?)",
+        [[f.name for f in batch.files], [f.first_row for f in batch.files]],
+    )
+    selects = []
+    if parts:
+        rows = f"read_parquet([{', '.join(map(text_literal, parts))}], union_by_name = true) r"
+        types = dict(connection.execute(f"select column_name, column_type from (describe from {rows})").fetchall())
+        own = cells(entity.columns, spec, source, types)
+        own = look(connection, own, spec, source.time_zone, latest, rows)
+        noted = _noted_sql(own, spec, source, rows, latest)
+        selects.append(_rows_sql(batch, entity, noted, malformed))
+    if malformed:
+        selects.append(_malformed_sql(batch, entity, malformed))
+    if not selects:
+        empty = [f"cast(null as {c.sql_type}) as {c.name}" for c in entity.columns]
+        empty += [f"cast(null as {kind}) as {name}" for name, kind in LINEAGE.items()]
+        selects.append(f"select {', '.join(empty)}, cast(null as {_NOTES}) as _findings where false")
+    connection.execute(
+        f"copy ({' union all '.join(selects)}) to {text_literal(str(target))} (format parquet, compression zstd)"
+    )
+
+
+def _noted_sql(own: list[Cell], spec: EntitySource, source: Source, rows: str, latest: str) -> str:
+    """Return the query that types the well-formed rows and notes what the rules found in them."""
+    found = [f for cell in own for f in findings(cell, spec, latest)]
+    named = {cell.name: cell for cell in own}
+    if {"quantity", "unit_price"} <= set(named):
+        found.append(too_large(named))
+    faults = [f for f in found if f.outcome != "repaired"]
+    refusals = [f for f in faults if f.refusal]
+    issues = [f"{{'column': '{f.field}', 'rule': '{f.rule}', 'value': {f.text}}}" for f in faults]
+    rule = " ".join(f"when {f.condition} then '{f.refusal}'" for f in refusals)
+    reasons = ", ".join(f"case when {f.condition} then {f.reason} end" for f in refusals)
+    steps = read(own, spec, source.time_zone, latest, rows, ["r._file", "r._row", "r as _row_values"])
+    none, noted = "cast(null as varchar)", _listed(found, [_note(f) for f in found])
+    is_noted, is_faulty = (_any([f.condition for f in some]) for some in (found, faults))
+    return f"""
+    select {", ".join(f"v_{name} as {name}" for name in named)}, _file, _row,
+        case when _is_faulty then cast(to_json({_listed(faults, issues)}) as varchar) end as _issues,
+        case when _is_faulty then cast(to_json(_row_values) as varchar) end as _raw,
+        {f"case when _is_faulty then case {rule} end end" if rule else none} as _reject_rule,
+        {f"case when _is_faulty then nullif(concat_ws('; ', {reasons}), '') end" if rule else none} as _reject_reason,
+        cast(case when _is_noted then {noted} end as {_NOTES}) as _findings
+    from (select x.*, {is_noted} as _is_noted, {is_faulty} as _is_faulty from ({steps}) x)
+    """
+
+
+def _any(conditions: Sequence[str]) -> str:
+    return f"coalesce({' or '.join(f'({c})' for c in conditions)}, false)" if conditions else "false"
+
+
+def _listed(found: Sequence[Finding], entries: Sequence[str]) -> str:
+    """Return the list of the entries of those findings that hold."""
+    if not found:
+        return "null"
+    cases = (f"case when {f.condition} then {entry} end" for f, entry in zip(found, entries, strict=True))
+    return f"list_filter([{', '.join(cases)}], lambda n: n is not null)"
+
+
+def _note(found: Finding) -> str:
+    texts = f"'before': cast({found.before} as varchar), 'after': cast({found.after} as varchar)"
+    return f"{{'field': '{found.field}', 'rule': '{found.rule}', 'outcome': '{found.outcome}', {texts}}}"
+
+
+def _rows_sql(batch: Batch, entity: Entity, noted: str, malformed: list[str]) -> str:
+    """Return the query that gives the noted rows their keys and their places in the source."""
+    derived = _derivations(entity)
+    final = ", ".join(f"{derived.get(c.name, 'v.' + c.name)} as {c.name}" for c in entity.columns)
+    content = ", ".join(
+        f"coalesce(cast(d.{c.name} as varchar), chr(30))" for c in entity.columns if c.name != "line_number"
+    )
+    row_number = "v._row - f.first_row + 1"
+    shift = ""
+    if malformed:
+        # Lines set aside as malformed have taken a place in the file: shift the rows behind them.
+        files = ", ".join(text_literal(p) for p in malformed)
+        shift = (
+            " asof left join (select _file, before, max(shift) as shift from ("
+            "select _file, _line - row_number() over (partition by _file order by _line) as before,"
+            f" row_number() over (partition by _file order by _line) as shift from read_parquet([{files}])"
+            ") group by _file, before) m"
+            " on m._file = v._file and m.before < v._row - f.first_row + 1"
+        )
+        row_number += " + coalesce(m.shift, 0)"
+    ingested_at = f"cast({text_literal(batch.ingested_at)} as timestamp)"
+    return f"""
+    select {", ".join("d." + c for c in entity.names)},
+        {_key(entity)} as _key,
+        md5(concat_ws(chr(31), {content})) as _row_hash,
+        d._issues, d._raw, d._reject_rule, d._reject_reason,
+        {text_literal(batch.source)} as _source, d._file as _source_file, cast(d._source_row as bigint) as _source_row,
+        {text_literal(batch.batch_id)} as _batch_id, {ingested_at} as _ingested_at, d._findings
+    from (
+        select {final}, v._file, {row_number} as _source_row,
+            v._issues, v._raw, v._reject_rule, v._reject_reason, v._findings
+        from ({noted}) v
+        join _files f on f.name = v._file{shift}
+    ) d
+    """
+
+
+def _malformed_sql(batch: Batch, entity: Entity, malformed: list[str]) -> str:
+    """Return the query that keeps lines which do not fit their header: no values, the text as the raw row."""
+    listed = ", ".join(text_literal(p) for p in malformed)
+    nulls = ", ".join(f"cast(null as {c.sql_type}) as {c.name}" for c in entity.columns)
+    issue = "{'column': cast(null as varchar), 'rule': 'malformed_line', 'value': _text}"
+    note = "{'field': '', 'rule': 'malformed_line', 'outcome': 'rejected', 'before': _text, 'after': null}"
+    return f"""
+    select {nulls},
+        cast(null as varchar) as _key, md5(_text) as _row_hash,
+        cast(to_json([{issue}]) as varchar) as _issues,
+        cast(to_json({{'line': _text}}) as varchar) as _raw,
+        'malformed_line' as _reject_rule, _error as _reject_reason,
+        {text_literal(batch.source)} as _source, _file as _source_file, cast(_line as bigint) as _source_row,
+        {text_literal(batch.batch_id)} as _batch_id,
+        cast({text_literal(batch.ingested_at)} as timestamp) as _ingested_at,
+        cast([{note}] as {_NOTES}) as _findings
+    from read_parquet([{listed}])
+    """
+
+
+def _derivations(entity: Entity) -> dict[str, str]:
+    """Return the expressions of columns that a source may lack and other columns decide."""
+    if entity.name == "order_lines":
+        parts = "coalesce(v.customer_id, ''), cast(v.ordered_at as varchar)"
+        return {"order_id": f"coalesce(v.order_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"}
+    if entity.name == "payments":
+        parts = (
+            "v.order_id, coalesce(v.method, ''), cast(v.amount as varchar), coalesce(cast(v.paid_at as varchar), '')"
+        )
+        return {"payment_id": f"coalesce(v.payment_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"}
+    return {}
+
+
+def _key(entity: Entity) -> str:
+    """Return what identifies a row: its key, or its content but for the time of change where a line has no number."""
+    if "line_number" in entity.key:
+        of_line = [c.name for c in entity.columns if c.name not in ("line_number", "updated_at")]
+        content = ", ".join(f"coalesce(cast(d.{name} as varchar), chr(30))" for name in of_line)
+        return f"d.order_id || '|' || coalesce(cast(d.line_number as varchar), md5(concat_ws(chr(31), {content})))"
+    return f"d.{entity.key[0]}"
+
+
+def readable_share(
+    connection: duckdb.DuckDBPyConnection,
+    part: Path,
+    entity: str,
+    source: Source,
+    spec: EntitySource,
+    known: Sequence[str],
+) -> list[tuple[str, str, str, int, str]]:
+    """Return the columns of a raw part of which a document has values and none can be read as its type.
+
+    Each as column, the type's word, document, number of values and one of them; only of text columns in `known`.
+    """
+    types = {n: "VARCHAR" for n, kind in types_of(part).items() if kind in ("string", "large_string") and n in known}
+    columns = [c for c in ENTITIES[entity].columns if c.kind in WORDS]
+    texts = [cell for cell in cells(columns, spec, source, types) if cell.is_text]
+    # Other forms than the source's own are tried only where none is in that.
+    found = _unread(connection, part, source, spec, [replace(c, doubts=frozenset({"odd"})) for c in texts])
+    if found:
+        found = _unread(connection, part, source, spec, [c for c in texts if c.name in found])
+    raw = {c.name: spec.columns.get(c.name) if spec.columns else c.name for c in texts}
+    return [(str(raw[c.name]), WORDS[c.kind], *row) for c in texts for row in found.get(c.name, ())]
+
+
+def _unread(
+    connection: duckdb.DuckDBPyConnection, part: Path, source: Source, spec: EntitySource, texts: list[Cell]
+) -> dict[str, list[tuple[str, int, str]]]:
+    """Return the columns of which documents have values and none can be read: each document, how many, and one."""
+    found = {}
+    steps = read(texts, spec, source.time_zone, LAST_TIME, "read_parquet(?) r", ["r._file"])
+    for name in (c.name for c in texts):
+        rows = connection.execute(
+            f"select _file, count(*), min(w_{name}) from ({steps})"
+            f" where w_{name} is not null group by _file having count(v_{name}) = 0",
+            [glob.escape(str(part))],
+        ).fetchall()
+        if rows:
+            found[name] = rows
+    return found

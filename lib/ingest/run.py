@@ -1,0 +1,162 @@
+"""Ingest: ask every source for what is new and commit it to the lake, one batch a source and entity.
+
+What a kind of source does lives in `lib.sources`; what a batch is, in `lib.lake`.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lib.base.errors import SourceError
+from lib.base.hashing import fingerprint
+from lib.config import Source
+from lib.ingest import drift
+from lib.lake import Lake, live_files
+from lib.settings import Settings
+from lib.sources import open_source
+from lib.sources.delivery import Take
+
+_COLUMNS = ["source", "entity", "new_files", "rejected_files", "new_rows", "malformed_lines", "batch_id"]
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What one ingest took: a row a source and entity, and the sources that failed with their message.
+
+    `skipped` has the failures of sources that are optional, `changes` a row a column that is new at its source.
+    """
+
+    table: pd.DataFrame
+    rejected: pd.DataFrame
+    changes: pd.DataFrame
+    failures: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return int(self.table["new_rows"].sum())
+
+    @property
+    def remarks(self) -> pd.DataFrame:
+        """What somebody should know: a row (source, entity, remark) a new column, and a source that was skipped."""
+        rows = [(c.source, c.entity, f"{c.change} {c.column!r} since {c.document}") for c in self.changes.itertuples()]
+        for name, message in self.skipped.items():
+            source, _, entity = name.partition(".")
+            rows.append((source, entity, f"skipped, as it is optional: {message}"))
+        return pd.DataFrame(rows, columns=["source", "entity", "remark"])
+
+    def raise_failures(self) -> None:
+        """Raise SourceError where a source failed; what the others delivered is in the lake by then."""
+        if self.failures:
+            text = "\n".join(f"{name}: {message}" for name, message in self.failures.items())
+            raise SourceError(text)
+
+
+def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = lambda _: None) -> Ingested:
+    """Take what is new from every configured source into the lake.
+
+    A source that fails does not keep the others from delivering; see `Ingested.raise_failures`.
+    """
+    lake = Lake(settings.lake_url)
+    rows: list[dict[str, Any]] = []
+    changes: list[dict[str, Any]] = []
+    failures: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    with lake.lock():
+        lake.claim(settings.identity)
+        for name, source in settings.config.sources.items():
+            failed = skipped if source.optional else failures
+            try:
+                with open_source(source, settings) as take:
+                    for entity in source.entities:
+                        try:
+                            row, new = _take_one(settings, lake, name, source, entity, take, run_id, progress)
+                        except SourceError as error:
+                            failed[f"{name}.{entity}"] = str(error)
+                            continue
+                        rows.append(row)
+                        changes += new
+            except SourceError as error:
+                failed[name] = str(error)
+        waiting = lake.rejected()
+    return Ingested(
+        table=pd.DataFrame(rows, columns=_COLUMNS),
+        rejected=pd.DataFrame(waiting, columns=["source", "entity", "name", "bytes", "reason", "rejected_at"]),
+        changes=pd.DataFrame(changes, columns=drift.CHANGE_COLUMNS),
+        failures=failures,
+        skipped=skipped,
+    )
+
+
+def _take_one(
+    settings: Settings,
+    lake: Lake,
+    name: str,
+    source: Source,
+    entity: str,
+    take: Take,
+    run_id: str,
+    progress: Callable[[str], None],
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Take one entity and commit it; return its row of the table, and the columns that are new."""
+    spec = source.entities[entity]
+    reader = fingerprint(spec.reader)
+    scratch = Path(tempfile.mkdtemp(prefix="ingest-", dir=settings.work_dir))
+    try:
+        with lake.connect(settings) as connection:
+            taken = lake.taken(name, entity, reader)
+            progress(f"{name}: {entity}")
+            delivery = take(entity, spec, taken, scratch, connection, lambda text: progress(f"{name}: {text}"))
+            delivery, changes = drift.judge(source, entity, taken, delivery, connection)
+        lake.accept(name, entity, delivery.unchanged)
+        for file in delivery.rejected:
+            lake.reject(name, entity, file, run_id)
+        batch = lake.commit(name, entity, reader, delivery, run_id)
+        if delivery.totals is not None:
+            lake.tell(name, entity, delivery.totals)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    row = {
+        "source": name,
+        "entity": entity,
+        "new_files": len(delivery.files),
+        "rejected_files": len(delivery.rejected),
+        "new_rows": batch.rows + batch.malformed if batch else 0,
+        "malformed_lines": batch.malformed if batch else 0,
+        "batch_id": batch.batch_id if batch else "",
+    }
+    return row, [{"source": name, "entity": entity, **change} for change in changes]
+
+
+def read_so_far(settings: Settings) -> pd.DataFrame:
+    """Return, by source and entity, the rows read so far and what becomes of them: read = replaced + staged.
+
+    Columns: source, entity, batches, documents (as they are now), read_rows, replaced_rows (of documents that were
+    delivered again with other content), staged_rows.
+    """
+    batches = Lake(settings.lake_url).batches()
+    live = live_files(batches)
+    sums: dict[tuple[str, str], list[int]] = {}
+    for batch in batches:
+        row = sums.setdefault((batch.source, batch.entity), [0, 0, 0, 0])
+        row[0] += 1
+        for file in batch.files:
+            is_live = file.name in live[batch.batch_id, batch.source, batch.entity]
+            count = file.rows + file.malformed
+            row[1] += is_live
+            row[2] += count
+            row[3] += 0 if is_live else count
+    names = ["source", "entity", "batches", "documents", "read_rows", "replaced_rows"]
+    frame = pd.DataFrame([(*key, *row) for key, row in sums.items()], columns=names)
+    frame["staged_rows"] = frame["read_rows"] - frame["replaced_rows"]
+    return frame
+
+
+def watermarks(settings: Settings) -> dict[str, Any]:
+    """Return how far each source has been taken: its cursor after the newest batch, by source and entity."""
+    return {f"{b.source}.{b.entity}": b.cursor_after for b in Lake(settings.lake_url).batches()}

@@ -1,0 +1,107 @@
+"""Whether models are built whole or follow what loads have touched, and the notes that tell.
+
+Where a copy's models are built already, each load notes in `ops.touched` the keys of the rows that it adds and removes,
+and the models recompute these keys alone. `ops.models` notes of each folder of models which SQL made its tables and how
+many rows `ops.touched` had then. The notes are written when a folder is done and dropped before it is built whole, so a
+build that was cut off is done again, and `ops.touched` is emptied when every folder has seen all of it. Which keys a
+model recomputes is SQL in `sql/`; docs/incremental.md says why they are enough.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lib.base.files import PROJECT
+from lib.base.hashing import fingerprint
+from lib.entities import ENTITIES, LINEAGE
+from lib.warehouse.base import Warehouse
+
+#: Folders of `sql/models` in the order in which they are built.
+FOLDERS = ("staging", "clean", "quality", "warehouse", "analytics")
+
+
+#: Where more than this share of the staged rows is touched, building whole is quicker.
+LARGEST_SHARE = 0.2
+
+
+#: Models ask whether these have any row at all: where that changes, every order may.
+_ASKED = ("customers", "products")
+
+
+@dataclass(frozen=True)
+class Build:
+    """How the models of some folders are built; `sql` is the fingerprint of what makes their tables."""
+
+    folders: tuple[str, ...]
+    is_whole: bool
+    sql: str = ""
+    touched_rows: int = 0
+
+
+def plan(warehouse: Warehouse, folders: Sequence[str], variables: str) -> Build:
+    """Return how to build some folders of models, the variables given to dbt; forget the notes that will not hold."""
+    if not warehouse.notes_touched:
+        return Build(tuple(folders), is_whole=True)
+    counts = warehouse.query(
+        "select (select count(*) from ops.touched) as touched, "
+        + ", ".join(f"(select count(*) from stage.{entity}) as {entity}" for entity in ENTITIES)
+    ).iloc[0]
+    sql = fingerprint([project(), variables, [bool(counts[entity]) for entity in _ASKED]])
+    notes = _notes(warehouse)
+    touched, staged = int(counts["touched"]), int(counts[list(ENTITIES)].sum())
+    is_built = all(folder in notes and notes[folder][0] == sql for folder in folders)
+    if is_built and touched <= LARGEST_SHARE * staged:
+        return Build(tuple(folders), is_whole=False, sql=sql, touched_rows=touched)
+    first = min(FOLDERS.index(folder) for folder in folders)
+    _forget(warehouse, FOLDERS[first:])
+    if first == 0 and touched:
+        _empty_touched(warehouse)
+        touched = 0
+    return Build(tuple(folders), is_whole=True, sql=sql, touched_rows=touched)
+
+
+def note(warehouse: Warehouse, build: Build) -> None:
+    """Note that a build is done; empty `ops.touched` once every folder has seen all of it."""
+    if not warehouse.notes_touched:
+        return
+    _write(warehouse, dict.fromkeys(build.folders, (build.sql, build.touched_rows)))
+    touched = int(warehouse.query("select count(*) as rows from ops.touched")["rows"].iloc[0])
+    notes = _notes(warehouse)
+    if touched and all(notes.get(folder) == (build.sql, touched) for folder in FOLDERS):
+        # First the notes: cut off between the two, the next build recomputes what is right already.
+        _write(warehouse, dict.fromkeys(FOLDERS, (build.sql, 0)))
+        _empty_touched(warehouse)
+
+
+def project() -> list[object]:
+    """Return what decides the tables that are made of the same staged rows: models, macros and the stage's columns."""
+    sql = PROJECT / "sql"
+    files = [p for d in ("models", "macros") for p in sorted((sql / d).rglob("*")) if p.suffix in (".sql", ".yml")]
+    files.append(sql / "dbt_project.yml")
+    contract = [[e.name, [(c.name, c.sql_type) for c in e.columns]] for e in ENTITIES.values()]
+    return [[(p.relative_to(sql).as_posix(), p.read_text(encoding="utf-8")) for p in files], contract, LINEAGE]
+
+
+def _notes(warehouse: Warehouse) -> dict[str, tuple[str, int]]:
+    frame = warehouse.query("select folder, fingerprint, touched_rows from ops.models")
+    return {str(n["folder"]): (str(n["fingerprint"]), int(n["touched_rows"])) for n in frame.to_dict("records")}
+
+
+def _write(warehouse: Warehouse, notes: dict[str, tuple[str, int]]) -> None:
+    rows = [(folder, sql, touched) for folder, (sql, touched) in notes.items()]
+    frame = pd.DataFrame(rows, columns=["folder", "fingerprint", "touched_rows"])
+    _replace(warehouse, frame, list(notes))
+
+
+def _forget(warehouse: Warehouse, folders: Sequence[str]) -> None:
+    _replace(warehouse, pd.DataFrame(), folders)
+
+
+def _replace(warehouse: Warehouse, frame: pd.DataFrame, folders: Sequence[str]) -> None:
+    where = f"folder in ({', '.join('?' * len(folders))})"
+    warehouse.replace("ops.models", frame, where=where, parameters=list(folders))
+
+
+def _empty_touched(warehouse: Warehouse) -> None:
+    warehouse.replace("ops.touched", pd.DataFrame())

@@ -1,0 +1,155 @@
+"""Quality: the checks' scores, what is kept of them, and the gate that decides on publishing.
+
+Scores, in points of 100 (also in docs/quality.md):
+
+    check               100 x (1 - failing rows / tested rows)
+    table, dimension    mean of its checks
+    overall             mean of the dimensions
+
+A check that has nothing to look at, and a warning about a column that the shop does not have at all (every row
+fails), say nothing about the rows; they are shown as `absent` and not scored. The tests themselves are in `sql/`, what
+they found is read by `lib.quality.checks`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from lib.base import formatting
+from lib.config import Gate
+from lib.model.dbt import run_tests
+from lib.quality.anomalies import find_anomalies
+from lib.quality.checks import FAILED, failing_sql, flagged, read, sample
+from lib.settings import Settings
+from lib.warehouse import Warehouse
+
+DIMENSIONS = ("completeness", "validity", "consistency", "uniqueness", "timeliness")
+
+
+_GRADES = ((95, "A"), (90, "B"), (80, "C"), (70, "D"), (0, "E"))
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All checks with their scores by dimension and by table, and what follows from them.
+
+    `checks` is as `lib.quality.checks.read` gives it, `flags` counts the records in `quality.flags`.
+    """
+
+    checks: pd.DataFrame
+    scores: dict[str, float]
+    score: float
+    grade: str
+    reasons: list[str]
+    failing_sql: dict[str, str]
+    tables: dict[str, float] = field(default_factory=dict)
+    flags: int = 0
+
+    @property
+    def passed(self) -> bool:
+        return not self.reasons
+
+    @property
+    def failed_checks(self) -> pd.DataFrame:
+        """The checks that found something, worst first: errors, then by score."""
+        failed = self.checks[self.checks["state"].isin(FAILED)]
+        order = failed.assign(rank=failed["severity"].ne("error")).sort_values(["rank", "score", "check_name"])
+        return order.drop(columns="rank").reset_index(drop=True)
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what `run.json` keeps of the audit."""
+        gate = {"passed": self.passed, "reasons": self.reasons}
+        return {
+            "score": self.score,
+            "grade": self.grade,
+            "dimensions": self.scores,
+            "tables": self.tables,
+            "gate": gate,
+        }
+
+
+def audit(settings: Settings, warehouse: Warehouse, run_id: str) -> Audit:
+    """Run every check on a copy of the warehouse, keep the results there, and judge them by the gate."""
+    find_anomalies(settings, warehouse)
+    results = run_tests(settings, warehouse)
+    checks = read(warehouse, results)
+    flags = flagged(warehouse, results)
+    scores = {d: s for d, s in _means(checks, "dimension").items() if d in DIMENSIONS}
+    tables = _means(checks, "table_name")
+    if not any(table.startswith("clean.") for table in tables):
+        # What holds between tables holds between empty ones too, and says nothing.
+        scores, tables = {}, {}
+    score = round(sum(scores.values()) / len(scores), 2) if scores else 0.0
+    _keep(warehouse, run_id, checks, scores | {"overall": score}, tables)
+    warehouse.replace("quality.flags", flags)
+    reasons = judge(settings.config.quality, checks, scores, score)
+    return Audit(checks, scores, score, grade(score), reasons, failing_sql(results), tables, len(flags))
+
+
+def judge(gate: Gate, checks: pd.DataFrame, scores: dict[str, float], score: float) -> list[str]:
+    """Return the reasons why the gate refuses; none means that it lets the run publish."""
+    if not scores:
+        return ["there is not one row to check: no source has delivered any yet"]
+    reasons = []
+    if score < gate.min_score:
+        said = formatting.points(score)
+        reasons.append(f"the overall score is {said}, below the {gate.min_score:g} that pipeline.yml asks for")
+    for dimension, least in gate.min_dimension.items():
+        if dimension in scores and scores[dimension] < least:
+            reasons.append(f"{dimension} is {formatting.points(scores[dimension])}, below {least:g}")
+    for check in checks[checks["state"].isin(["failed", "broken"])].to_dict("records"):
+        rows = (
+            f"{check['failing_rows']:,} of {check['tested_rows']:,} rows"
+            if check["state"] == "failed"
+            else "could not be run"
+        )
+        reasons.append(f"{check['check_name']}: {check['description']} ({rows})")
+    return reasons
+
+
+def grade(score: float) -> str:
+    """Return the letter for a score: A from 95, B from 90, C from 80, D from 70, else E."""
+    return next(letter for least, letter in _GRADES if score >= least)
+
+
+def failing_rows(warehouse: Warehouse, result: Audit, check: str, limit: int = 20) -> pd.DataFrame:
+    """Return up to `limit` of the rows that a check found, empty where the check counts without rows.
+
+    What identifies a row comes first, then the field at fault (`field` in `result.checks`), then the rest.
+    """
+    sql = result.failing_sql.get(check)
+    if not sql:
+        return pd.DataFrame()
+    ((field_at_fault,),) = result.checks.loc[result.checks["check_name"] == check, ["field"]].to_numpy()
+    return sample(warehouse, sql, str(field_at_fault), limit)
+
+
+def _means(checks: pd.DataFrame, by: str) -> dict[str, float]:
+    """Return the mean score of the checks by one of their columns; what has no scored check is left out."""
+    scored = checks.dropna(subset="score")
+    means = scored.astype({"score": float}).groupby(by, sort=False)["score"].mean()
+    order = DIMENSIONS if by == "dimension" else sorted(means.index)
+    return {str(name): round(float(means[name]), 2) for name in order if name in means.index}
+
+
+def _keep(
+    warehouse: Warehouse, run_id: str, checks: pd.DataFrame, scores: dict[str, float], tables: dict[str, float]
+) -> None:
+    """Write the run's checks and scores into the history."""
+    rows = {
+        "quality.checks": checks.assign(run_id=run_id),
+        "quality.scores": _history(checks, run_id, "dimension", scores),
+        "quality.table_scores": _history(checks, run_id, "table_name", tables),
+    }
+    for table, frame in rows.items():
+        warehouse.replace(table, frame, where="run_id = ?", parameters=[run_id])
+
+
+def _history(checks: pd.DataFrame, run_id: str, by: str, scores: dict[str, float]) -> pd.DataFrame:
+    """Return a row a dimension or table, and overall: how many checks, how many of them found something, the score."""
+    rows = []
+    for name, score in scores.items():
+        own = checks if name == "overall" else checks[checks[by] == name]
+        rows.append((run_id, name, len(own), int(own["state"].isin(FAILED).sum()), score))
+    return pd.DataFrame(rows, columns=["run_id", by, "checks", "failed_checks", "score"])

@@ -1,0 +1,343 @@
+"""What a reader sees around the charts: small pieces a notebook displays, and the pages made of them.
+
+The pieces (`kpis`, `table`, `dims`, ...) show the same in JupyterLab, light or dark, and in a report. The
+pages (`notebook_page`, `run_page`, `runs_page`) are single files without scripts or network. All that comes
+from data is escaped here. Numbers become words in `lib.base.formatting`; the markup lives in `lib/report/templates`.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+
+from lib.base import formatting
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+LONG = 24  # characters from which a cell of a table is broken into lines on a phone
+
+
+Tone = Literal["good", "bad", "neutral"]
+
+
+@dataclass(frozen=True)
+class Html:
+    """A piece of a page that a notebook can display; `text` is the same for a terminal."""
+
+    html: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return embed(self.html)
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __bool__(self) -> bool:
+        return bool(self.html)
+
+
+NOTHING = Html("", "")
+
+
+class Piece(Protocol):
+    """What can stand on a page: an `Html` or a chart."""
+
+    @property
+    def html(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """A key figure: what it is, its value, how it changed (and whether that is good), its recent course."""
+
+    label: str
+    value: str
+    change: str = ""
+    tone: Tone = "neutral"
+    spark: Sequence[float] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something to do: a short command, and the sentence with the number that calls for it."""
+
+    what: str
+    why: str
+
+
+def kpis(items: Sequence[Kpi]) -> Html:
+    """Return a strip of key figures; nothing where there are none."""
+    if not items:
+        return NOTHING
+    html = render("kpis.html.j2", items=items)
+    return Html(html, "; ".join(f"{k.label} {k.value} {k.change} {k.note}".strip() for k in items))
+
+
+def table(
+    frame: pd.DataFrame,
+    caption: str = "",
+    note: str = "",
+    formats: Mapping[str, str | Callable[[Any], str]] | None = None,
+    mark: Sequence[tuple[int, str]] | set[tuple[int, str]] = (),
+    limit: int = 50,
+    total: int | None = None,
+    count: bool = True,
+    fold: int | None = None,
+    anchors: Mapping[int, str] | None = None,
+) -> Html:
+    """Return a table of the first `limit` rows.
+
+    `formats` gives a format specification (`",.1f"`) or a function for a column; `mark` holds (row position,
+    column) of cells that fail; `total` is the number of rows the frame was taken from, if it has fewer. Without
+    `count` the caption states the number of rows only where some are left out. Rows beyond the first `fold` are
+    shown on request, and in print; `anchors` gives row positions an id that links can name. A cell may be an `Html`.
+    """
+    columns = [str(column) for column in frame.columns]
+    shown = frame.head(limit)
+    numeric = {str(c): _is_numeric(frame[c]) for c in frame.columns} if frame.columns.is_unique else {}
+    marked = set(mark)
+    rows = [
+        {
+            "id": (anchors or {}).get(position),
+            "cells": [
+                _table_cell(
+                    _cell(value, column, (formats or {}).get(column)),
+                    numeric=numeric.get(column, False),
+                    bad=(position, column) in marked,
+                )
+                for column, value in zip(columns, row, strict=True)
+            ],
+        }
+        for position, row in enumerate(shown.itertuples(index=False, name=None))
+    ]
+    total = len(frame) if total is None else total
+    size = (
+        formatting.count(total, "row") if len(rows) == total else f"{len(rows):,} of {formatting.count(total, 'row')}"
+    )
+    if not count and len(rows) == total:
+        size = ""
+    # To fold away one row or two saves nobody anything.
+    first = len(rows) if fold is None or len(rows) <= fold + 2 else fold
+    heads = [{"text": column.replace("_", " "), "numeric": numeric.get(column, False)} for column in columns]
+    html = render(
+        "table.html.j2", heads=heads, bodies=[rows[:first], rows[first:]], caption=caption, size=size, note=note
+    )
+    return Html(html, f"{caption or 'Table'} ({size})" if size else caption or "Table")
+
+
+def section(title: str, *parts: Piece | None, says: str = "") -> Html:
+    """Return a heading, a sentence and the parts below; nothing where every part is empty."""
+    html = joined(*parts)
+    if not html:
+        return NOTHING
+    text = f'<p class="says">{rich(says)}</p>' if says else ""
+    return Html(f'<div class="md"><h2>{escape(title)}</h2>{text}</div>{html.html}', f"{title}\n{html.text}")
+
+
+def joined(*parts: Piece | None) -> Html:
+    """Return the parts one below the other."""
+    full = [part for part in parts if part is not None and part.html]
+    return Html("".join(part.html for part in full), "\n".join(str(getattr(part, "text", "")) for part in full))
+
+
+def fold(summary: str, *parts: Piece | None) -> Html:
+    """Return the parts behind a line that opens them; in print they are open."""
+    html = joined(*parts)
+    if not html:
+        return NOTHING
+    return Html(f'<details class="fold"><summary>{rich(summary)}</summary>{html.html}</details>', summary)
+
+
+def link(anchor: str, text: str, before: str = "") -> Html:
+    """Return a link to a place on the same page, after the words before it."""
+    return Html(f'{escape(before)}<a href="#{escape(anchor)}">{escape(text)}</a>', before + text)
+
+
+def note(text: str) -> Html:
+    """Return a remark set apart; `**bold**` and `` `code` `` are understood."""
+    return Html(f'<p class="note">{rich(text)}</p>', text)
+
+
+def verdict(text: str, tone: Tone = "neutral") -> Html:
+    """Return a judgement in one or two sentences."""
+    return Html(f'<p class="verdict {tone}">{rich(text)}</p>', text)
+
+
+def headline(title: str, lede: str = "", marks: Sequence[str | tuple[str, Tone]] = ()) -> Html:
+    """Return the finding of a whole notebook; on its page it becomes the main heading."""
+    below = f'<p class="lede">{rich(lede)}</p>' if lede else ""
+    top = f'<p class="finding">{escape(title)}</p>'
+    return Html(f'<div class="headline">{top}{below}{badges(marks).html if marks else ""}</div>', f"{title}\n{lede}")
+
+
+def actions(items: Sequence[Action]) -> Html:
+    """Return a numbered list of what to do and why."""
+    rows = "".join(f"<li><b>{escape(item.what)}</b> {rich(item.why)}</li>" for item in items)
+    return Html(f'<ol class="acts">{rows}</ol>', "\n".join(f"- {item.what} {item.why}" for item in items))
+
+
+def badges(items: Sequence[str | tuple[str, Tone]]) -> Html:
+    """Return short facts in frames; a pair adds the tone."""
+    pairs = [(item, "neutral") if isinstance(item, str) else item for item in items]
+    html = "".join(f'<span class="badge {tone}">{escape(text)}</span>' for text, tone in pairs)
+    return Html(f'<p class="badges">{html}</p>', " · ".join(text for text, _ in pairs))
+
+
+def dims(scores: Mapping[str, float | None], least: float | Mapping[str, float] | None = None) -> Html:
+    """Return a bar a dimension for scores from 0 to 100, with a tick at the least it must reach, if any.
+
+    `least` is one threshold for all, or one by name; a score below its own is marked.
+    """
+    rows = []
+    for name, value in scores.items():
+        threshold = least.get(name) if isinstance(least, Mapping) else least
+        score = as_score(value)
+        bad = threshold is not None and score is not None and score < threshold
+        rows.append({"name": name, "score": score, "bad": bad, "least": threshold})
+    text = ", ".join(f"{row['name']} {formatting.points(row['score'])}" for row in rows)
+    return Html(render("dims.html.j2", rows=rows), text)
+
+
+def score_grid(frame: pd.DataFrame, caption: str, head: str = "") -> Html:
+    """Return scores (0 to 100) by the frame's index and columns, the more tinted the lower; a gap stays empty."""
+    rows = []
+    for name, values in zip(frame.index, frame.to_numpy(), strict=True):
+        scores = [as_score(value) for value in values]
+        cells = [{"score": s, "tint": 0 if s is None else _tint(s)} for s in scores]
+        rows.append({"name": name, "cells": cells})
+    html = render("grid.html.j2", rows=rows, heads=[str(c) for c in frame.columns], caption=caption, head=head)
+    return Html(html, caption)
+
+
+def rich(text: str) -> Markup:
+    """Return escaped text with `**bold**` and `` `code` `` as markup."""
+    safe = str(escape(text))
+    safe = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", safe)
+    return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", safe))
+
+
+def embed(html: str) -> str:
+    """Return a piece with the styles it needs outside of the project's own pages."""
+    return f"<style data-embed>{_css('embed.css')}{_css('parts.css')}</style>{html}"
+
+
+def _tint(score: float) -> int:
+    """Return how strongly a score is tinted, in percent: not at all at 100, fully from 60 down, steps below 1 seen."""
+    lost = min(max(100 - score, 0.0), 40.0) / 40
+    return 0 if score > 99.995 else round(6 + 54 * math.sqrt(lost))
+
+
+def as_score(value: Any, default: float | None = None) -> Any:
+    amount = formatting.as_float(value)
+    return amount if math.isfinite(amount) else default
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    if pd.api.types.is_bool_dtype(column):
+        return False
+    if pd.api.types.is_numeric_dtype(column):
+        return True
+    known = column.dropna()
+    return len(known) > 0 and all(isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in known)
+
+
+def _table_cell(text: str, *, numeric: bool, bad: bool) -> dict[str, str]:
+    """Return a cell's text and class; where a value that should be there is missing, it says so in a word."""
+    long = not numeric and len(text) > LONG
+    kind = " ".join(name for name, on in (("r", numeric), ("bad", bad), ("long", long)) if on)
+    return {"text": "none" if bad and text == formatting.DASH else text, "kind": kind}
+
+
+def _cell(value: Any, column: str, spec: str | Callable[[Any], str] | None) -> str:
+    if isinstance(value, Html):
+        return Markup(value.html)
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return formatting.DASH
+    if callable(spec):
+        return str(spec(value))
+    if spec:
+        return format(value, spec)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, pd.Timestamp):
+        return formatting.when(
+            value.date() if value == value.normalize() and value.tz is None else value.to_pydatetime()
+        )
+    if pd.api.types.is_integer(value):
+        is_key = column == "year" or column.endswith("_id")
+        return str(value) if is_key else formatting.number(value)
+    if pd.api.types.is_float(value) or isinstance(value, Decimal):
+        small = 0 < abs(float(value)) < 1
+        return formatting.number(
+            value, 3 if small else 0 if float(value).is_integer() and isinstance(value, float) else 2
+        )
+    return formatting.when(value) if hasattr(value, "isoformat") and not hasattr(value, "hour") else str(value)
+
+
+def spark(values: Sequence[float]) -> Markup:
+    """Return a small line without axes, its last point marked; empty below two values."""
+    known = [(i, float(v)) for i, v in enumerate(values) if math.isfinite(formatting.as_float(v))]
+    if len(known) < 2:
+        return Markup("")
+    low, high = min(v for _, v in known), max(v for _, v in known)
+    width = max(known[-1][0], 1)
+    points = [(2 + 114 * i / width, 24 - 20 * ((v - low) / (high - low) if high > low else 0.5)) for i, v in known]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    x, y = points[-1]
+    return Markup(
+        '<svg class="spark" viewBox="0 0 120 28" preserveAspectRatio="none" aria-hidden="true">'
+        f'<polyline points="{line}" fill="none" stroke="var(--mute, #666b71)" stroke-width="1.4"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" fill="var(--accent, #0b6e99)"/></svg>'
+    )
+
+
+@lru_cache
+def _css(name: str) -> str:
+    text = (TEMPLATES / name).read_text(encoding="utf-8")
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    return re.sub(r"\s*\n\s*", "", text)
+
+
+@lru_cache
+def _environment() -> jinja2.Environment:
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.ChainableUndefined,  # any field of a run may be missing
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {
+        "number": lambda value, decimals=0: formatting.number(value or (0 if value == 0 else None), decimals),
+        "points": formatting.points,
+        "rate": formatting.rate,
+        "duration": formatting.duration,
+        "when": formatting.when,
+        "rich": rich,
+        "spark": spark,
+    }
+    lenient = ("number", "points", "rate", "duration", "when", "rich")
+    env.filters |= {name: _lenient(env.filters[name]) for name in lenient}
+    env.globals |= {"css": lambda name: Markup(_css(name))}
+    return env
+
+
+def _lenient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the filter, taking a missing field for None."""
+    return lambda value, *rest: function(None if isinstance(value, jinja2.Undefined) else value, *rest)
+
+
+def render(name: str, **values: Any) -> str:
+    """Return a template of `templates/` with its values."""
+    return _environment().get_template(name).render(**values).strip()

@@ -1,0 +1,254 @@
+"""Runs as the audit trail keeps them: the manifest `run.json`, the pages over it, and `latest`.
+
+The manifest is the truth about a run: it is written atomically at each change, from what really happened.
+Running the notebooks is `lib.run.runner`; how a page looks is `lib.report.pieces`.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lib.base.errors import ConfigError
+from lib.base.files import PROJECT, write_atomically
+from lib.base.hashing import sha256_of
+from lib.base.secrets import mask
+from lib.report import pages
+from lib.settings import Settings
+from lib.warehouse import open_warehouse
+
+_PACKAGES = (
+    "dbt-core",
+    "dbt-duckdb",
+    "dbt-postgres",
+    "duckdb",
+    "ipykernel",
+    "matplotlib",
+    "nbconvert",
+    "numpy",
+    "pandas",
+    "papermill",
+    "psycopg2-binary",
+    "pyarrow",
+)
+
+
+@dataclass
+class Run:
+    """One batch run and its folder; `manifest` is what `run.json` holds."""
+
+    folder: Path
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str:
+        return str(self.manifest["run_id"])
+
+    def stage(self, name: str) -> dict[str, Any]:
+        stage: dict[str, Any] = next(s for s in self.manifest["stages"] if s["name"] == name)
+        return stage
+
+    def save(self) -> None:
+        """Write the manifest, secrets masked."""
+        write_atomically(
+            self.folder / "run.json",
+            mask(json.dumps(self.manifest, indent=1, ensure_ascii=False, default=str)),
+        )
+
+    def take_note(self, name: str) -> dict[str, Any]:
+        """Merge what a notebook handed over at its end into the manifest and return it."""
+        path = self.folder / "stages" / f"{name}.json"
+        if not path.exists():
+            return {}
+        note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        stage = self.stage(name)
+        stage.update(rows_in=note.pop("rows_in"), rows_out=note.pop("rows_out"), facts=note.pop("facts"))
+        self.manifest["charts"].extend(note.pop("charts"))
+        self.manifest.update({k: v for k, v in note.items() if v is not None})
+        return note
+
+    def close(self, state: str, reason: str = "") -> None:
+        """Write the end state, the checksums of all artifacts, and the run's page."""
+        started = datetime.fromisoformat(self.manifest["started_at"])
+        ended = datetime.now(UTC)
+        self.manifest.update(
+            state=state,
+            reason=reason or None,
+            ended_at=_stamp(ended),
+            seconds=round((ended - started).total_seconds(), 1),
+        )
+        write_atomically(self.folder / "index.html", mask(pages.run_page(self.manifest)))
+        self.manifest["artifacts"] = {
+            str(p.relative_to(self.folder)): sha256_of(p)
+            for p in sorted(self.folder.rglob("*"))
+            if p.is_file() and p.name != "run.json" and not p.name.startswith(".")
+        }
+        self.save()
+
+
+def start_run(
+    settings: Settings,
+    stages: list[dict[str, Any]],
+    parameters: dict[str, dict[str, Any]],
+    command: list[str],
+) -> Run:
+    """Make the run's folder, named by its UTC start, and its first manifest."""
+    now = datetime.now(UTC)
+    base = now.strftime("%Y%m%dT%H%M%SZ")
+    folder = settings.output_dir / "runs" / base
+    suffix = 2
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            folder = settings.output_dir / "runs" / f"{base}-{suffix}"
+            suffix += 1
+    for name in ("notebooks", "reports", "charts", "logs", "stages"):
+        (folder / name).mkdir()
+    manifest: dict[str, Any] = {
+        "run_id": folder.name,
+        "state": "running",
+        "reason": None,
+        "started_at": _stamp(now),
+        "ended_at": None,
+        "seconds": None,
+        "pid": os.getpid(),
+        "shop": {"id": settings.shop_id} | settings.shop.model_dump(),
+        "target": settings.config.warehouse.target,
+        "warehouse": open_warehouse(settings, "run").place,
+        "data_dir": str(settings.data_dir),
+        "as_of": settings.as_of.isoformat() if settings.as_of else None,
+        "size": settings.size if settings.simulated else None,
+        "new_rows": None,
+        "command": command,
+        "parameters": parameters,
+        "git": _git(),
+        "python": platform.python_version(),
+        "packages": {p: metadata.version(p) for p in _PACKAGES},
+        "stages": stages,
+        "watermarks": {"before": {}, "after": {}},
+        "quality": None,
+        "kpis": None,
+        "charts": [],
+        "artifacts": {},
+    }
+    run = Run(folder, manifest)
+    run.save()
+    return run
+
+
+def list_runs(output_dir: Path) -> list[dict[str, Any]]:
+    """Return every readable manifest, newest first."""
+    found = []
+    for path in (output_dir / "runs").glob("*/run.json"):
+        with contextlib.suppress(OSError, ValueError):
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+    return sorted(found, key=lambda m: (m["started_at"], m["run_id"]), reverse=True)
+
+
+def settle_killed(settings: Settings) -> list[str]:
+    """Give runs whose process is gone their true end state; return their ids.
+
+    The caller holds the run lock of this data folder, so no run on it is under way. A run that was killed after
+    its warehouse went public did publish: `ops.runs` of the published file knows.
+    """
+    settled = []
+    for manifest in list_runs(settings.output_dir):
+        if manifest["state"] != "running":
+            continue
+        if manifest["data_dir"] != str(settings.data_dir) and is_alive(manifest):
+            continue
+        if not _is_at_hand(manifest, settings):
+            continue
+        run = Run(settings.output_dir / "runs" / manifest["run_id"], manifest)
+        published = has_published(run, settings)
+        for stage in manifest["stages"]:
+            if stage["state"] == "running":
+                stage["state"] = "ok" if published else "killed"
+        reason = "the process ended before the run could; " + (
+            "its data had been published" if published else "nothing was published"
+        )
+        run.close("published" if published else "killed", reason)
+        settled.append(run.run_id)
+    return settled
+
+
+def is_alive(manifest: dict[str, Any]) -> bool:
+    """Whether the process of a run that says it is running still is."""
+    try:
+        os.kill(int(manifest["pid"]), 0)
+    except (ProcessLookupError, KeyError, TypeError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def write_index(output_dir: Path) -> Path:
+    """Write `index.html` over all runs and return its path."""
+    path = output_dir / "index.html"
+    write_atomically(path, mask(pages.runs_page(list_runs(output_dir))))
+    return path
+
+
+def point_latest(run: Run) -> None:
+    """Let `latest` name the run that published last; the old link stays until the new one is there."""
+    link = run.folder.parent.parent / "latest"
+    partial = link.with_name(".latest.partial")
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(Path("runs") / run.run_id, target_is_directory=True)
+    partial.replace(link)
+
+
+def latest_place(output_dir: Path) -> tuple[Path, str] | None:
+    """Return the data folder and the target of the run that published last."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        manifest = json.loads((output_dir / "latest" / "run.json").read_text(encoding="utf-8"))
+        return Path(manifest["data_dir"]), manifest.get("target", "duckdb")
+    return None
+
+
+def has_published(run: Run, settings: Settings) -> bool:
+    """Whether the run's data went public, as the published data themselves tell."""
+    settings = replace(settings, data_dir=Path(run.manifest["data_dir"])).on(run.manifest.get("target", "duckdb"))
+    return open_warehouse(settings).has_published(run.run_id)
+
+
+def _is_at_hand(manifest: dict[str, Any], settings: Settings) -> bool:
+    """Whether the warehouse of a run can be asked: a file always, a server where it is the one we are told of."""
+    target = manifest.get("target", "duckdb")  # older manifests name none
+    if target == "duckdb":
+        return True
+    with contextlib.suppress(ConfigError):
+        return bool(open_warehouse(settings.on(target), "run").place == manifest["warehouse"])
+    return False
+
+
+def _git() -> dict[str, Any]:
+    """Return the revision the run was made with, and whether files differ from it."""
+
+    def git(*arguments: str) -> str:
+        try:
+            done = subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    return {"revision": git("rev-parse", "HEAD") or None, "dirty": bool(git("status", "--porcelain"))}
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def command_line() -> list[str]:
+    """Return how this run was started, with secrets masked."""
+    return [Path(sys.argv[0]).name, *(mask(a) for a in sys.argv[1:])]

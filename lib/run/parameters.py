@@ -1,0 +1,145 @@
+"""The notebooks' parameters as they declare them, and `-p [NOTEBOOK.]NAME=VALUE` checked against that.
+
+papermill only warns about an unknown parameter; here it is an error before any kernel starts.
+"""
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from lib.base.errors import ConfigError, did_you_mean
+from lib.base.files import PROJECT
+
+_FOLDER = PROJECT / "notebooks"
+
+
+#: Set by the run itself, and by options of their own.
+RESERVED = {
+    "run_id": "",
+    "data_dir": "--data-dir",
+    "output_dir": "--output-dir",
+    "sources": "--sources",
+    "as_of": "--as-of",
+    "size": "--size",
+    "target": "--target",
+    "full_refresh": "--full-refresh",
+}
+
+
+_TYPES = {"str": str, "int": int, "float": float, "bool": bool}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: its name, type, default, and the comment behind it."""
+
+    name: str
+    kind: type
+    default: Any
+    comment: str
+
+    def parse(self, text: str) -> Any:
+        """Return the text as the parameter's type; raise ValueError where it is none."""
+        if self.kind is bool:
+            words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+            return words[text.lower()]
+        return self.kind(text)
+
+
+class Notebooks(Mapping[str, dict[str, Parameter]]):
+    """The notebooks in order, each with its parameters; read once, when first asked for."""
+
+    @cached_property
+    def _all(self) -> dict[str, dict[str, Parameter]]:
+        return {p.stem: _declared(p) for p in sorted(_FOLDER.glob("[0-9][0-9]_*.ipynb"))}
+
+    def __getitem__(self, name: str) -> dict[str, Parameter]:
+        return self._all[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+NOTEBOOKS = Notebooks()
+
+
+def notebook_path(name: str) -> Path:
+    """Return where a notebook is stored."""
+    return _FOLDER / f"{name}.ipynb"
+
+
+def find_notebook(text: str) -> str:
+    """Return the notebook that a name, its number or its word means: `04_model`, `04`, `4` or `model`."""
+    text = text.removesuffix(".ipynb").removeprefix("notebooks/")
+    for name in NOTEBOOKS:
+        number, _, word = name.partition("_")
+        if text in (name, number, number.lstrip("0"), word):
+            return name
+    raise ConfigError(f"No notebook {text!r}; there are {', '.join(NOTEBOOKS)}.{did_you_mean(text, NOTEBOOKS)}")
+
+
+def parse_parameters(given: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the values of `[NOTEBOOK.]NAME=VALUE` texts by notebook; a name alone means every notebook that has it.
+
+    Raises ConfigError for an unknown notebook or name, a value of the wrong type, or a reserved name.
+    """
+    values: dict[str, dict[str, Any]] = {name: {} for name in NOTEBOOKS}
+    for text in given:
+        target, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"-p {text}: expected [NOTEBOOK.]NAME=VALUE, such as -p 06_insights.top_n=20")
+        notebook, _, name = target.rpartition(".")
+        chosen = [find_notebook(notebook)] if notebook else list(NOTEBOOKS)
+        if name in RESERVED:
+            instead = f" Use {RESERVED[name]}." if RESERVED[name] else " The run sets it itself."
+            raise ConfigError(f"-p {text}: {name!r} is not set with -p.{instead}")
+        having = [n for n in chosen if name in NOTEBOOKS[n]]
+        if not having:
+            known = sorted({p for n in chosen for p in NOTEBOOKS[n]} - RESERVED.keys())
+            where = chosen[0] if notebook else "any notebook"
+            listed = f" Its parameters: {', '.join(known)}." if notebook and known else f" Known: {', '.join(known)}."
+            raise ConfigError(f"-p {text}: no parameter {name!r} in {where}.{did_you_mean(name, known)}{listed}")
+        for n in having:
+            parameter = NOTEBOOKS[n][name]
+            try:
+                values[n][name] = parameter.parse(value)
+            except (ValueError, KeyError):
+                kind = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+                raise ConfigError(
+                    f"-p {text}: {n}.{name} is {kind[parameter.kind.__name__]}, found {value!r}."
+                ) from None
+    return values
+
+
+def _declared(path: Path) -> dict[str, Parameter]:
+    """Read a notebook's parameters cell."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            break
+    else:
+        return {}
+    lines = cell.source.splitlines()
+    found = {}
+    for node in ast.parse(cell.source).body:
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and isinstance(node.annotation, ast.Name)
+        ):
+            comment = lines[node.end_lineno - 1][node.end_col_offset :] if node.end_lineno else ""
+            name = node.target.id
+            found[name] = Parameter(
+                name,
+                _TYPES[node.annotation.id],
+                ast.literal_eval(node.value or "None"),
+                comment.strip().lstrip("# "),
+            )
+    return found

@@ -1,0 +1,97 @@
+"""The contract between a kind of source and the lake: what was taken so far, and what is delivered now."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class TakenFile:
+    """One source file of a batch: name below the source's path, content hash, and what was read.
+
+    `told_rows` is how many rows the file itself says it has, where it says so.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    encoding: str = ""
+    rows: int = 0
+    first_row: int = 0
+    malformed: int = 0
+    told_rows: int | None = None
+
+
+@dataclass(frozen=True)
+class RejectedFile:
+    """A source file that could not be used at all, and why. `path` is where its bytes can be copied from."""
+
+    name: str
+    sha256: str
+    bytes: int
+    reason: str
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a source says it holds of an entity: by measure (`records`, `amount`, `messages`), and where it says so.
+
+    The measure `gone` counts what was taken before and is no longer there.
+    """
+
+    values: dict[str, float]
+    told_by: str = ""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a source handed over for one entity: local Parquet parts and the files they came from.
+
+    A kind that reads no files names each answer, extract or message it took as one. `unchanged` names the files that
+    still are as they were taken, `originals` says where a file's own bytes lie on this machine, and `cursor` is what
+    the kind wants to be told the next time. `totals` are told also where there is nothing new; none where documents
+    tell of themselves alone.
+    """
+
+    files: tuple[TakenFile, ...] = ()
+    rejected: tuple[RejectedFile, ...] = ()
+    parts: tuple[Path, ...] = ()
+    columns: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    cursor: dict[str, Any] = field(default_factory=dict)
+    originals: dict[str, str] = field(default_factory=dict)
+    totals: Totals | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What the lake holds of a source's entity: where the next take goes on.
+
+    `files` maps each name to the hash of the newest version taken, `cursor` is what the kind handed over with the
+    newest batch, `parts` are the raw Parquet files of rows, oldest first, `types` the Arrow type of each column seen
+    so far, and `batches` counts the batches.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    cursor: dict[str, Any] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    types: dict[str, str] = field(default_factory=dict)
+    batches: int = 0
+
+
+class Take(Protocol):
+    """Takes what is new of one entity since `taken`, as Parquet parts in the folder `scratch`."""
+
+    def __call__(
+        self,
+        entity: str,
+        spec: Any,
+        taken: Taken,
+        scratch: Path,
+        connection: duckdb.DuckDBPyConnection,
+        progress: Callable[[str], None],
+    ) -> Delivery: ...

@@ -1,0 +1,301 @@
+"""The warehouse in one DuckDB file: a private copy of the file, published by an atomic rename."""
+
+import contextlib
+import glob
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from lib.base.errors import WarehouseError
+from lib.base.quoting import text_literal
+from lib.entities import ENTITIES, FINDINGS, LINEAGE, stage_columns
+from lib.lake import Lake, Standardized, duckdb_limits
+from lib.model import increments
+from lib.settings import Settings
+from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse
+
+#: What identifies a staged row: its key, or its place where it has none; the same as the macro `row_key`.
+KEY = "coalesce(_key, _source || '#' || _source_file || '#' || _source_row)"
+
+
+#: What DuckDB raises where disk or memory run out.
+RESOURCE_ERRORS = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
+
+
+#: The findings in a batch's typed rows, as rows of their own.
+_FINDINGS_OF = f"""
+    insert into stage.row_findings ({", ".join(FINDINGS)})
+    select entity, _key, n.field, n.rule, n.outcome, n.before, n.after, _source, _source_file, _source_row, _batch_id
+    from (
+        select ? as entity, _key, _source, _source_file, _source_row, _batch_id, unnest(_findings) as n from {{}}
+    )
+"""
+
+
+class DuckDBWarehouse(Warehouse):
+    """One copy of the warehouse file."""
+
+    notes_touched = True
+
+    def __init__(self, settings: Settings, copy: Copy = "published") -> None:
+        super().__init__(settings, copy)
+        self.path = published_path(settings) if copy == "published" else settings.work_dir / copy / "shop.duckdb"
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    @contextlib.contextmanager
+    def connect(self, *, read_only: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file and close it again; raise WarehouseError with the next step where that fails."""
+        if read_only and not self.path.exists():
+            raise WarehouseError(
+                f"No warehouse {self.path}: nothing has been published for {self.settings.shop.name!r} yet."
+                " Run: python run_pipeline.py (or the notebooks 01 to 05 in order)."
+            )
+        try:
+            connection = _open(self.path, read_only, duckdb_limits(self.settings))
+        except duckdb.IOException as error:
+            if "lock" in str(error):
+                raise WarehouseError(
+                    f"{self.path} is open for writing in another process. Close that notebook's or tool's"
+                    f" connection: {error}"
+                ) from None
+            raise WarehouseError(f"{self.path} cannot be opened: {error}") from None
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
+        except RESOURCE_ERRORS as error:
+            raise WarehouseError(
+                f"{self.path} cannot be worked on: {error}. Nothing that is published has changed: free disk space,"
+                " or change warehouse.memory_limit in pipeline.yml, and run again."
+            ) from None
+        finally:
+            connection.close()
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        with self.connect() as connection:
+            try:
+                return connection.execute(sql, list(parameters)).df()
+            except duckdb.Error as error:
+                raise WarehouseError(f"The query failed: {error}") from None
+
+    def begin(self, *, full_refresh: bool = False) -> None:
+        published = published_path(self.settings)
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+        self.path.parent.mkdir(parents=True)
+        if published.exists() and not full_refresh:
+            shutil.copyfile(published, self.path)
+        with self.connect(read_only=False) as connection:
+            for schema in SCHEMAS:
+                connection.execute(f"create schema if not exists {schema}")
+            _make_tables(connection)
+            if published.exists() and full_refresh:
+                connection.execute(f"attach {text_literal(str(published))} as published (read_only)")
+                for table in HISTORY:
+                    connection.execute(f"insert into {table} by name select * from published.{table}")
+                connection.execute("detach published")
+        (self.path.parent / "base").write_text(_signature(published))
+
+    def is_current(self) -> bool:
+        base = self.path.parent / "base"
+        return self.path.exists() and base.exists() and base.read_text() == _signature(published_path(self.settings))
+
+    def noted_batches(self) -> list[tuple[str, str, str, str]]:
+        with self.connect() as connection:
+            return connection.execute("select batch_id, source, entity, rules from ops.batches").fetchall()
+
+    def forget(self, sources: Iterable[tuple[str, str]]) -> None:
+        with self.connect(read_only=False) as connection:
+            connection.begin()
+            for source, entity in sources:
+                _note_touched(connection, entity, f"stage.{entity} where _source = ?", [source])
+                connection.execute(f"delete from stage.{entity} where _source = ?", [source])
+                connection.execute("delete from stage.row_findings where entity = ? and _source = ?", [entity, source])
+                connection.execute("delete from ops.batches where source = ? and entity = ?", [source, entity])
+            connection.commit()
+
+    def load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
+        batch = item.batch
+        table = f"stage.{batch.entity}"
+        columns = stage_columns(ENTITIES[batch.entity])
+        with self.connect(read_only=False) as connection:
+            if not lake.is_local:
+                connection.register_filesystem(lake.fs)
+            connection.execute("create temp table _live (name varchar)")
+            if live:
+                connection.execute("insert into _live select unnest(?)", [sorted(live)])
+            # A failure closes the connection, and that undoes the transaction.
+            connection.begin()
+            gone = "_source = ? and (_batch_id = ? or _source_file in (select unnest(?)))"
+            replacing = [batch.source, batch.batch_id, sorted(replaced)]
+            _note_touched(connection, batch.entity, f"{table} where {gone}", replacing)
+            connection.execute(f"delete from {table} where {gone}", replacing)
+            connection.execute(
+                f"delete from stage.row_findings where entity = ? and {gone}", [batch.entity, *replacing]
+            )
+            whole = "" if len(live) == len(batch.files) else " where _source_file in (from _live)"
+            new, path = f"read_parquet(?){whole}", [glob.escape(item.path)]
+            _note_touched(connection, batch.entity, new, path)
+            inserted = connection.execute(
+                f"insert into {table} ({columns}) select {columns} from {new}", path
+            ).fetchone()
+            rows = int(inserted[0]) if inserted else 0
+            connection.execute(_FINDINGS_OF.format(new), [batch.entity, *path])
+            connection.execute(
+                "delete from ops.batches where batch_id = ? and source = ? and entity = ?",
+                [batch.batch_id, batch.source, batch.entity],
+            )
+            connection.execute(
+                f"insert into ops.batches values ({'?, ' * 14}now() at time zone 'UTC', ?)",
+                [
+                    batch.batch_id, batch.source, batch.entity, batch.sequence, item.rules, len(batch.files), rows,
+                    batch.malformed, batch.bytes, json.dumps(batch.cursor_before), json.dumps(batch.cursor_after),
+                    batch.run_id, batch.ingested_at, run_id, batch.rows + batch.malformed,
+                ],
+            )  # fmt: skip
+            connection.commit()
+        return rows
+
+    def replace(self, table: str, frame: pd.DataFrame, *, where: str = "true", parameters: Sequence[Any] = ()) -> None:
+        with self.connect(read_only=False) as connection:
+            connection.begin()
+            connection.execute(f"delete from {table} where {where}", list(parameters))
+            if len(frame):
+                connection.register("_frame", frame)
+                connection.execute(f"insert into {table} by name select * from _frame")
+            connection.commit()
+
+    def export(self, table: str, path: Path) -> None:
+        with self.connect() as connection:
+            connection.execute(f"copy {table} to {text_literal(str(path))} (format parquet, compression zstd)")
+
+    def discard(self) -> None:
+        if self.copy != "published":
+            shutil.rmtree(self.path.parent, ignore_errors=True)
+
+    def take_over(self, other: Warehouse) -> None:
+        assert isinstance(other, DuckDBWarehouse)
+        self.discard()
+        if other.path.parent.exists():
+            other.path.parent.rename(self.path.parent)
+
+    def publish(self) -> None:
+        if not self.is_current():
+            raise WarehouseError(
+                f"{published_path(self.settings)} was published anew since this copy was made."
+                " Run 03_clean to 05_quality again, so that nothing of it is lost."
+            )
+        with self.connect(read_only=False) as connection:
+            connection.execute("checkpoint")
+        published = published_path(self.settings)
+        with self.path.open("rb+") as file:
+            os.fsync(file.fileno())
+        # A log that someone's writing connection left behind belongs to the old file.
+        published.with_name(published.name + ".wal").unlink(missing_ok=True)
+        self.path.replace(published)
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+    def has_published(self, run_id: str) -> bool:
+        try:
+            with duckdb.connect(str(published_path(self.settings)), read_only=True) as connection:
+                return connection.execute("select 1 from ops.runs where run_id = ?", [run_id]).fetchone() is not None
+        except duckdb.Error:
+            return False
+
+    def dbt_environment(self) -> dict[str, str]:
+        return {
+            "SHOP_TARGET": "duckdb",
+            "SHOP_SCHEMA_PREFIX": "",
+            "SHOP_WAREHOUSE_PATH": str(self.path),
+            "SHOP_MEMORY_LIMIT": self.settings.config.warehouse.memory_limit,
+            "SHOP_SPILL": str(self.settings.work_dir / "spill"),
+            # Models and tests side by side share one memory limit: no more than four.
+            "SHOP_THREADS": str(min(self.settings.config.warehouse.threads or os.cpu_count() or 2, 4)),
+        }
+
+    def release_dbt(self) -> None:
+        """Close dbt's connection: a held one keeps every other process out of the file."""
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+        DuckDBConnectionManager.close_all_connections()
+
+
+def published_path(settings: Settings) -> Path:
+    """Return where readers find the warehouse file.
+
+    DuckDB names a catalog after its file: were it `warehouse`, `warehouse.fact_orders` would be ambiguous.
+    """
+    return settings.data_dir / "shop.duckdb"
+
+
+def _open(path: Path, read_only: bool, limits: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB file, waiting a moment where another connection of this process is just closing."""
+    for attempt in range(20):
+        try:
+            return duckdb.connect(str(path), read_only=read_only, config=limits)
+        except (duckdb.IOException, duckdb.ConnectionException):
+            if attempt == 19:
+                raise
+            time.sleep(0.1)
+    raise AssertionError
+
+
+def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables that no model builds, where the file lacks them or some of their columns.
+
+    A stage table whose columns are others now is made anew and its batches are forgotten: they are loaded again.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    sql = "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() order by column_index"
+    for table, column, kind in connection.execute(sql).fetchall():
+        found.setdefault(table, []).append((column, kind.lower()))
+    for table, columns in OPS_TABLES.items():
+        connection.execute(f"create table if not exists {table} ({columns})")
+        for column in columns.split(", "):
+            if table in found and column.split()[0] not in dict(found[table]):
+                connection.execute(f"alter table {table} add column {column}")
+    staged = {e.name: [(c.name, c.sql_type) for c in e.columns] + [*LINEAGE.items()] for e in ENTITIES.values()}
+    for name, wanted in ({"row_findings": [*FINDINGS.items()]} | staged).items():
+        table = f"stage.{name}"
+        if table in found and found[table] != wanted:
+            connection.execute(f"drop table {table}")
+            connection.execute("delete from ops.batches where entity = ? or ? = 'row_findings'", [name, name])
+            if name in ENTITIES:
+                connection.execute("delete from stage.row_findings where entity = ?", [name])
+        connection.execute(f"create table if not exists {table} ({', '.join(f'{n} {k}' for n, k in wanted)})")
+
+
+def _note_touched(
+    connection: duckdb.DuckDBPyConnection, entity: str, rows: str, parameters: Sequence[Any] = ()
+) -> None:
+    """Note the keys of some rows of an entity, unless all models are built whole next in any case."""
+    if not connection.execute("select 1 from ops.models limit 1").fetchone():
+        return
+    names = ENTITIES[entity].names
+    columns = [name if name in names else "null" for name in ("order_id", "customer_id", "product_id", "visitor_id")]
+    connection.execute(
+        f"insert into ops.touched select distinct {text_literal(entity)}, {KEY}, {', '.join(columns)} from {rows}",
+        list(parameters),
+    )
+    staged = " + ".join(f"(select count(*) from stage.{e})" for e in ENTITIES)
+    sql = f"delete from ops.models where (select count(*) from ops.touched) > ? * ({staged})"
+    connection.execute(sql, [increments.LARGEST_SHARE])
+
+
+def _signature(path: Path) -> str:
+    """Tell one published file from the next."""
+    if not path.exists():
+        return "none"
+    stat = path.stat()
+    return f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
