@@ -11,7 +11,6 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from lib.quality import plots as quality_plots
 from lib.report import plots
 from lib.report.charts import ACCENT, BAD, ROLES, SOFT, Chart, plain, save_chart, shorten
 
@@ -37,14 +36,11 @@ def every_plot(labels: list[str], values: list[float]) -> list[Figure]:
     months = pd.date_range("2010-01-01", periods=len(values), freq="MS")
     days = pd.date_range("2010-01-01", periods=len(values), freq="D")
     return [
-        quality_plots.band_by_day(
-            days, values, [None] * len(values), [9.0] * len(values), [value == 6 for value in values]
-        ),
-        quality_plots.lines_by_run(labels, ("overall", values), {"validity": values[::-1]}, 90.0),
+        plots.band_by_day(days, values, [None] * len(values), [9.0] * len(values), [value == 6 for value in values]),
+        plots.lines_by_run(labels, ("overall", values), {"validity": values[::-1]}, 90.0),
         plots.line_by_month(months, values),
         plots.hbars(labels, values),
         plots.stacked(labels, {"new": values, "returning": values}),
-        quality_plots.cascade([(label, value, "change") for label, value in zip(labels, values, strict=True)][:6]),
         plots.waterfall([(label, value, "change") for label, value in zip(labels, values, strict=True)][:6]),
     ]
 
@@ -79,7 +75,7 @@ def test_missing_and_negative_values_are_drawn_and_said() -> None:
 def test_unusual_days_are_marked_and_named_where_there_is_room() -> None:
     days, values = pd.date_range("2025-11-01", periods=60, freq="D"), [100.0] * 60
     values[2], values[3], values[40] = 10.0, 20.0, 300.0
-    figure = quality_plots.band_by_day(days, values, [80] * 60, [120] * 60, [value != 100 for value in values])
+    figure = plots.band_by_day(days, values, [80] * 60, [120] * 60, [value != 100 for value in values])
     said = [text.get_text() for text in figure.axes[0].texts]
     assert said == ["11 Dec: 300", "3 Nov: 10"]
     (points,) = [line for line in figure.axes[0].lines if line.get_color() == BAD]
@@ -88,9 +84,7 @@ def test_unusual_days_are_marked_and_named_where_there_is_room() -> None:
 
 def test_the_names_of_lines_by_run_stay_beside_their_ends_and_apart() -> None:
     ends = {"a": 100.0, "b": 100.0, "c": 99.9, "d": 87.3, "e": 87.0}
-    figure = quality_plots.lines_by_run(
-        ["1", "2"], ("all", [100, 94.8]), {name: [100, end] for name, end in ends.items()}
-    )
+    figure = plots.lines_by_run(["1", "2"], ("all", [100, 94.8]), {name: [100, end] for name, end in ends.items()})
     places = {text.get_text().split()[0]: text.xy[1] for text in figure.axes[0].texts}
     low, high = figure.axes[0].get_ylim()
     heights = sorted(places.values())
@@ -101,7 +95,7 @@ def test_the_names_of_lines_by_run_stay_beside_their_ends_and_apart() -> None:
 
 def test_a_total_that_does_not_follow_from_its_steps_stands_out() -> None:
     steps = [("read", 10.0, "total"), ("merged", -3.0, "change"), ("clean", 8.0, "wrong")]
-    axes = quality_plots.cascade(steps).axes[0]
+    axes = plots.waterfall(steps).axes[0]
     assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0, 10), (10, -3), (0, 8)]
     assert [to_hex(bar.get_facecolor()) for bar in axes.patches] == [ACCENT, SOFT, BAD]
     assert [text.get_text() for text in axes.texts] == ["10", "−3", "8"]

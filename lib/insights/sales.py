@@ -98,9 +98,7 @@ def gross_to_net(monthly: pd.DataFrame, currency: str | None = None) -> Result:
         steps += [("Cost", margin - net, "change"), ("Margin", margin, "total")]
         title += f"; {percent(share(margin, net))} of net revenue is margin"
     data = pd.DataFrame([(label, value) for label, value, _ in steps], columns=["step", "amount"])
-    alt = (
-        "Columns from gross sales to net revenue: " + ", ".join(f"{s} {money(v, currency)}" for s, v, _ in steps) + "."
-    )
+    alt = "Bars from gross sales to net revenue: " + ", ".join(f"{s} {money(v, currency)}" for s, v, _ in steps) + "."
     subtitle = f"Sums over {span(monthly['month'])}{unit(currency)}"
     return Finding("gross_to_net", title, subtitle, alt, plots.waterfall(steps), data)
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lib.base import formatting
 from lib.base.formatting import compact
-from lib.quality import plots
+from lib.report import plots
 from lib.report.insight import SILENT, Finding, Result
 
 #: How many days a chart of daily volume shows: enough for the season around, few enough to tell days apart.
@@ -176,4 +176,4 @@ def _way(
         elif step["change"]:
             bars.append((str(step["step"]), float(step["change"]), "change"))
     alt = "Bars from step to step: " + ", ".join(f"{label} {fmt(value)}" for label, value, _ in bars) + "."
-    return Finding(name, title, subtitle, alt, plots.cascade(bars, fmt=fmt), steps)
+    return Finding(name, title, subtitle, alt, plots.waterfall(bars, fmt=fmt), steps)
