@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lib.base.errors import did_you_mean
-from lib.defect_rates import Defects
 from lib.entities import ENTITIES
 
 
@@ -137,12 +136,12 @@ class Source(_Model):
 
 
 class Simulation(_Model):
-    """The shop that `01_generate` simulates when no sources file is given."""
+    """The shop that `01_generate` simulates when no sources file is given, which also checks `defects`."""
 
     size: Literal["small", "default", "large"] = "default"
     seed: int = Field(42, ge=0)
     web_url: str = ""
-    defects: Defects = Defects()
+    defects: dict[str, Any] = {}
 
 
 class Postgres(_Model):
@@ -173,6 +172,11 @@ class Gate(_Model):
 
     min_score: float = Field(90, ge=0, le=100)
     min_dimension: dict[Literal["completeness", "validity", "consistency", "uniqueness", "timeliness"], float] = {}
+
+
+class Models(_Model):
+    """What the SQL models are told about the shop, as dbt variables of the same names."""
+
     unknown_customers: Literal["quarantine", "keep"] = "quarantine"
     prices_include_tax: bool = True
     late_after_hours: float = Field(24, gt=0)
@@ -188,6 +192,7 @@ class Config(_Model):
     simulation: Simulation = Simulation()
     warehouse: Warehouse = Warehouse()
     runner: Runner = Runner()
+    models: Models = Models()
     quality: Gate = Gate()
     sources: dict[str, Source] = Field(min_length=1)
 

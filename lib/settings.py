@@ -68,27 +68,25 @@ class Settings:
         return self.sources_file is None
 
     @property
+    def origin(self) -> dict[str, Any]:
+        """What the folder of the shop's own systems states in `shop.json`, empty where there is none.
+
+        `identity` tells these data from another shop's, `as_of` is the day they reach, also ahead of the clock.
+        """
+        found: Any = {}
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads((self.data_dir / "sources" / "shop.json").read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What tells this shop's data from another's; a lake belongs to one identity.
 
-        A simulated shop is what its own marker says it is: only 01_generate is told a size and a seed, and which
-        generator made it is known only where its systems are.
+        Without a sources file the shop is what its systems say it is, as only 01_generate is given a size and a seed.
         """
-        if not self.simulated:
+        if self.sources_file:
             return {"shop": self.shop_id}
-        own: dict[str, Any] = {"size": self.size, "seed": self.seed}
-        marker = self.marker
-        own = {key: marker[key] for key in (*own, "generator", "defects") if key in marker} or own
-        return {"shop": "simulated"} | own
-
-    @property
-    def marker(self) -> dict[str, Any]:
-        """What a simulated shop's systems say of themselves (see `lib.shop.opening`), empty where they say nothing."""
-        found: Any = {}
-        if self.simulated:
-            with contextlib.suppress(OSError, ValueError):
-                found = json.loads((self.data_dir / "sources" / "shop.json").read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+        return {"shop": self.shop_id, "size": self.size, "seed": self.seed} | self.origin.get("identity", {})
 
 
 def load_settings(
@@ -223,7 +221,7 @@ def _validated(values: dict[str, Any], where: str, **words: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_describe(error, where, Config)) from None
+        raise ConfigError(describe(error, where, Config)) from None
 
 
 def _source(name: str, values: Any, where: str) -> Any:
@@ -240,10 +238,10 @@ def _source(name: str, values: Any, where: str) -> Any:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_describe(error, where, model, f"sources.{name}")) from None
+        raise ConfigError(describe(error, where, model, f"sources.{name}")) from None
 
 
-def _describe(error: ValidationError, where: str, root: type[BaseModel], prefix: str = "") -> str:
+def describe(error: ValidationError, where: str, root: type[BaseModel], prefix: str = "") -> str:
     """Turn pydantic's findings into one line each: file, key, what was found, what was expected."""
     lines = []
     for fault in error.errors():

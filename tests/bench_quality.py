@@ -20,7 +20,8 @@ from lib.model import dbt
 from lib.quality.score import audit
 from lib.quality.scorecard import Scorecard, compare
 from lib.settings import Settings, load_settings
-from lib.shop import at_work, open_shop
+from lib.shop import at_work, simulate
+from lib.shop.rates import defects_of
 from lib.warehouse import Warehouse, open_warehouse
 
 #: A repairable or rejectable kind below this is named; an anomaly below the others.
@@ -71,16 +72,8 @@ def measure(size: str, seed: int, scale: float, folder: Path) -> Measured:
 def build(settings: Settings, scale: float, label: str) -> Warehouse:
     """Simulate a shop, take it in and build its warehouse."""
     progress(f"{label}: simulating")
-    defects = settings.config.simulation.defects.model_copy(update={"enabled": scale > 0, "scale": scale})
-    shop = settings.shop
-    open_shop(
-        settings.data_dir / "sources",
-        size=settings.size,
-        seed=settings.seed,
-        currency=shop.currency,
-        time_zone=shop.time_zone,
-        defects=defects,
-    )
+    defects = defects_of(settings.config.simulation.defects)
+    simulate(settings, defects=defects.model_copy(update={"enabled": scale > 0, "scale": scale}))
     progress(f"{label}: taking in")
     with at_work(settings) as served:
         ingest(served, "run1").raise_failures()

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from lib.clean import load
-from lib.defect_rates import Defects
 from lib.ingest.run import ingest
 from lib.model import dbt
 from lib.settings import Settings, load_settings
 from lib.shop import at_work, open_shop
+from lib.shop.rates import Defects
 from lib.shop.systems import ONLY_DELIVERY
 from lib.warehouse import Warehouse, open_warehouse
 

@@ -22,11 +22,11 @@ import yaml
 
 from lib.base.errors import ConfigError, SourceError
 from lib.base.files import PROJECT
-from lib.defect_rates import Defects
 from lib.ingest.run import Ingested, ingest
 from lib.lake import Lake
 from lib.settings import Settings, load_settings
 from lib.shop import history, web
+from lib.shop.rates import Defects
 from lib.shop.sizes import SIZES
 from lib.shop.systems import ShopFacts
 from lib.shop.trade import Books, trade

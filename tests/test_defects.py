@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.defect_rates import Defects
 from lib.shop import damage, exports, history, web
 from lib.shop.defects import KINDS
 from lib.shop.ledger import SCHEMA
+from lib.shop.rates import Defects
 from lib.shop.sizes import Size
 from lib.shop.spoiled_orders import KINDS_OF
 from lib.shop.spoiled_records import CUSTOMERS, PRODUCTS

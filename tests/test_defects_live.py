@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from lib.base.errors import ConfigError, LakeError
-from lib.defect_rates import Defects
 from lib.lake import Lake
 from lib.settings import load_settings
 from lib.shop import SIZES, api, clickstream, crm, glitches, ledger, open_shop, outages, slips
 from lib.shop.defects import KINDS
 from lib.shop.opening import LEDGER, read_marker
+from lib.shop.rates import Defects, defects_of
 from lib.shop.systems import ONLY_DELIVERY, ShopFacts
 from lib.shop.trade import Books, trade
 from lib.shop.visits import TYPES
@@ -341,7 +341,7 @@ def test_a_folder_of_other_defects_or_an_older_generator_is_refused_with_advice(
 def test_a_lake_of_a_shop_with_defects_refuses_one_with_others(tmp_path):
     def identity(defects: str) -> dict[str, Any]:
         (tmp_path / "sources").mkdir(exist_ok=True)
-        marker = {"generator": 3, "size": "small", "seed": 42, "defects": defects}
+        marker = {"identity": {"generator": 3, "size": "small", "seed": 42, "defects": defects}}
         (tmp_path / "sources" / "shop.json").write_text(json.dumps(marker))
         return load_settings(size="small", data_dir=tmp_path).identity
 
@@ -350,3 +350,26 @@ def test_a_lake_of_a_shop_with_defects_refuses_one_with_others(tmp_path):
     lake.claim(identity("abc"))
     with pytest.raises(LakeError, match=r"defects abc\).*defects none\).*name another folder"):
         lake.claim(identity(""))
+
+
+def test_a_rate_that_is_misspelt_is_named_with_its_key():
+    with pytest.raises(
+        ConfigError, match=r"pipeline.yml: unknown key 'simulation.defects.whitspace'. Did you mean 'whi"
+    ):
+        defects_of({"whitspace": 0.1})
+    with pytest.raises(ConfigError, match=r"simulation.defects.orphan: .*less than or equal to 0.5 \(found 3\)"):
+        defects_of({"orphan": 3})
+
+
+def test_a_marker_written_before_it_stated_an_identity_gets_one(tmp_path):
+    open_shop(tmp_path / "sources", size="small", defects=Defects(enabled=False))
+    marker = tmp_path / "sources" / "shop.json"
+    stated = json.loads(marker.read_text())
+    identity = stated.pop("identity")
+    marker.write_text(json.dumps(stated))
+    open_shop(tmp_path / "sources", size="small", defects=Defects(enabled=False))
+    assert (
+        json.loads(marker.read_text())["identity"]
+        == identity
+        == {"size": "small", "seed": 42, "generator": 3, "defects": ""}
+    )

@@ -15,9 +15,9 @@ import duckdb
 import psutil
 import pytest
 
-from lib.defect_rates import Defects
 from lib.run.parameters import NOTEBOOKS
 from lib.shop import LAST_DAY
+from lib.shop.rates import Defects
 from tests.conftest import Shop, soaking
 from tests.days import DailyShop
 

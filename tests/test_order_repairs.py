@@ -111,7 +111,7 @@ def test_repairs_and_findings_tell_the_cell(shop):
 
 
 def test_tax_is_taken_off_the_total_where_prices_are_without_it(tmp_path):
-    config = {"quality": {"prices_include_tax": False}}
+    config = {"models": {"prices_include_tax": False}}
     shop = SmallShop(tmp_path, {"orders": {}, "order_items": {}}, config=config)
     orders = ("out,2024-01-05,paid,1,2,4,15", "in,2024-01-05,paid,1,2,4,11")
     shop.write("orders/1.csv", csv(ORDERS, *orders))

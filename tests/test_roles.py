@@ -14,9 +14,9 @@ from psycopg2.extensions import make_dsn
 from sqlalchemy.engine import make_url
 
 from lib.base.errors import ConfigError, WarehouseError
+from lib.base.postgres import connection_arguments as parsed
 from lib.warehouse import SCHEMAS
 from lib.warehouse.roles import admin_url, init_db, role_passwords
-from lib.warehouse.server import connection_arguments as parsed
 from tests.conftest import PROJECT
 from tests.postgres import connect, create_database, start_server
 

@@ -12,7 +12,6 @@ import pytest
 
 from lib.clean import load
 from lib.clean.rules import RULES
-from lib.defect_rates import Defects
 from lib.ingest.run import ingest
 from lib.model import dbt
 from lib.quality.score import audit
@@ -20,6 +19,7 @@ from lib.quality.scorecard import FOUND_BY, Scorecard, compare
 from lib.settings import Settings, load_settings
 from lib.shop import ledger, open_shop
 from lib.shop.defects import KINDS
+from lib.shop.rates import Defects
 from lib.warehouse import Warehouse, open_warehouse
 from tests.conftest import PROJECT
 from tests.small_shop import SmallShop, assert_same_tables, contents

@@ -89,7 +89,7 @@ DELIVERIES: list[dict[str, str]] = [
 def built(tmp_path_factory) -> tuple[SmallShop, list[Warehouse]]:
     """The shop, and its warehouse after each delivery."""
     entities = ("customers", "orders", "order_items", "events")
-    keep = {"quality": {"unknown_customers": "keep"}}
+    keep = {"models": {"unknown_customers": "keep"}}
     shop = SmallShop(tmp_path_factory.mktemp("shop"), {e: {} for e in entities}, config=keep)
     states = []
     for number, files in enumerate(DELIVERIES):

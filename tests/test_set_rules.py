@@ -34,7 +34,7 @@ def unaccounted(warehouse: Warehouse) -> int:
 @pytest.fixture(scope="module")
 def delivered(tmp_path_factory) -> Warehouse:
     """One delivery with every kind of repetition; orders of unknown customers count."""
-    shop = SmallShop(tmp_path_factory.mktemp("shop"), config={"quality": {"unknown_customers": "keep"}})
+    shop = SmallShop(tmp_path_factory.mktemp("shop"), config={"models": {"unknown_customers": "keep"}})
     headers_only(shop)
     shop.write(
         "customers/1.csv",

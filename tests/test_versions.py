@@ -62,7 +62,7 @@ def new_shop(folder: Path) -> SmallShop:
     partner = exports | {"entities": {"customers": {"files": "partner/*"}}}
     # An order whose customer is not known counts.
     keep = {"unknown_customers": "keep"}
-    shop.config = {"quality": keep, "sources": {"exports": exports, "partner": partner}}
+    shop.config = {"models": keep, "sources": {"exports": exports, "partner": partner}}
     shop.write("partner/0.csv", csv(CUSTOMERS, "gina,CH,Bern,2024-05-01"))
     return shop
 

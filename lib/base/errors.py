@@ -8,6 +8,8 @@ import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from lib.base.secrets import mask
+
 
 class PipelineError(Exception):
     """Base of every error a user can cause and mend."""
@@ -53,3 +55,8 @@ def explain(error: BaseException) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{found}. Nothing is lost or half done: free some space there and run again."
     return f"{found}. Check the path, and that this user may read and write there."
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return what an error says, on one line and without secrets."""
+    return mask(" ".join(str(error).split()).rstrip(".?") or type(error).__name__)

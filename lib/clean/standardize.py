@@ -105,11 +105,11 @@ def _check_mapping(connection: duckdb.DuckDBPyConnection, batch: Batch, spec: En
 def _latest(settings: Settings, batch: Batch) -> str:
     """Return the last time that a batch's rows may state: a day after it was taken.
 
-    A simulated shop may trade ahead of the clock, up to a day that its marker names.
+    The shop's systems may state a later day that they reach (`Settings.origin`).
     """
     taken = datetime.fromisoformat(batch.ingested_at)
     with contextlib.suppress(ValueError, KeyError):
-        reached = date.fromisoformat(settings.marker["as_of"])
+        reached = date.fromisoformat(settings.origin["as_of"])
         taken = max(taken, datetime.combine(reached + _AHEAD, clock()))
     return (taken + _AHEAD).isoformat(sep=" ", timespec="seconds")
 

@@ -153,14 +153,11 @@ def _places(target: Path) -> list[str]:
 
 def variables(settings: Settings) -> str:
     """Return the variables of the dbt project, as JSON."""
-    gate = settings.config.quality
     return json.dumps(
         {
             "time_zone": settings.shop.time_zone,
             "currency": settings.shop.currency,
-            "unknown_customers": gate.unknown_customers,
-            "prices_include_tax": gate.prices_include_tax,
-            "late_after_hours": gate.late_after_hours,
+            **settings.config.models.model_dump(),
         }
     )
 

@@ -1,24 +1,47 @@
 """The simulated shop: a seeded, believable trader whose six systems work as real ones do.
 
-`open_shop` brings the systems to a day, `at_work` starts those that must be running to be asked; everything they are
-made of is in this package's other modules.
+`simulate` brings the configured shop's systems to a day, `at_work` starts those that must be running to be
+asked; everything they are made of is in this package's other modules.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from lib.shop.opening import MARKER, open_shop
+from lib.shop.rates import Defects, defects_of
 from lib.shop.sizes import FIRST_DAY, LAST_DAY, SIZES, Size
 
 if TYPE_CHECKING:
     from lib.settings import Settings
 
-__all__ = ["FIRST_DAY", "LAST_DAY", "SIZES", "Size", "at_work", "open_shop"]
+__all__ = ["FIRST_DAY", "LAST_DAY", "SIZES", "Size", "at_work", "open_shop", "simulate"]
 
 #: What stands in the configuration for the address of the shop's own API.
 API_ADDRESS = "{shop_api}"
+
+
+def simulate(
+    settings: "Settings", *, defects: Defects | None = None, progress: Callable[[str], None] = lambda _: None
+) -> pd.DataFrame:
+    """Bring the configured shop to the day asked for and return what its systems hold, as `open_shop` does.
+
+    `defects` takes the place of the rates in pipeline.yml.
+    """
+    return open_shop(
+        settings.data_dir / "sources",
+        size=settings.size,
+        seed=settings.seed,
+        as_of=settings.as_of,
+        currency=settings.shop.currency,
+        time_zone=settings.shop.time_zone,
+        web_url=settings.config.simulation.web_url,
+        defects=defects or defects_of(settings.config.simulation.defects),
+        progress=progress,
+    )
 
 
 @contextlib.contextmanager

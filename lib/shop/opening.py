@@ -19,9 +19,9 @@ import pandas as pd
 
 from lib.base.errors import ConfigError, did_you_mean
 from lib.base.hashing import fingerprint
-from lib.defect_rates import Defects
 from lib.shop import ledger, outages
 from lib.shop.files import tally, write_whole
+from lib.shop.rates import Defects
 from lib.shop.sizes import LAST_DAY, SIZES
 from lib.shop.systems import ONLY_DELIVERY, ShopFacts, Write
 from lib.shop.trade import trade
@@ -101,6 +101,8 @@ def open_shop(
         check_strangers(folder)
     damaged = {name for name in SYSTEMS if not found or not is_intact(folder, name, found, server)}
     if found and not damaged and found.complete == wanted.as_of:
+        if (folder / MARKER).read_bytes() != _text(found):
+            save_marker(folder, found)
         return summary(found)
 
     progress("simulating the shop's life")
@@ -171,8 +173,9 @@ def read_marker(folder: Path) -> Marker | None:
     """Return the folder's marker, or nothing if there is none that can be read."""
     path = folder / MARKER
     try:
-        return Marker(**json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+        stated = json.loads(path.read_text(encoding="utf-8"))
+        return Marker(**{key: value for key, value in stated.items() if key != "identity"})
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return None
     except OSError as cause:
         raise ConfigError(f"{path} cannot be read ({cause.strerror}). Choose another folder.") from cause
@@ -232,7 +235,13 @@ def is_intact(folder: Path, name: str, marker: Marker, server: str) -> bool:
 def save_marker(folder: Path, marker: Marker) -> None:
     """Write the marker, and make the folder if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / MARKER, json.dumps(asdict(marker), indent=2).encode() + b"\n")
+    write_whole(folder / MARKER, _text(marker))
+
+
+def _text(marker: Marker) -> bytes:
+    """Return a marker as it is written, with the `identity` that a lake is claimed for (see `Settings.origin`)."""
+    identity = {key: getattr(marker, key) for key in ("size", "seed", "generator", "defects")}
+    return json.dumps(asdict(marker) | {"identity": identity}, indent=2).encode() + b"\n"
 
 
 def summary(marker: Marker) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from lib.defect_rates import Defects
+from lib.shop.rates import Defects
 from lib.shop.sizes import Size
 from lib.shop.trade import Books
 

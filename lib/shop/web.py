@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from lib.base.errors import ConfigError
+from lib.base.errors import ConfigError, in_one_line
 from lib.base.hashing import fingerprint
+from lib.base.postgres import connection_arguments
 from lib.base.secrets import mask
 from lib.shop import history
 from lib.shop.chance import stream
@@ -37,7 +38,6 @@ from lib.shop.spoiled_orders import spoiled_orders
 from lib.shop.spoils import Spoils
 from lib.shop.systems import Holdings, ShopFacts
 from lib.shop.trade import Books
-from lib.warehouse.server import connection_arguments, in_one_line
 
 PLACE, FILE = "web", "shop.db"
 URL_VARIABLE = "WEBSHOP_URL"

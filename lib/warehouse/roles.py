@@ -14,10 +14,11 @@ from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import encrypt_password
 
-from lib.base.errors import ConfigError, WarehouseError
+from lib.base.errors import ConfigError, WarehouseError, in_one_line
 from lib.base.files import PROJECT
+from lib.base.postgres import connection_arguments
 from lib.base.secrets import mask
-from lib.warehouse.server import ADMIN_URL, LOADER_URL, advice, connection_arguments, fetch_value, in_one_line
+from lib.warehouse.server import ADMIN_URL, LOADER_URL, advice, fetch_value
 
 ROLES_FILE = PROJECT / "sql" / "roles" / "roles.sql"
 

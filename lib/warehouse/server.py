@@ -16,20 +16,18 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
-from psycopg2.extensions import parse_dsn
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from lib.base.errors import ConfigError, ConnectionLostError, WarehouseError
-from lib.base.secrets import keep_secret, mask
+from lib.base.errors import ConfigError, ConnectionLostError, WarehouseError, in_one_line
+from lib.base.postgres import EXAMPLE, connection_arguments
+from lib.base.secrets import mask
 from lib.config import Postgres
 
 LOADER_URL, ANALYST_URL, ADMIN_URL = "WAREHOUSE_URL", "WAREHOUSE_ANALYST_URL", "WAREHOUSE_ADMIN_URL"
 
-_EXAMPLE = "postgresql://user:password@host:5432/database"
-_SCHEME = re.compile(r"^postgres(?:ql)?(?:\+psycopg2)?://")
 #: How long to wait before asking a server again that does not answer, in seconds.
 _PAUSES = (0.5, 1.0, 2.0)
 #: What a server that may answer in a moment says, or the system in its place.
@@ -60,7 +58,7 @@ class Server:
         if not text:
             raise ConfigError(
                 f"PostgreSQL needs the environment variable {self.variable}, which is not set:"
-                f" {self.variable}={_EXAMPLE} (see docs/postgres.md)."
+                f" {self.variable}={EXAMPLE} (see docs/postgres.md)."
             )
         arguments = connection_arguments(text, self.variable)
         return {"host": "localhost", "port": "5432", "user": "", "password": ""} | arguments
@@ -163,25 +161,6 @@ class Server:
         return WarehouseError(f"PostgreSQL at {self.place}: {mask(str(error).strip())}")
 
 
-def connection_arguments(url: str, variable: str) -> dict[str, str]:
-    """Return a PostgreSQL URL's parts as libpq's keywords; the URL may carry SQLAlchemy's `+psycopg2`.
-
-    Raises ConfigError for anything else; its message does not quote the URL, which may hold a password anywhere.
-    """
-    arguments: dict[str, str] = {}
-    if _SCHEME.match(url):
-        with contextlib.suppress(psycopg2.ProgrammingError):
-            arguments = parse_dsn(_SCHEME.sub("postgresql://", url))
-    ports = arguments.get("port", "").split(",")
-    if not arguments.get("dbname") or not all(port.isdigit() or not port for port in ports):
-        raise ConfigError(
-            f"{variable} is no address of a PostgreSQL database. Expected {_EXAMPLE}, where a password's characters"
-            " other than letters, digits and -._~ are percent-encoded (@ is %40)."
-        )
-    keep_secret(arguments.get("password", ""))
-    return arguments
-
-
 def advice(found: str, arguments: Mapping[str, str]) -> str:
     """Return what to do about an attempt to connect that failed."""
     if re.search(r'database ".*" does not exist', found):
@@ -206,11 +185,6 @@ def is_lost(error: BaseException) -> bool:
         return True
     code = getattr(error, "pgcode", None) or ""
     return isinstance(error, psycopg2.OperationalError) and (not code or code.startswith("08"))
-
-
-def in_one_line(error: BaseException) -> str:
-    """Return what an error says, on one line and without secrets."""
-    return mask(" ".join(str(error).split()).rstrip(".?") or type(error).__name__)
 
 
 def is_there(cursor: Cursor, table: str) -> bool:

@@ -1,8 +1,12 @@
 """How often the simulated shop spoils what it delivers, as `simulation.defects` of pipeline.yml says."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lib.base.errors import ConfigError
+from lib.settings import describe
 
 Rate = Annotated[float, Field(ge=0, le=0.5)]
 
@@ -52,3 +56,11 @@ class Defects(BaseModel):
     def rate(self, kind: str) -> float:
         """Return the share that a kind hits, 0 where nothing is to be spoiled."""
         return float(getattr(self, kind)) * self.scale if self.enabled else 0.0
+
+
+def defects_of(configured: Mapping[str, Any]) -> Defects:
+    """Return the section `simulation.defects` of pipeline.yml as rates; raise ConfigError that names a wrong key."""
+    try:
+        return Defects.model_validate(configured)
+    except ValidationError as error:
+        raise ConfigError(describe(error, "pipeline.yml", Defects, "simulation.defects")) from None
