@@ -159,7 +159,7 @@ def print_examples(seen: Measured) -> None:
         return
     card = seen.card
     with pd.option_context("display.width", 240, "display.max_rows", None, "display.max_columns", None):
-        print(card.kinds.drop(columns="says").to_string(index=False, float_format="{:.3f}".format))
+        print(card.kinds.drop(columns="description").to_string(index=False, float_format="{:.3f}".format))
         for title, frame in {"missed": card.missed, "wrong": card.wrong, "misrepaired": card.misrepaired}.items():
             print(f"\n{title}: {'none' if frame.empty else ''}")
             if len(frame):

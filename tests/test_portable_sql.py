@@ -402,7 +402,7 @@ def project() -> dict[str, str]:
     environment.globals.update({n: getattr(module, n) for n in dir(module) if not n.startswith("_")})
 
     queries = {}
-    for path in [*sorted(SQL.glob("models/**/*.sql")), *sorted(SQL.glob("tests/*.sql"))]:
+    for path in [p for folder in ("models/**", "tests", "queries/**") for p in sorted(SQL.glob(f"{folder}/*.sql"))]:
         configs.clear()
         place = path.relative_to(PROJECT).as_posix()
         for increment["is"] in (True, False):

@@ -438,7 +438,7 @@ KINDS = pd.DataFrame(
         ("zeroed", "repairable", "zero", 0, 0, None, 0, 0, None, 0, 0, None),
     ],
     columns=[
-        *("kind", "label", "says", "planted", "found", "recall", "flagged", "right", "precision"),
+        *("kind", "label", "description", "planted", "found", "recall", "flagged", "right", "precision"),
         *("repaired", "repaired_right", "accuracy"),
     ],
 )

@@ -139,7 +139,7 @@ def how_good(summary: Mapping[str, Any]) -> Html:
 def by_kind(kinds: pd.DataFrame) -> Html:
     """Return a table for each label of defects: planted, found, right, repaired; the least found first marked.
 
-    `kinds` has a row a kind: kind, label, says, planted, found, recall, flagged, right, precision, repaired,
+    `kinds` has a row a kind: kind, label, description, planted, found, recall, flagged, right, precision, repaired,
     repaired_right, accuracy.
     """
     there = kinds[(kinds["planted"] > 0) | (kinds["flagged"] > kinds["right"])]
@@ -152,7 +152,7 @@ def _kinds(kinds: pd.DataFrame, caption: str) -> Html:
     table = pd.DataFrame(
         {
             "kind": [str(kind).replace("_", " ") for kind in kinds["kind"]],
-            "what it is": kinds["says"].tolist(),
+            "what it is": kinds["description"].tolist(),
             "planted": kinds["planted"].astype(int).tolist(),
             "found": kinds["found"].astype(int).tolist(),
             "recall": pd.to_numeric(kinds["recall"]).tolist(),

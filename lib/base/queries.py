@@ -1,0 +1,8 @@
+"""The queries that stand as files below `sql/`: each one question of its own, no model that dbt builds."""
+
+from lib.base.files import PROJECT
+
+
+def read_query(path: str) -> str:
+    """Return the query of a file below `sql/`, such as `queries/quality/findings`; its parameters stand as `?`."""
+    return (PROJECT / "sql" / f"{path}.sql").read_text(encoding="utf-8").rstrip()
