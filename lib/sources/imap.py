@@ -1,20 +1,21 @@
-"""IMAP: which messages a mailbox has, and their bytes; read-only, by UID, in batches, with a new try after a break.
+"""IMAP through IMAPClient: which messages a mailbox has, and their bytes; read-only, by UID, in batches.
 
-Nothing on the server changes: the mailbox is examined, and bodies are peeked at.
+Nothing on the server changes: the mailbox is examined, and bodies are peeked at. What a message says is not read here.
 """
 
-import base64
 import contextlib
-import functools
-import imaplib
-import re
+import operator
 import ssl
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import tenacity
+from imapclient import IMAPClient
+from imapclient.exceptions import IMAPClientAbortError, IMAPClientError, LoginError
 
 from lib.base.errors import SourceError
 from lib.base.secrets import mask
@@ -23,7 +24,7 @@ TIMEOUT_SECONDS, TRIES, FIRST_WAIT_SECONDS = 60, 3, 0.5
 #: Messages asked for at once, and how many UIDs a search spans: an answer must fit imaplib's limit of a line.
 BATCH, SPAN = 100, 50_000
 _LOCAL = ("localhost", "127.0.0.1", "::1")
-_UID = re.compile(rb"\bUID (\d+)")
+_UNTRUSTED = ssl.SSLCertVerificationError
 
 
 @dataclass(frozen=True)
@@ -58,152 +59,115 @@ def address(url: str, password: str) -> Address:
     )
 
 
+@dataclass
 class Mailbox:
-    """A mailbox on a server, connected to when first asked."""
+    """A mailbox on a server, connected to when first asked; the messages fetched are files of `folder`."""
 
-    def __init__(self, place: Address) -> None:
-        self.address = place
-        self.validity = 0
-        self._next = 0
-        self._client: imaplib.IMAP4 | None = None
+    address: Address
+    folder: Path
+    validity: int = 0
+    _next: int = 0
+    _client: IMAPClient | None = None
 
-    def names(self) -> dict[str, int]:
-        """Return the UID of each message by a name that is its own for ever: UIDVALIDITY/UID, in order of arrival."""
-        uids = self._again(self._search)
-        return {f"{self.validity:010d}/{uid:010d}": uid for uid in uids}
+    @cached_property
+    def names(self) -> list[str]:
+        """The messages in order of arrival, each by a name that is its own for ever: UIDVALIDITY/UID."""
+        return [f"{self.validity:010d}/{uid:010d}" for uid in self._ask(self._search)]
 
-    def fetch(self, wanted: dict[str, int], folder: Path, progress: Callable[[str], None]) -> dict[str, Path]:
-        """Bring messages into files of the folder and return those by name; one gone meanwhile is left out."""
-        names = {uid: name for name, uid in wanted.items()}
-        uids, validity, found = sorted(names), self.validity, {}
-        for start in range(0, len(uids), BATCH):
-            progress(f"fetching message {start + 1:,} of {len(uids):,}")
-            some = uids[start : start + BATCH]
-            for uid, content in self._again(functools.partial(_bodies, uids=some)):
-                if uid in names:
-                    found[names[uid]] = folder / f"{validity}-{uid}.eml"
-                    found[names[uid]].write_bytes(content)
-            if self.validity != validity:
+    def files(self, names: list[str], progress: Callable[[str], None]) -> dict[str, Path]:
+        """Fetch messages and return their files by name; one that is gone meanwhile is left out."""
+        found = {}
+        for start in range(0, len(names), BATCH):
+            progress(f"fetching message {start + 1:,} of {len(names):,}")
+            uids = {int(name.partition("/")[2]): name for name in names[start : start + BATCH]}
+            answer = self._ask(operator.methodcaller("fetch", list(uids), ["BODY.PEEK[]"]))
+            if not names[start].startswith(f"{self.validity:010d}/"):
                 raise SourceError(f"{self.address.place} was made anew while it was read. Run again.")
+            for uid, parts in answer.items():
+                if b"BODY[]" in parts:
+                    found[uids[uid]] = self.folder / f"{self.validity}-{uid}.eml"
+                    found[uids[uid]].write_bytes(parts[b"BODY[]"])
         return found
+
+    def is_same(self, name: str, sha256: str) -> bool:
+        """Return true: under one UID a server never has another message."""
+        return True
 
     def close(self) -> None:
         if self._client is not None:
-            with contextlib.suppress(OSError, imaplib.IMAP4.error):
-                self._client.logout()
-            self._client = None
+            # Logs out, and closes a connection that is broken already.
+            with self._client:
+                self._client = None
 
-    def _search(self, client: imaplib.IMAP4) -> list[int]:
+    def _search(self, client: IMAPClient) -> list[int]:
         uids: set[int] = set()
         for first in range(1, max(self._next, 2), SPAN):
-            last = str(first + SPAN - 1) if self._next else "*"
-            answer = _done(client.uid("SEARCH", f"UID {first}:{last}"), "SEARCH")
-            uids.update(int(word) for line in answer if line for word in line.split())
+            uids.update(client.search(["UID", f"{first}:{first + SPAN - 1 if self._next else '*'}"]))
         return sorted(uids)
 
-    def _again(self, ask: Callable[[imaplib.IMAP4], Any]) -> Any:
+    def _ask(self, request: Callable[[IMAPClient], Any]) -> Any:
         """Ask, on a new connection where the present one breaks; raise SourceError when that does not help."""
-        for number in range(1, TRIES + 1):
-            try:
-                if self._client is None:
-                    self._client = self._connected()
-                return ask(self._client)
-            except (OSError, imaplib.IMAP4.abort) as error:
-                self.close()
-                if isinstance(error, ssl.SSLCertVerificationError) or number == TRIES:
-                    raise SourceError(
-                        f"{self.address.place} cannot be reached ({_said(error)}). Check 'url' of this source, and that"
-                        " the mail server is up and this machine may connect to it."
-                    ) from None
-                time.sleep(FIRST_WAIT_SECONDS * 2 ** (number - 1))
-            except imaplib.IMAP4.error as error:
-                self.close()
-                raise SourceError(
-                    f"{self.address.place} refused a request ({_said(error)}). Check the mailbox's name and its rights."
-                ) from None
-        raise AssertionError("the last try raises or returns")
+        tries = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(
+                lambda e: isinstance(e, (OSError, IMAPClientAbortError)) and not isinstance(e, _UNTRUSTED)
+            ),
+            stop=tenacity.stop_after_attempt(TRIES),
+            wait=tenacity.wait_exponential(FIRST_WAIT_SECONDS),
+            before_sleep=lambda _: self.close(),
+            reraise=True,
+        )
+        try:
+            return tries(lambda: request(self._connection()))
+        except (OSError, IMAPClientAbortError) as error:
+            self.close()
+            raise SourceError(
+                f"{self.address.place} cannot be reached ({_reason(error)}). Check 'url' of this source, and that"
+                " the mail server is up and this machine may connect to it."
+            ) from None
+        except IMAPClientError as error:
+            self.close()
+            raise SourceError(
+                f"{self.address.place} refused a request ({_reason(error)}). Check the mailbox's name and its rights."
+            ) from None
 
-    def _connected(self) -> imaplib.IMAP4:
-        at = self.address
-        client: imaplib.IMAP4
-        if at.is_encrypted:
-            client = imaplib.IMAP4_SSL(
-                at.host, at.port, ssl_context=ssl.create_default_context(), timeout=TIMEOUT_SECONDS
+    def _connection(self) -> IMAPClient:
+        """Return a connection on which the mailbox is open for reading."""
+        if self._client is None:
+            at = self.address
+            with contextlib.ExitStack() as on_error:
+                client = IMAPClient(at.host, at.port, ssl=at.is_encrypted, timeout=TIMEOUT_SECONDS)
+                on_error.enter_context(client)
+                if not at.is_encrypted:
+                    self._encrypt(client)
+                self._log_in(client)
+                state = client.select_folder(at.mailbox, readonly=True)
+                self.validity, self._next = state.get(b"UIDVALIDITY", 0), state.get(b"UIDNEXT", 0)
+                on_error.pop_all()
+                self._client = client
+        return self._client
+
+    def _encrypt(self, client: IMAPClient) -> None:
+        if client.has_capability("STARTTLS"):
+            client.starttls()
+        elif self.address.host not in _LOCAL:
+            raise SourceError(
+                f"{self.address.place} offers no encryption, and the password would be sent in the clear. Use imaps://."
             )
-        else:
-            client = imaplib.IMAP4(at.host, at.port, timeout=TIMEOUT_SECONDS)
-            if "STARTTLS" in client.capabilities:
-                client.starttls(ssl.create_default_context())
-            elif at.host not in _LOCAL:
-                client.shutdown()
-                raise SourceError(
-                    f"{at.place} offers no encryption, and the password would be sent in the clear. Use imaps://."
-                )
+
+    def _log_in(self, client: IMAPClient) -> None:
+        at = self.address
         try:
             client.login(at.user, at.password)
-        except imaplib.IMAP4.abort:
-            raise
-        except imaplib.IMAP4.error as error:
-            client.shutdown()
+        except LoginError as error:
+            if isinstance(error.__context__, IMAPClientAbortError):
+                raise error.__context__ from None
             raise SourceError(
-                f"{at.place} refused the login of {at.user!r} ({_said(error, at.password)}). Check the user in 'url'"
+                f"{at.place} refused the login of {at.user!r} ({_reason(error, at.password)}). Check the user in 'url'"
                 " and the environment variable that 'password' of this source names."
             ) from None
-        try:
-            _done(client.select(_quoted(at.mailbox), readonly=True), "EXAMINE")
-            self.validity = _number(client, "UIDVALIDITY")
-            self._next = _number(client, "UIDNEXT")
-        except imaplib.IMAP4.error:
-            client.shutdown()
-            raise
-        return client
 
 
-def _bodies(client: imaplib.IMAP4, uids: Sequence[int]) -> list[tuple[int, bytes]]:
-    found = []
-    answer = _done(client.uid("FETCH", ",".join(map(str, uids)), "(UID BODY.PEEK[])"), "FETCH")
-    for number, item in enumerate(answer):
-        if not isinstance(item, tuple):
-            continue
-        behind = answer[number + 1] if number + 1 < len(answer) else b""
-        # The UID may stand before the body or behind it.
-        uid = _UID.search(item[0]) or (_UID.search(behind) if isinstance(behind, bytes) else None)
-        if uid:
-            found.append((int(uid[1]), item[1]))
-    return found
-
-
-def _done(answer: tuple[str, list[Any]], command: str) -> list[Any]:
-    state, content = answer
-    if state != "OK":
-        raise imaplib.IMAP4.error(f"{command}: {_text(content[0] if content else '')}")
-    return content
-
-
-def _number(client: imaplib.IMAP4, name: str) -> int:
-    _, values = client.response(name)
-    text = _text(values[-1]) if values and values[-1] else ""
-    return int(text) if text.isdigit() else 0
-
-
-def _quoted(mailbox: str) -> str:
-    """Return a mailbox's name as IMAP writes it: in quotes, and what is not ASCII in its own kind of base64."""
-
-    def coded(match: re.Match[str]) -> str:
-        if match[0] == "&":
-            return "&-"
-        return "&" + base64.b64encode(match[0].encode("utf-16-be")).decode().rstrip("=").replace("/", ",") + "-"
-
-    text = re.sub(r"&|[^\x20-\x7e]+", coded, mailbox)
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _said(error: BaseException, password: str = "") -> str:
+def _reason(error: BaseException, password: str = "") -> str:
     """Return what an error says in one line, without the password."""
-    text = _text(error.args[0]) if len(error.args) == 1 else str(error)
-    text = text.replace(password, "***") if password else text
+    text = str(error).replace(password, "***") if password else str(error)
     return mask(" ".join(text.split())) or type(error).__name__

@@ -110,6 +110,7 @@ MODEL = MailSource
 class _Box(Protocol):
     """Where messages are: what there is by name, and files of their bytes."""
 
+    @property
     def names(self) -> list[str]: ...
 
     def files(self, names: list[str], progress: Callable[[str], None]) -> dict[str, Path]: ...
@@ -136,6 +137,7 @@ class _Maildir:
     folder: Path
     paths: dict[str, Path] = field(default_factory=dict)
 
+    @cached_property
     def names(self) -> list[str]:
         parts = [self.folder / part for part in ("new", "cur")]
         if not all(part.is_dir() for part in parts):
@@ -162,38 +164,12 @@ class _Maildir:
 
 
 @dataclass
-class _Server:
-    """A mailbox on a server; what is read of it is kept in a folder while the source is open."""
-
-    mailbox: imap.Mailbox
-    folder: Path
-
-    @cached_property
-    def uids(self) -> dict[str, int]:
-        return self.mailbox.names()
-
-    def names(self) -> list[str]:
-        return list(self.uids)
-
-    def files(self, names: list[str], progress: Callable[[str], None]) -> dict[str, Path]:
-        return self.mailbox.fetch({name: self.uids[name] for name in names}, self.folder, progress)
-
-    def is_same(self, name: str, sha256: str) -> bool:
-        # Under one UID a server never has another message.
-        return True
-
-
-@dataclass
 class _Reading:
     """What a source's entities share: the messages there are, each read once."""
 
     source: MailSource
     box: _Box
     messages: dict[str, _Message] = field(default_factory=dict)
-
-    @cached_property
-    def names(self) -> list[str]:
-        return self.box.names()
 
     def read(self, names: list[str], progress: Callable[[str], None]) -> list[_Message]:
         """Return what the messages of these names say, in the same order."""
@@ -216,9 +192,8 @@ def open_source(source: MailSource, settings: Settings) -> Iterator[Take]:
             box: _Box = _Maildir(Path(source.path))
         else:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mail-", dir=settings.work_dir))
-            mailbox = imap.Mailbox(imap.address(source.url, source.password))
+            box = mailbox = imap.Mailbox(imap.address(source.url, source.password), Path(folder))
             stack.callback(mailbox.close)
-            box = _Server(mailbox, Path(folder))
         reading = _Reading(source, box)
 
         def take_one(
@@ -253,7 +228,7 @@ def take(
     refused = taken.cursor.get("rejected", {}) if taken.cursor.get("parser") == PARSER else {}
     new = [
         name
-        for name in reading.names
+        for name in reading.box.names
         if name not in taken.files and not (name in refused and reading.box.is_same(name, refused[name]))
     ]
     messages = reading.read(new, progress)
@@ -276,8 +251,8 @@ def take(
     totals = None
     if entity == ORDER_LINES:
         # Each message that is understood has a line, not each has a payment.
-        gone = (taken.files.keys() | refused.keys()) - set(reading.names)
-        totals = Totals({"messages": float(len(reading.names)), "gone": float(len(gone))}, "the mailbox")
+        gone = (taken.files.keys() | refused.keys()) - set(reading.box.names)
+        totals = Totals({"messages": float(len(reading.box.names)), "gone": float(len(gone))}, "the mailbox")
     if not usable:
         return Delivery(rejected=rejected, totals=totals)
     labels = labels_with(reading.source.labels)
