@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.postgres import create_database, drop_database, start_server
@@ -58,6 +59,12 @@ class Shop:
         process = self.start(*arguments)
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return a query's rows from what the DuckDB file of the one shop below the data folder has published."""
+        (file,) = [*self.data.glob("shop.duckdb"), *self.data.glob("shops/*/shop.duckdb")]
+        with duckdb.connect(str(file), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
 
 
 @pytest.fixture(scope="session")

@@ -48,8 +48,7 @@ class DailyShop:
         warehouse = open_warehouse(settings, "run")
         warehouse.begin(full_refresh=full_refresh)
         load.load_stage(settings, warehouse, f"run{self.runs}")
-        dbt.build_models(settings, warehouse, "staging", "clean", "quality")
-        dbt.build_models(settings, warehouse, "warehouse", "analytics")
+        dbt.build_models(settings, warehouse, "staging", "clean", "quality", "warehouse", "analytics")
         warehouse.publish()
         return open_warehouse(settings)
 

@@ -80,8 +80,7 @@ class SmallShop:
     def build(self, *, full_refresh: bool = False, publish: bool = False) -> Warehouse:
         """Ingest, load and build all models; a published copy is what the next build starts from."""
         warehouse = self.load(full_refresh=full_refresh)
-        dbt.build_models(self.settings, warehouse, "staging", "clean", "quality")
-        dbt.build_models(self.settings, warehouse, "warehouse", "analytics")
+        dbt.build_models(self.settings, warehouse, "staging", "clean", "quality", "warehouse", "analytics")
         if publish:
             warehouse.publish()
             return open_warehouse(self.settings)

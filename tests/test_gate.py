@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from tests.conftest import Shop
@@ -45,17 +44,10 @@ def last_run(shop: Shop) -> tuple[Path, dict]:
     return folder, json.loads((folder / "run.json").read_text())
 
 
-def ask(shop: Shop, sql: str) -> list[tuple]:
-    """Return a query's rows from what is published."""
-    (file,) = shop.data.glob("shops/*/shop.duckdb")
-    with duckdb.connect(str(file), read_only=True) as connection:
-        return connection.execute(sql).fetchall()
-
-
 def sales(shop: Shop) -> tuple:
     """Return how many orders are published, and of how many products named Ink: the bad file names none."""
     sql = "select count(distinct order_id), count(distinct product_key) filter (where name = 'Ink')"
-    return ask(shop, f"{sql} from warehouse.fact_order_items left join warehouse.dim_products using (product_key)")[0]
+    return shop.ask(f"{sql} from warehouse.fact_order_items left join warehouse.dim_products using (product_key)")[0]
 
 
 def test_a_refused_run_ends_with_3_keeps_what_is_published_and_says_why(shop):
@@ -79,7 +71,7 @@ def test_no_gate_publishes_what_a_refused_run_left_and_marks_the_run_everywhere(
     gate = manifest["quality"]["gate"]
     assert (manifest["state"], gate["passed"], gate["overridden"]) == ("published", False, True)
     assert "below the 97" in gate["reasons"][0] and "published with --no-gate: the overall score" in manifest["reason"]
-    assert ask(shop, "select gate from ops.runs order by published_at") == [("passed",), ("overridden",)]
+    assert shop.ask("select gate from ops.runs order by published_at") == [("passed",), ("overridden",)]
     assert "gate overridden" in shop.run("runs", "-n", "1").stdout
     for page in (folder / "index.html", shop.outputs / "index.html"):
         assert page.read_text().count("gate overridden</span>") == 1, page
