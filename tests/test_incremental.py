@@ -100,12 +100,20 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
 def tables(warehouse: Warehouse) -> dict[str, pd.DataFrame]:
     """Every table that models build, but for what they keep for increments."""
     built = contents(warehouse, [*SCHEMAS, "quality", "ops"])
-    left_out = ("ops.touched", "ops.models", "ops.batches", "ops.runs", "quality.checks", "quality.scores")
+    left_out = (
+        "ops.changed_keys",
+        "ops.affected_",
+        "ops.models",
+        "ops.batches",
+        "ops.runs",
+        "quality.checks",
+        "quality.scores",
+    )
     return {name: frame for name, frame in built.items() if not name.startswith(left_out)}
 
 
-def touched(warehouse: Warehouse) -> int:
-    return int(one(warehouse, "select count(*) from ops.touched"))
+def changed_keys(warehouse: Warehouse) -> int:
+    return int(one(warehouse, "select count(*) from ops.changed_keys"))
 
 
 def a_shop(root, seed: int) -> SmallShop:
@@ -136,7 +144,7 @@ def test_increments_hold_what_a_full_refresh_gives_after_any_deliveries(tmp_path
         builds.clear()
         increment = shop.build(publish=True)
         assert builds == [False, False]
-        assert touched(increment) == 0
+        assert changed_keys(increment) == 0
         found = tables(increment)
         assert_same_tables(found, tables(whole(shop) if entities < 7 else shop.build(full_refresh=True)))
         rules |= {rule for name in found if name.startswith("ops.") for rule in found[name].get("rule", ())}
@@ -181,16 +189,16 @@ def test_a_build_that_was_cut_off_or_repeated_comes_out_right(tmp_path, builds):
     dbt.build_models(shop.settings, warehouse, "staging")  # and cut off
     dbt.build_models(shop.settings, warehouse, *PARTS[0])
     with warehouse.connect(read_only=False) as connection:  # cut off between removing and adding
-        connection.execute("delete from warehouse.fact_orders where order_id in (from ops.touched_sales)")
+        connection.execute("delete from warehouse.fact_orders where order_id in (from ops.affected_facts)")
     # By hand: more is loaded, and the facts are built before the clean layer has seen it.
     deliveries.write(shop, 4)
     shop.take().raise_failures()
     load.load_stage(shop.settings, warehouse, "more")
     dbt.build_models(shop.settings, warehouse, *PARTS[1])
-    assert touched(warehouse) > 0
+    assert changed_keys(warehouse) > 0
     for part in PARTS:
         dbt.build_models(shop.settings, warehouse, *part)
-    assert touched(warehouse) == 0
+    assert changed_keys(warehouse) == 0
     assert builds == [True, True] + [False] * 5
     warehouse.publish()
     assert_same_tables(tables(open_warehouse(shop.settings)), tables(whole(shop)))
@@ -245,7 +253,7 @@ def test_where_much_is_new_and_where_a_first_customer_comes_models_are_built_who
     published.write("orders/2.csv", csv(HEADERS["orders"], "o3,2024-01-01,a,paid,,0,,", "o4,2024-01-01,b,paid,,0,,"))
     warehouse = published.load()
     assert built(warehouse, PARTS[0], variables)
-    assert touched(warehouse) == 0
+    assert changed_keys(warehouse) == 0
     warehouse.begin()
     with warehouse.connect(read_only=False) as connection:
         connection.execute("insert into stage.customers (customer_id) values ('a')")

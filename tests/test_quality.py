@@ -19,7 +19,7 @@ DOUBLED = "insert into {0} select * from {0}"
 EMPTY = "insert into {0} ({1}) values (null)"
 WAITS = "insert into quarantine.{0} (_rule, _reason) values ('missing_key', 'its key is missing')"
 ODD = "insert into score.anomalies (rule, source, entity, day) values ('{0}', 'exports', 'orders', date '2024-01-05')"
-AGAIN = "insert into ops.set_aside_{0} (row_key, fate, rule) values ('1', 'merged', 'exact_duplicate')"
+AGAIN = "insert into ops.dispositions_{0} (row_key, disposition, rule) values ('1', 'merged', 'exact_duplicate')"
 
 #: One way to break each check, applied to the tables of a healthy shop.
 DAMAGES = {

@@ -167,7 +167,7 @@ def test_money_is_followed_from_the_lines_to_the_months(warehouse):
     [
         ("ops.batches", ["replaced"]),
         ("stage.order_items", ["staged", "clean"]),
-        ("ops.set_aside_order_items", ["clean"]),
+        ("ops.dispositions_order_items", ["clean"]),
         ("clean.order_items", ["clean", "facts"]),
         ("warehouse.fact_order_items", ["facts", "net, by day"]),
         ("analytics.daily_sales", ["net, by day", "net, by month"]),

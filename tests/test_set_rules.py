@@ -80,7 +80,7 @@ def test_exact_duplicates_are_merged(delivered):
 
 def test_a_row_that_comes_again_in_another_file_is_told_from_one_that_stands_twice_in_a_file(delivered):
     assert rows(
-        delivered, "select _source_file, _source_row, rule, reason from ops.set_aside_products"
+        delivered, "select _source_file, _source_row, rule, reason from ops.dispositions_products"
         " where row_key = 'q' order by all",
     ) == [
         ("products/2.csv", 2, "exact_duplicate", "same content as products/2.csv row 3"),
@@ -179,7 +179,7 @@ def two_sources(tmp_path_factory) -> Warehouse:
 
 
 def test_the_same_row_in_another_source_is_no_duplicate_delivery(two_sources):
-    assert rows(two_sources, "select _source, rule from ops.set_aside_customers order by all") == [
+    assert rows(two_sources, "select _source, rule from ops.dispositions_customers order by all") == [
         ("crm", "exact_duplicate"),
         ("partner", "in_another_source"),
         ("partner", "older_version"),
@@ -195,7 +195,7 @@ def test_events_delivered_again_are_merged_and_one_that_points_nowhere_stays(two
     assert rows(
         two_sources, "select event_id, event_type, product_id from clean.events order by 1"
     ) == [("e1", "view", "p"), ("e2", "cart", "q")]  # fmt: skip
-    assert rows(two_sources, "select rule, count(*) from ops.set_aside_events group by 1 order by 1") == [
+    assert rows(two_sources, "select rule, count(*) from ops.dispositions_events group by 1 order by 1") == [
         ("missing_event_at", 1),
         ("older_version", 1),
         ("repeated_event", 1),
@@ -243,7 +243,7 @@ def test_an_order_waits_for_its_customer_and_its_lines_and_payments_wait_with_it
 
 def test_of_two_contents_of_one_time_the_one_without_faults_is_kept(waiting):
     assert one(waiting, "select signup_at from clean.customers where customer_id = 'anna'") == datetime(2024, 1, 1)
-    assert rows(waiting, "select _source_file, rule from ops.set_aside_customers where row_key = 'anna'") == [
+    assert rows(waiting, "select _source_file, rule from ops.dispositions_customers where row_key = 'anna'") == [
         ("customers/2.csv", "older_version")
     ]
     # What was not read right is no present version of the customer either.
@@ -261,7 +261,7 @@ def test_findings_tell_the_rule_the_record_and_its_order_and_leave_out_what_is_n
         ("unknown_order", "order_items", "9|1", "9", "order_id", "quarantined", "order_items/1.csv", 7),
         ("unknown_order", "payments", "n", "9", "order_id", "quarantined", "payments/1.csv", 4),
     ]
-    assert one(waiting, "select count(*) from ops.set_aside_orders where rule = 'older_version'") == 1
+    assert one(waiting, "select count(*) from ops.dispositions_orders where rule = 'older_version'") == 1
 
 
 @pytest.fixture(scope="module")

@@ -210,12 +210,12 @@ def test_both_engines_make_the_same_of_messy_deliveries(tmp_path, new_database, 
             connect(os.environ["WAREHOUSE_URL"]) as server,
         ):
             assert_same_rows(file, server)
-            rules = "select rule from quarantine.orders union select rule from ops.set_aside_orders"
+            rules = "select rule from quarantine.orders union select rule from ops.dispositions_orders"
             found = {rule for (rule,) in file.execute(rules.replace("rule from q", "_rule as rule from q")).fetchall()}
             assert {"conflicting_duplicate", "exact_duplicate", "not_a_date_or_time"} <= found
-            fates = "sum(exact_duplicates), sum(older_versions), sum(quarantined_rows), sum(abs(unaccounted_rows))"
-            *set_aside, lost = file.execute(f"select {fates} from quality.row_accounting").fetchone()
-            assert min(set_aside) > 0 and lost == 0
+            sums = "sum(exact_duplicates), sum(older_versions), sum(quarantined_rows), sum(abs(unaccounted_rows))"
+            *counted, lost = file.execute(f"select {sums} from quality.row_accounting").fetchone()
+            assert min(counted) > 0 and lost == 0
 
 
 #: Copies, versions with and without a time, contradictions, orphans, unreadable values, ugly shares, mixed case.

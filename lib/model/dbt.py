@@ -49,7 +49,7 @@ class NodeResult:
 def build_models(settings: Settings, warehouse: Warehouse, *folders: str) -> list[NodeResult]:
     """Build the models of some folders of `sql/models`, in the order of their references.
 
-    They recompute what loads have touched where the copy's tables allow it, and are built whole elsewhere.
+    They recompute what loads have changed where the copy's tables allow it, and are built whole elsewhere.
     Raises TransformError with each failed model and the engine's message.
     """
     build = increments.plan(warehouse, folders, variables(settings))

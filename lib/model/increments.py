@@ -1,10 +1,11 @@
-"""Whether models are built whole or follow what loads have touched, and the notes that tell.
+"""Whether models are built whole or follow what loads have changed, and the notes that decide it.
 
-Where a copy's models are built already, each load notes in `ops.touched` the keys of the rows that it adds and removes,
-and the models recompute these keys alone. `ops.models` notes of each folder of models which SQL made its tables and how
-many rows `ops.touched` had then. The notes are written when a folder is done and dropped before it is built whole, so a
-build that was cut off is done again, and `ops.touched` is emptied when every folder has seen all of it. Which keys a
-model recomputes is SQL in `sql/`; docs/incremental.md says why they are enough.
+Where a copy's models are built already, each load notes in `ops.changed_keys` the keys of the rows that it adds and
+removes, and the models recompute what depends on these keys alone. `ops.models` notes of each folder of models which
+SQL made its tables and how many rows `ops.changed_keys` had then. The notes are written when a folder is done and
+dropped before it is built whole, so a build that was cut off is done again, and `ops.changed_keys` is emptied when
+every folder has seen all of it. Which keys a model recomputes is SQL in `sql/`; docs/incremental.md says why they are
+enough.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from lib.warehouse.base import Warehouse
 FOLDERS = ("staging", "clean", "quality", "warehouse", "analytics")
 
 
-#: Where more than this share of the staged rows is touched, building whole is quicker.
+#: Where more than this share of the staged rows have changed, building whole is quicker.
 LARGEST_SHARE = 0.2
 
 
@@ -36,42 +37,42 @@ class Build:
     folders: tuple[str, ...]
     is_whole: bool
     sql: str = ""
-    touched_rows: int = 0
+    changed_keys: int = 0
 
 
 def plan(warehouse: Warehouse, folders: Sequence[str], variables: str) -> Build:
     """Return how to build some folders of models, the variables given to dbt; forget the notes that will not hold."""
-    if not warehouse.notes_touched:
+    if not warehouse.notes_changed_keys:
         return Build(tuple(folders), is_whole=True)
     counts = warehouse.query(
-        "select (select count(*) from ops.touched) as touched, "
+        "select (select count(*) from ops.changed_keys) as changed, "
         + ", ".join(f"(select count(*) from stage.{entity}) as {entity}" for entity in ENTITIES)
     ).iloc[0]
     sql = fingerprint([project(), variables, [bool(counts[entity]) for entity in _ASKED]])
     notes = _notes(warehouse)
-    touched, staged = int(counts["touched"]), int(counts[list(ENTITIES)].sum())
+    changed, staged = int(counts["changed"]), int(counts[list(ENTITIES)].sum())
     is_built = all(folder in notes and notes[folder][0] == sql for folder in folders)
-    if is_built and touched <= LARGEST_SHARE * staged:
-        return Build(tuple(folders), is_whole=False, sql=sql, touched_rows=touched)
+    if is_built and changed <= LARGEST_SHARE * staged:
+        return Build(tuple(folders), is_whole=False, sql=sql, changed_keys=changed)
     first = min(FOLDERS.index(folder) for folder in folders)
     _forget(warehouse, FOLDERS[first:])
-    if first == 0 and touched:
-        _empty_touched(warehouse)
-        touched = 0
-    return Build(tuple(folders), is_whole=True, sql=sql, touched_rows=touched)
+    if first == 0 and changed:
+        _empty_changed_keys(warehouse)
+        changed = 0
+    return Build(tuple(folders), is_whole=True, sql=sql, changed_keys=changed)
 
 
 def note(warehouse: Warehouse, build: Build) -> None:
-    """Note that a build is done; empty `ops.touched` once every folder has seen all of it."""
-    if not warehouse.notes_touched:
+    """Note that a build is done; empty `ops.changed_keys` once every folder has seen all of it."""
+    if not warehouse.notes_changed_keys:
         return
-    _write(warehouse, dict.fromkeys(build.folders, (build.sql, build.touched_rows)))
-    touched = int(warehouse.query("select count(*) as rows from ops.touched")["rows"].iloc[0])
+    _write(warehouse, dict.fromkeys(build.folders, (build.sql, build.changed_keys)))
+    changed = int(warehouse.query("select count(*) as rows from ops.changed_keys")["rows"].iloc[0])
     notes = _notes(warehouse)
-    if touched and all(notes.get(folder) == (build.sql, touched) for folder in FOLDERS):
+    if changed and all(notes.get(folder) == (build.sql, changed) for folder in FOLDERS):
         # First the notes: cut off between the two, the next build recomputes what is right already.
         _write(warehouse, dict.fromkeys(FOLDERS, (build.sql, 0)))
-        _empty_touched(warehouse)
+        _empty_changed_keys(warehouse)
 
 
 def project() -> list[object]:
@@ -84,13 +85,13 @@ def project() -> list[object]:
 
 
 def _notes(warehouse: Warehouse) -> dict[str, tuple[str, int]]:
-    frame = warehouse.query("select folder, fingerprint, touched_rows from ops.models")
-    return {str(n["folder"]): (str(n["fingerprint"]), int(n["touched_rows"])) for n in frame.to_dict("records")}
+    frame = warehouse.query("select folder, fingerprint, changed_keys from ops.models")
+    return {str(n["folder"]): (str(n["fingerprint"]), int(n["changed_keys"])) for n in frame.to_dict("records")}
 
 
 def _write(warehouse: Warehouse, notes: dict[str, tuple[str, int]]) -> None:
-    rows = [(folder, sql, touched) for folder, (sql, touched) in notes.items()]
-    frame = pd.DataFrame(rows, columns=["folder", "fingerprint", "touched_rows"])
+    rows = [(folder, sql, changed) for folder, (sql, changed) in notes.items()]
+    frame = pd.DataFrame(rows, columns=["folder", "fingerprint", "changed_keys"])
     _replace(warehouse, frame, list(notes))
 
 
@@ -103,5 +104,5 @@ def _replace(warehouse: Warehouse, frame: pd.DataFrame, folders: Sequence[str]) 
     warehouse.replace("ops.models", frame, where=where, parameters=list(folders))
 
 
-def _empty_touched(warehouse: Warehouse) -> None:
-    warehouse.replace("ops.touched", pd.DataFrame())
+def _empty_changed_keys(warehouse: Warehouse) -> None:
+    warehouse.replace("ops.changed_keys", pd.DataFrame())

@@ -10,8 +10,8 @@ import pandas as pd
 
 from lib.warehouse import Warehouse
 
-#: What becomes of a staged line that is no clean line of its own: fate or rule -> (step, what it means).
-_SET_ASIDE = {
+#: What becomes of a staged line that is no clean line of its own: disposition or rule -> (step, what it means).
+_DISPOSITIONS = {
     "exact_duplicate": ("exact duplicates", "stand twice in a file and count once"),
     "delivered_again": ("delivered again", "came again in another file with the same content"),
     "older_version": ("older versions", "were replaced by a newer version of the same line"),
@@ -21,18 +21,18 @@ _SET_ASIDE = {
 
 _LINES = """
     with staged as (select count(*) as rows from stage.order_items union all select count(*) from stage.order_lines),
-    fates as (
-        select fate, rule from ops.set_aside_order_items
+    dispositions as (
+        select disposition, rule from ops.dispositions_order_items
         union all
-        select fate, rule from ops.set_aside_order_lines
+        select disposition, rule from ops.dispositions_order_lines
     )
     select 'read' as layer, coalesce(sum(coalesce(read_rows, rows)), 0) as rows
     from ops.batches where entity in ('order_items', 'order_lines')
     union all select 'live', coalesce(sum(value), 0)
     from ops.source_totals where measure = 'rows' and entity in ('order_items', 'order_lines')
     union all select 'staged', coalesce(sum(rows), 0) from staged
-    union all select case when fate = 'quarantined' then fate else rule end, count(*) from fates
-    group by case when fate = 'quarantined' then fate else rule end
+    union all select case when disposition = 'quarantined' then disposition else rule end, count(*) from dispositions
+    group by case when disposition = 'quarantined' then disposition else rule end
     union all select 'clean', count(*) from clean.order_items
     union all select 'facts', count(*) from warehouse.fact_order_items
 """
@@ -67,9 +67,8 @@ def waterfall(warehouse: Warehouse) -> pd.DataFrame:
     found = warehouse.query(_LINES)
     rows = {str(layer): int(n) for layer, n in zip(found["layer"], found["rows"], strict=True)}
     layers = ("read", "live", "staged", "clean", "facts", "quarantined")
-    others = sorted(rule for rule in rows if rule not in _SET_ASIDE and rule not in layers)
-    aside = {name: _SET_ASIDE.get(name, (name.replace("_", " "), "count with another line")) for name in _SET_ASIDE}
-    aside |= {name: (name.replace("_", " "), "count with another line") for name in others}
+    others = sorted(rule for rule in rows if rule not in _DISPOSITIONS and rule not in layers)
+    aside = _DISPOSITIONS | {name: (name.replace("_", " "), "count with another line") for name in others}
     steps: list[tuple[str, int, bool, str]] = [
         ("read", rows["read"], True, "lines read at the sources"),
         ("replaced", rows["live"] - rows["read"], False, "lines of files that were delivered again since"),

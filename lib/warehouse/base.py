@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import pandas as pd
 
 from lib.base.errors import ConnectionLostError
+from lib.entities import ENTITIES
 from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
 
@@ -29,9 +30,9 @@ OPS_TABLES = {
     "ops.batches": "batch_id varchar, source varchar, entity varchar, sequence bigint, rules varchar, files bigint,"
     " rows bigint, malformed bigint, bytes bigint, cursor_before varchar, cursor_after varchar,"
     " ingested_by varchar, ingested_at timestamp, loaded_by varchar, loaded_at timestamp, read_rows bigint",
-    "ops.touched": "entity varchar, key varchar, order_id varchar, customer_id varchar, product_id varchar,"
+    "ops.changed_keys": "entity varchar, key varchar, order_id varchar, customer_id varchar, product_id varchar,"
     " visitor_id varchar",
-    "ops.models": "folder varchar, fingerprint varchar, touched_rows bigint",
+    "ops.models": "folder varchar, fingerprint varchar, changed_keys bigint",
     "ops.runs": "run_id varchar, published_at timestamp, as_of date, new_rows bigint,"
     " quality_score double precision, gate varchar",
     "ops.rejected_files": "source varchar, entity varchar, name varchar, bytes bigint, reason varchar,"
@@ -56,6 +57,12 @@ OPS_TABLES = {
     "quality.table_scores": "run_id varchar, table_name varchar, checks bigint, failed_checks bigint,"
     " score double precision",
 }
+#: What earlier versions called tables of models: nothing fills them any more.
+FORMER_TABLES = (
+    "ops.touched",
+    *(f"ops.touched_{name}" for name in ("keys", "orders", "sales", "visitors")),
+    *(f"ops.set_aside_{entity}" for entity in ENTITIES),
+)
 #: Tables that tell the history of runs; a full refresh, which rebuilds all else, keeps them.
 HISTORY = ("ops.runs", "quality.checks", "quality.scores", "quality.table_scores")
 
@@ -75,8 +82,8 @@ def twice(action: Callable[[], T]) -> T:
 class Warehouse(ABC):
     """One copy of the warehouse. No connection outlives a method call."""
 
-    #: Whether loads note in `ops.touched` what they touch, and models recompute that (`lib.model.increments`).
-    notes_touched: ClassVar[bool] = False
+    #: Whether loads note the keys of changed rows in `ops.changed_keys`, for models to recompute.
+    notes_changed_keys: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, copy: Copy = "published") -> None:
         self.settings = settings

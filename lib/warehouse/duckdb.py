@@ -19,7 +19,7 @@ from lib.entities import ENTITIES, FINDINGS, LINEAGE, stage_columns
 from lib.lake import Lake, Standardized, duckdb_limits
 from lib.model import increments
 from lib.settings import Settings
-from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse
+from lib.warehouse.base import FORMER_TABLES, HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse
 
 #: What identifies a staged row: its key, or its place where it has none; the same as the macro `row_key`.
 KEY = "coalesce(_key, _source || '#' || _source_file || '#' || _source_row)"
@@ -42,7 +42,7 @@ _FINDINGS_OF = f"""
 class DuckDBWarehouse(Warehouse):
     """One copy of the warehouse file."""
 
-    notes_touched = True
+    notes_changed_keys = True
 
     def __init__(self, settings: Settings, copy: Copy = "published") -> None:
         super().__init__(settings, copy)
@@ -119,7 +119,7 @@ class DuckDBWarehouse(Warehouse):
         with self.connect(read_only=False) as connection:
             connection.begin()
             for source, entity in sources:
-                _note_touched(connection, entity, f"stage.{entity} where _source = ?", [source])
+                _note_changed_keys(connection, entity, f"stage.{entity} where _source = ?", [source])
                 connection.execute(f"delete from stage.{entity} where _source = ?", [source])
                 connection.execute("delete from stage.row_findings where entity = ? and _source = ?", [entity, source])
                 connection.execute("delete from ops.batches where source = ? and entity = ?", [source, entity])
@@ -139,14 +139,14 @@ class DuckDBWarehouse(Warehouse):
             connection.begin()
             gone = "_source = ? and (_batch_id = ? or _source_file in (select unnest(?)))"
             replacing = [batch.source, batch.batch_id, sorted(replaced)]
-            _note_touched(connection, batch.entity, f"{table} where {gone}", replacing)
+            _note_changed_keys(connection, batch.entity, f"{table} where {gone}", replacing)
             connection.execute(f"delete from {table} where {gone}", replacing)
             connection.execute(
                 f"delete from stage.row_findings where entity = ? and {gone}", [batch.entity, *replacing]
             )
             whole = "" if len(live) == len(batch.files) else " where _source_file in (from _live)"
             new, path = f"read_parquet(?){whole}", [glob.escape(item.path)]
-            _note_touched(connection, batch.entity, new, path)
+            _note_changed_keys(connection, batch.entity, new, path)
             inserted = connection.execute(
                 f"insert into {table} ({columns}) select {columns} from {new}", path
             ).fetchone()
@@ -255,11 +255,17 @@ def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables that no model builds, where the file lacks them or some of their columns.
 
     A stage table whose columns are others now is made anew and its batches are forgotten: they are loaded again.
+    Notes on models that an earlier version wrote go: all models are built whole then.
     """
+    for table in FORMER_TABLES:
+        connection.execute(f"drop table if exists {table}")
     found: dict[str, list[tuple[str, str]]] = {}
     sql = "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() order by column_index"
     for table, column, kind in connection.execute(sql).fetchall():
         found.setdefault(table, []).append((column, kind.lower()))
+    if ("changed_keys", "bigint") not in found.get("ops.models", ()):
+        connection.execute("drop table if exists ops.models")
+        found.pop("ops.models", None)
     for table, columns in OPS_TABLES.items():
         connection.execute(f"create table if not exists {table} ({columns})")
         for column in columns.split(", "):
@@ -276,7 +282,7 @@ def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"create table if not exists {table} ({', '.join(f'{n} {k}' for n, k in wanted)})")
 
 
-def _note_touched(
+def _note_changed_keys(
     connection: duckdb.DuckDBPyConnection, entity: str, rows: str, parameters: Sequence[Any] = ()
 ) -> None:
     """Note the keys of some rows of an entity, unless all models are built whole next in any case."""
@@ -285,11 +291,11 @@ def _note_touched(
     names = ENTITIES[entity].names
     columns = [name if name in names else "null" for name in ("order_id", "customer_id", "product_id", "visitor_id")]
     connection.execute(
-        f"insert into ops.touched select distinct {text_literal(entity)}, {KEY}, {', '.join(columns)} from {rows}",
+        f"insert into ops.changed_keys select distinct {text_literal(entity)}, {KEY}, {', '.join(columns)} from {rows}",
         list(parameters),
     )
     staged = " + ".join(f"(select count(*) from stage.{e})" for e in ENTITIES)
-    sql = f"delete from ops.models where (select count(*) from ops.touched) > ? * ({staged})"
+    sql = f"delete from ops.models where (select count(*) from ops.changed_keys) > ? * ({staged})"
     connection.execute(sql, [increments.LARGEST_SHARE])
 
 

@@ -28,10 +28,10 @@ with delivered as (
         staged.{{ id }}, {{ _columns_of('staged', attributes) }}, staged.updated_at,
         coalesce(staged.updated_at, staged._ingested_at) as starts_at,
         staged._source, staged._source_file, staged._source_row,
-        fate._source is null as is_clean, staged._issues is null as is_whole
+        dispositions._source is null as is_clean, staged._issues is null as is_whole
     from {{ source('stage', entity) }} as staged
-    left join {{ ref('set_aside_' ~ entity) }} as fate on {{ same_row('staged', 'fate') }}
-    where staged.{{ id }} <> 'unknown' and (fate._source is null or fate.fate = 'merged')
+    left join {{ ref('dispositions_' ~ entity) }} as dispositions on {{ same_row('staged', 'dispositions') }}
+    where staged.{{ id }} <> 'unknown' and (dispositions._source is null or dispositions.disposition = 'merged')
     union all
     select
         clean.{{ id }}, {{ _columns_of('clean', attributes) }}, clean.updated_at,

@@ -1,5 +1,5 @@
 -- One row per event on the shop's pages: a view, a cart, a purchase; what it points to may not be known (yet).
-{{ config(pre_hook="{{ remove_touched('event_id', ref('touched_keys'), 'key', 'events') }}") }}
+{{ config(pre_hook="{{ remove_affected('event_id', ref('affected_keys'), 'key', 'events') }}") }}
 with accepted as (
 
     {{ accepted('events', by='key') }}

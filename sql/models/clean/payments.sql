@@ -1,5 +1,5 @@
 -- One row per payment, failed attempts and refunds among them.
-{{ config(pre_hook="{{ remove_touched('order_id', ref('touched_orders'), 'order_id') }}") }}
+{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_orders'), 'order_id') }}") }}
 with accepted as (
 
     {{ accepted('payments') }}

@@ -11,12 +11,12 @@ with cells as (
 
 ),
 
-set_aside as (
+dispositions as (
 
     {% for entity in entities %}
     select
-        rule, {{ label("'" ~ entity ~ "'") }} as entity, row_key as key, fate as outcome, _source, _source_file, _source_row
-    from {{ ref('set_aside_' ~ entity) }}
+        rule, {{ label("'" ~ entity ~ "'") }} as entity, row_key as key, disposition as outcome, _source, _source_file, _source_row
+    from {{ ref('dispositions_' ~ entity) }}
     where rule in ('exact_duplicate', 'repeated_event', 'conflicting_duplicate', 'unknown_order', 'unknown_customer')
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -28,14 +28,14 @@ found as (
     select * from cells
     union all
     select
-        set_aside.rule, set_aside.entity, set_aside.key,
-        case set_aside.rule
+        dispositions.rule, dispositions.entity, dispositions.key,
+        case dispositions.rule
             when 'unknown_customer' then 'customer_id'
             when 'unknown_order' then 'order_id'
             else {{ label("''") }}
         end as field,
-        set_aside.outcome, null as before, null as after, set_aside._source, set_aside._source_file, set_aside._source_row
-    from set_aside
+        dispositions.outcome, null as before, null as after, dispositions._source, dispositions._source_file, dispositions._source_row
+    from dispositions
 
 ),
 

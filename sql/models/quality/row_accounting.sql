@@ -34,7 +34,7 @@ clean as (
 
 ),
 
-set_aside as (
+dispositions as (
 
     {% for entity in entities %}
     select
@@ -42,7 +42,7 @@ set_aside as (
         count(*) filter (where rule in ('exact_duplicate', 'delivered_again', 'repeated_event')) as exact_duplicates,
         count(*) filter (where rule = 'in_another_source') as in_another_source,
         count(*) filter (where rule = 'older_version') as older_versions
-    from {{ ref('set_aside_' ~ entity) }}
+    from {{ ref('dispositions_' ~ entity) }}
     group by _source
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -68,14 +68,14 @@ counted as (
         cast(delivered.read_rows as bigint) as read_rows,
         coalesce(staged.staged_rows, 0) as staged_rows,
         coalesce(clean.clean_rows, 0) as clean_rows,
-        coalesce(set_aside.exact_duplicates, 0) as exact_duplicates,
-        coalesce(set_aside.in_another_source, 0) as in_another_source,
-        coalesce(set_aside.older_versions, 0) as older_versions,
+        coalesce(dispositions.exact_duplicates, 0) as exact_duplicates,
+        coalesce(dispositions.in_another_source, 0) as in_another_source,
+        coalesce(dispositions.older_versions, 0) as older_versions,
         coalesce(quarantined.quarantined_rows, 0) as quarantined_rows
     from delivered
     left join staged on staged.entity = delivered.entity and staged.source = delivered.source
     left join clean on clean.entity = delivered.entity and clean.source = delivered.source
-    left join set_aside on set_aside.entity = delivered.entity and set_aside.source = delivered.source
+    left join dispositions on dispositions.entity = delivered.entity and dispositions.source = delivered.source
     left join quarantined on quarantined.entity = delivered.entity and quarantined.source = delivered.source
 
 )

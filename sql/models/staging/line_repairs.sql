@@ -1,6 +1,6 @@
 -- One row per repaired order line: where an order's lines do not come to its total, and would if one cell of one line were
 -- another, that cell.
-{{ config(pre_hook="{{ remove_touched('order_id', ref('touched_orders'), 'order_id') }}") }}
+{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_orders'), 'order_id') }}") }}
 with items as (
 
     {{ accepted('order_items') }}
@@ -44,7 +44,7 @@ added_up as (
 paid as (
 
     select order_id, sum(amount) as amount
-    from {{ of_touched(ref('payments')) }} as payments
+    from {{ of_affected(ref('payments')) }} as payments
     where {{ is_paid('payments.status') }}
     group by order_id
 
@@ -61,7 +61,7 @@ disputed as (
         coalesce(orders.discount_amount, 0) as order_discount_amount,
         added_up.sold_amount,
         added_up.sold_discount_amount
-    from {{ of_touched(ref('orders')) }} as orders
+    from {{ of_affected(ref('orders')) }} as orders
     inner join added_up on added_up.order_id = orders.order_id
     left join paid on paid.order_id = orders.order_id
     where orders.total_amount is not null

@@ -1,5 +1,5 @@
 -- One row per order line; gross, discounts, returns and net are separate measures and net = gross - discount - return.
-{{ config(pre_hook="{{ remove_touched('order_id', ref('touched_sales'), 'order_id') }}") }}
+{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_facts'), 'order_id') }}") }}
 with order_discounts as (
 
     -- What an order's discount holds beyond its lines' own is spread over its sold lines by their value.
@@ -7,8 +7,8 @@ with order_discounts as (
         items.order_id,
         orders.discount_amount - sum(coalesce(items.discount_amount, 0)) as undistributed_amount,
         sum({{ amount('items.quantity * items.unit_price') }}) as sold_amount
-    from {{ of_touched(ref('order_items'), 'touched_sales') }} as items
-    inner join {{ of_touched(ref('orders'), 'touched_sales') }} as orders on orders.order_id = items.order_id
+    from {{ of_affected(ref('order_items'), 'affected_facts') }} as items
+    inner join {{ of_affected(ref('orders'), 'affected_facts') }} as orders on orders.order_id = items.order_id
     where orders.discount_amount > 0 and items.quantity > 0 and items.unit_price > 0
     group by items.order_id, orders.discount_amount
     having orders.discount_amount - sum(coalesce(items.discount_amount, 0)) > 0
@@ -19,8 +19,8 @@ with order_discounts as (
 told_by_lines as (
 
     select items.order_id
-    from {{ of_touched(ref('order_items'), 'touched_sales') }} as items
-    inner join {{ of_touched(ref('orders'), 'touched_sales') }} as orders on orders.order_id = items.order_id
+    from {{ of_affected(ref('order_items'), 'affected_facts') }} as items
+    inner join {{ of_affected(ref('orders'), 'affected_facts') }} as orders on orders.order_id = items.order_id
     where orders.is_returned and items.quantity * items.unit_price < 0
     group by items.order_id
 
@@ -49,8 +49,8 @@ priced as (
             else {{ label("'sale'") }}
         end as line_type,
         items._source
-    from {{ of_touched(ref('order_items'), 'touched_sales') }} as items
-    inner join {{ of_touched(ref('orders'), 'touched_sales') }} as orders on orders.order_id = items.order_id
+    from {{ of_affected(ref('order_items'), 'affected_facts') }} as items
+    inner join {{ of_affected(ref('orders'), 'affected_facts') }} as orders on orders.order_id = items.order_id
     left join order_discounts on order_discounts.order_id = items.order_id
     left join told_by_lines on told_by_lines.order_id = items.order_id
 

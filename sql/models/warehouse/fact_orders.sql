@@ -1,5 +1,5 @@
 -- One row per order, with its lines' measures summed and its payments beside them.
-{{ config(pre_hook="{{ remove_touched('order_id', ref('touched_sales'), 'order_id') }}") }}
+{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_facts'), 'order_id') }}") }}
 with lines as (
 
     select
@@ -8,7 +8,7 @@ with lines as (
         count(*) filter (where line_type = 'sale') as sold_lines,
         count(*) filter (where line_type = 'return') as returned_lines,
         {{ summed_measures(quantity='net_quantity') }}
-    from {{ of_touched(ref('fact_order_items'), 'touched_sales') }} as items
+    from {{ of_affected(ref('fact_order_items'), 'affected_facts') }} as items
     group by order_id
 
 ),
@@ -19,7 +19,7 @@ payments as (
         order_id,
         {{ amount('sum(paid_amount)') }} as paid_amount,
         {{ amount('sum(refunded_amount)') }} as refunded_amount
-    from {{ of_touched(ref('fact_payments'), 'touched_sales') }} as payments
+    from {{ of_affected(ref('fact_payments'), 'affected_facts') }} as payments
     group by order_id
 
 )
@@ -58,7 +58,7 @@ select
     orders.total_amount,
     payments.paid_amount,
     payments.refunded_amount
-from {{ of_touched(ref('orders'), 'touched_sales') }} as orders
+from {{ of_affected(ref('orders'), 'affected_facts') }} as orders
 left join {{ ref('dim_customers') }} as customers
     on customers.customer_id = orders.customer_id and {{ valid_at('customers', 'orders.ordered_at') }}
 left join {{ ref('dim_store') }} as stores on stores.store_id = orders.store_id

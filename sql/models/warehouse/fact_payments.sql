@@ -1,5 +1,5 @@
 -- One row per payment; failed attempts and refunds are told apart by status.
-{{ config(pre_hook="{{ remove_touched('order_id', ref('touched_sales'), 'order_id') }}") }}
+{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_facts'), 'order_id') }}") }}
 select
     payments.payment_id,
     payments.order_id,
@@ -13,8 +13,8 @@ select
     {{ amount('payments.amount') }} as amount,
     {{ amount("case when " ~ is_paid('payments.status') ~ " then payments.amount else 0 end") }} as paid_amount,
     {{ amount("case when payments.status in ('refunded', 'refund') then abs(payments.amount) else 0 end") }} as refunded_amount
-from {{ of_touched(ref('payments'), 'touched_sales') }} as payments
-inner join {{ of_touched(ref('orders'), 'touched_sales') }} as orders on orders.order_id = payments.order_id
+from {{ of_affected(ref('payments'), 'affected_facts') }} as payments
+inner join {{ of_affected(ref('orders'), 'affected_facts') }} as orders on orders.order_id = payments.order_id
 left join {{ ref('dim_customers') }} as customers
     on customers.customer_id = orders.customer_id and {{ valid_at('customers', 'orders.ordered_at') }}
 left join {{ ref('dim_payment_method') }} as methods on methods.payment_method_key = payments.method

@@ -1,6 +1,6 @@
 -- One row per session: what a visitor did without a pause longer than the idle time (30 minutes unless configured).
-{{ config(pre_hook="{{ remove_touched('visitor_key', ref('touched_visitors'), 'visitor_key') }}") }}
-{%- set touched = ref('touched_visitors') %}
+{{ config(pre_hook="{{ remove_affected('visitor_key', ref('affected_visitors'), 'visitor_key') }}") }}
+{%- set affected = ref('affected_visitors') %}
 with relevant as (
 
     select
@@ -10,7 +10,7 @@ with relevant as (
         {{ event_kind('events') }} as kind
     from {{ ref('events') }} as events
     {% if is_incremental() %}
-    where {{ is_in(visitor_key('events'), touched, 'visitor_key') }}
+    where {{ is_in(visitor_key('events'), affected, 'visitor_key') }}
     {% endif %}
 
 ),

@@ -1,13 +1,13 @@
--- One row per order whose facts an increment recomputes: touched itself, or its customer or a product on it is.
+-- One row per order whose facts an increment recomputes: the order itself, its customer or a product on it changed.
 with lines as (
 
     select customer_id, product_id
     from {{ source('stage', 'order_lines') }}
-    where {{ unless_whole() }} and {{ is_in('order_id', ref('touched_orders'), 'order_id') }}
+    where {{ unless_whole() }} and {{ is_in('order_id', ref('affected_orders'), 'order_id') }}
     union all
     -- Also lines that are replaced now.
     select customer_id, product_id
-    from {{ source('ops', 'touched') }}
+    from {{ source('ops', 'changed_keys') }}
     where {{ unless_whole() }} and entity = 'order_lines'
 
 ),
@@ -16,7 +16,7 @@ with lines as (
 customers as (
 
     select customer_id
-    from {{ source('ops', 'touched') }}
+    from {{ source('ops', 'changed_keys') }}
     where entity = 'customers' and customer_id is not null and {{ unless_whole() }}
     union
     select lines.customer_id
@@ -30,7 +30,7 @@ customers as (
 products as (
 
     select product_id
-    from {{ source('ops', 'touched') }}
+    from {{ source('ops', 'changed_keys') }}
     where entity = 'products' and product_id is not null and {{ unless_whole() }}
     union
     select lines.product_id
@@ -41,7 +41,7 @@ products as (
 
 )
 
-select order_id from {{ ref('touched_orders') }}
+select order_id from {{ ref('affected_orders') }}
 union
 select order_id from {{ ref('orders') }} where {{ is_in('customer_id', 'customers', 'customer_id') }}
 union

@@ -1,4 +1,4 @@
-{# One row per staged row of an entity that does not become a clean row of its own, with its fate:
+{# One row per staged row of an entity that does not become a clean row of its own, with its disposition:
 
      quarantined  a row rule refused it (rule and reason from lib.clean.standardize), its key was delivered twice in the
                   same file with different content and nothing tells which is right, or it waits for its order or
@@ -10,17 +10,17 @@
    one without faulty cells, then by file name and row, so that the outcome does not depend on the order of arrival.
    With `needs_order`, a row whose order is not known, or is in quarantine, waits there too; with `needs_customer`, one
    whose customer nobody delivers. The build that finds the order or customer releases them. #}
-{% macro set_aside(entity, version_column=none, needs_order=false, needs_customer=false) %}
+{% macro dispositions(entity, version_column=none, needs_order=false, needs_customer=false) %}
 {%- set repeated_rule, delivered_again_rule = ('repeated_event', 'repeated_event') if entity == 'events' else ('exact_duplicate', 'delivered_again') -%}
 {%- set version = version_column if version_column else 'cast(null as timestamp)' -%}
 {%- set staged_rows = source('stage', entity) -%}
-{%- set keys = ref('touched_keys') -%}
+{%- set keys = ref('affected_keys') -%}
 {%- set orders = ref('orders') if needs_order else none -%}
 {%- set held = [ref('quarantined_orders'), ref('quarantined_order_lines')] if needs_order else [] -%}
 {%- set customers, order_lines = (source('stage', 'customers'), source('stage', 'order_lines')) if needs_customer else (none, none) -%}
 with
 {% if is_incremental() %}
-touched_rows as (
+affected_rows as (
 
     select
         staged._key, staged._row_hash, staged._issues, staged._reject_rule, staged._reject_reason,
@@ -32,13 +32,13 @@ touched_rows as (
     where {{ is_in(row_key('staged'), keys, 'key', entity) }}
 
 ),
-{%- set staged_rows = 'touched_rows' %}
+{%- set staged_rows = 'affected_rows' %}
 {% endif %}
 refused as (
 
     select
         staged._source, staged._source_file, staged._source_row, {{ row_key('staged') }} as row_key,
-        {{ label("'quarantined'") }} as fate, staged._reject_rule as rule, staged._reject_reason as reason
+        {{ label("'quarantined'") }} as disposition, staged._reject_rule as rule, staged._reject_reason as reason
     from {{ staged_rows }} as staged
     where staged._reject_rule is not null
 
@@ -103,7 +103,7 @@ repeated as (
 
     select
         _source, _source_file, _source_row, _key as row_key,
-        case when rule = 'conflicting_duplicate' then 'quarantined' else {{ label("'merged'") }} end as fate,
+        case when rule = 'conflicting_duplicate' then 'quarantined' else {{ label("'merged'") }} end as disposition,
         rule,
         case rule
             when 'in_another_source' then 'same content as ' || kept_source || ', '
@@ -137,7 +137,7 @@ waiting as (
 
     select
         staged._source, staged._source_file, staged._source_row, {{ row_key('staged') }} as row_key,
-        {{ label("'quarantined'") }} as fate,
+        {{ label("'quarantined'") }} as disposition,
         case when held.order_id is null then 'unknown_order' else {{ label("'order_in_quarantine'") }} end as rule,
         case
             when held.order_id is null then 'order ' || staged.order_id || ' has not been delivered'
@@ -166,7 +166,7 @@ waiting as (
 
     select
         staged._source, staged._source_file, staged._source_row, {{ row_key('staged') }} as row_key,
-        {{ label("'quarantined'") }} as fate,
+        {{ label("'quarantined'") }} as disposition,
         {{ label("'unknown_customer'") }} as rule,
         'customer ' || staged.customer_id || ' has not been delivered' as reason
     from {{ staged_rows }} as staged
@@ -195,29 +195,29 @@ select * from waiting
             {{ staged }}._source_row desc nulls last, {{ staged }}._source desc nulls last
 {%- endmacro %}
 
-{# The condition that joins a staged row with its fate. #}
-{% macro same_row(staged, fate) -%}
-{{ fate }}._source = {{ staged }}._source and {{ fate }}._source_file = {{ staged }}._source_file and {{ fate }}._source_row = {{ staged }}._source_row
+{# The condition that joins a staged row with another row of the same place in a delivery. #}
+{% macro same_row(staged, other) -%}
+{{ other }}._source = {{ staged }}._source and {{ other }}._source_file = {{ staged }}._source_file and {{ other }}._source_row = {{ staged }}._source_row
 {%- endmacro %}
 
-{# The staged rows of an entity that were not set aside; in an increment those of touched orders, or of touched keys
+{# The staged rows of an entity that become clean rows; in an increment those of affected orders, or of affected keys
    where `by` is 'key'. Planners see an anti join, and guess its rows well, where a column of the join itself is
    null. #}
 {% macro accepted(entity, by='order') -%}
 {%- set staged = source('stage', entity) -%}
 select staged.*
-from {{ of_touched(staged) if by == 'order' else of_touched_keys(staged, entity, row_key('staged')) }} as staged
-left join {{ of_touched_keys(ref('set_aside_' ~ entity), entity, 'row_key') }} as fate on {{ same_row('staged', 'fate') }}
-where fate._source is null
+from {{ of_affected(staged) if by == 'order' else of_affected_keys(staged, entity, row_key('staged')) }} as staged
+left join {{ of_affected_keys(ref('dispositions_' ~ entity), entity, 'row_key') }} as dispositions on {{ same_row('staged', 'dispositions') }}
+where dispositions._source is null
 {%- endmacro %}
 
 {# The quarantine of an entity: each refused row whole, with rule and reason. #}
 {% macro quarantined(entity) -%}
 select
     staged.*,
-    fate.rule as _rule,
-    fate.reason as _reason
+    dispositions.rule as _rule,
+    dispositions.reason as _reason
 from {{ source('stage', entity) }} as staged
-inner join {{ of_touched_keys(ref('set_aside_' ~ entity), entity, 'row_key') }} as fate on {{ same_row('staged', 'fate') }}
-where fate.fate = 'quarantined'
+inner join {{ of_affected_keys(ref('dispositions_' ~ entity), entity, 'row_key') }} as dispositions on {{ same_row('staged', 'dispositions') }}
+where dispositions.disposition = 'quarantined'
 {%- endmacro %}

@@ -3,7 +3,7 @@
 with named as (
 
     select order_id
-    from {{ source('ops', 'touched') }}
+    from {{ source('ops', 'changed_keys') }}
     where order_id is not null and entity <> 'events' and {{ unless_whole() }}
 
 ),
@@ -14,7 +14,7 @@ moved as (
     select payments.order_id
     from {{ source('stage', 'payments') }} as payments
     where payments.order_id is not null and {{ unless_whole() }}
-        and {{ is_in('payments._key', source('ops', 'touched'), 'key', 'payments') }}
+        and {{ is_in('payments._key', source('ops', 'changed_keys'), 'key', 'payments') }}
 
 ),
 
@@ -22,7 +22,7 @@ moved as (
 customers as (
 
     select customer_id
-    from {{ source('ops', 'touched') }}
+    from {{ source('ops', 'changed_keys') }}
     where entity in ('customers', 'order_lines') and '{{ var("unknown_customers") }}' = 'quarantine' and {{ unless_whole() }}
 
 ),

@@ -1,0 +1,3 @@
+-- One row per staged row of customers that does not become a clean row of its own.
+{{ config(pre_hook="{{ remove_affected('row_key', ref('affected_keys'), 'key', 'customers') }}") }}
+{{ dispositions('customers', version_column='updated_at') }}
