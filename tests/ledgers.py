@@ -6,9 +6,9 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from lib.shop.life import ShopLife, simulate_life
 from lib.shop.payments import STATUSES
 from lib.shop.sizes import FIRST_DAY, LAST_DAY, SIZES
-from lib.shop.trade import Books, trade
 
 BERLIN = "Europe/Berlin"
 SIZE = SIZES["default"]
@@ -30,7 +30,7 @@ def day_number(day: date) -> int:
 class Ledgers:
     """The books of the default shop as tables, indexed by order number where there is one an order."""
 
-    books: Books
+    life: ShopLife
     orders: pd.DataFrame
     sold: pd.DataFrame
     returned: pd.DataFrame
@@ -38,13 +38,13 @@ class Ledgers:
 
 
 def open_ledgers() -> Ledgers:
-    """Return the books of the founding years at seed 42."""
-    books = trade(SIZE, 42, LAST_DAY, BERLIN)
-    flat = {field.name: getattr(books.orders, field.name) for field in fields(books.orders) if field.name != "placed"}
-    placed = {field.name: getattr(books.orders.placed, field.name) for field in fields(books.orders.placed)}
+    """Return the life of the founding years at seed 42."""
+    life = simulate_life(SIZE, 42, LAST_DAY, BERLIN)
+    flat = {field.name: getattr(life.orders, field.name) for field in fields(life.orders) if field.name != "placed"}
+    placed = {field.name: getattr(life.orders.placed, field.name) for field in fields(life.orders.placed)}
     orders = pd.DataFrame(placed | flat).set_index("number")
     orders["local"] = local(orders["at"]).set_axis(orders.index)
-    lines = pd.DataFrame(vars(books.lines))
-    payments = pd.DataFrame(vars(books.payments))
+    lines = pd.DataFrame(vars(life.lines))
+    payments = pd.DataFrame(vars(life.payments))
     payments["status"] = np.array(STATUSES)[payments["status"]]
-    return Ledgers(books, orders, lines.query("quantity > 0"), lines.query("quantity < 0"), payments)
+    return Ledgers(life, orders, lines.query("quantity > 0"), lines.query("quantity < 0"), payments)

@@ -26,10 +26,10 @@ from lib.ingest.run import Ingested, ingest
 from lib.lake import Lake
 from lib.settings import Settings, load_settings
 from lib.shop import history, web
+from lib.shop.life import ShopLife, simulate_life
 from lib.shop.rates import Defects
 from lib.shop.sizes import SIZES
 from lib.shop.systems import ShopFacts
-from lib.shop.trade import Books, trade
 from lib.sources import database, open_source, tables
 
 ORDERS = "create table orders (id integer primary key, order_id text, ordered_at text, status text, updated_at text)"
@@ -437,8 +437,8 @@ def test_a_file_whose_writer_was_killed_is_read_as_it_was_before(sqlite_shop):
 
 
 @pytest.fixture(scope="module")
-def books() -> Books:
-    return trade(SHOP.size, SHOP.seed, LAST_DAY, SHOP.time_zone)
+def life() -> ShopLife:
+    return simulate_life(SHOP.size, SHOP.seed, LAST_DAY, SHOP.time_zone)
 
 
 @pytest.fixture
@@ -469,10 +469,10 @@ def quiet(_: str) -> None:
     pass
 
 
-def test_the_web_shop_is_the_same_in_one_step_and_in_many(books, tmp_path, many_late, monkeypatch):
+def test_the_web_shop_is_the_same_in_one_step_and_in_many(life, tmp_path, many_late, monkeypatch):
     end = (LAST_DAY - SHOP.size.first_day).days
     # What is there on a day is the same however far the shop's life is known.
-    longer = trade(SHOP.size, SHOP.seed, date(2026, 6, 1), SHOP.time_zone)
+    longer = simulate_life(SHOP.size, SHOP.seed, date(2026, 6, 1), SHOP.time_zone)
     one = web.write(longer, tmp_path / "one", SHOP, -1, end, quiet)
     for after, through in steps():
         insert = web._insert
@@ -481,29 +481,29 @@ def test_the_web_shop_is_the_same_in_one_step_and_in_many(books, tmp_path, many_
             patch.setattr(web, "_insert", lambda c, t, r: insert(c, t, r) if t.name == "orders" else 1 / 0)  # noqa: B023
             if through > SHOP.live_from:
                 with pytest.raises(ZeroDivisionError):
-                    web.write(books, tmp_path / "many", SHOP, after, through, quiet)
-        many = web.write(books, tmp_path / "many", SHOP, after, through, quiet)
-        assert web.write(books, tmp_path / "many", SHOP, after, through, quiet) == many
+                    web.write(life, tmp_path / "many", SHOP, after, through, quiet)
+        many = web.write(life, tmp_path / "many", SHOP, after, through, quiet)
+        assert web.write(life, tmp_path / "many", SHOP, after, through, quiet) == many
     assert dump(tmp_path / "one/web/shop.db") == dump(tmp_path / "many/web/shop.db")
     assert many.rows == one.rows
     assert [p.name for p in (tmp_path / "many/web").iterdir()] == ["shop.db"]
 
 
-def test_a_damaged_web_shop_is_made_anew(books, tmp_path):
+def test_a_damaged_web_shop_is_made_anew(life, tmp_path):
     end = (LAST_DAY - SHOP.size.first_day).days
-    web.write(books, tmp_path, SHOP, -1, end, quiet)
+    web.write(life, tmp_path, SHOP, -1, end, quiet)
     whole = dump(tmp_path / "web/shop.db")
     (tmp_path / "web/shop.db").write_bytes(b"SQLite format 3\0 and nothing else")
-    web.write(books, tmp_path, SHOP, end - 1, end, quiet)
+    web.write(life, tmp_path, SHOP, end - 1, end, quiet)
     assert dump(tmp_path / "web/shop.db") == whole
 
 
-def test_the_web_shop_on_a_server_holds_the_same_rows(books, tmp_path, many_late, new_database):
+def test_the_web_shop_on_a_server_holds_the_same_rows(life, tmp_path, many_late, new_database):
     url, spoiled = new_database(), replace(SHOP, defects=Defects(scale=5))
     for after, through in steps(10):
-        held = web.write(books, tmp_path, spoiled, after, through, quiet, url=url)
+        held = web.write(life, tmp_path, spoiled, after, through, quiet, url=url)
     assert (held.files, list(tmp_path.iterdir())) == (0, [])
-    web.write(books, tmp_path, spoiled, -1, (LAST_DAY - SHOP.size.first_day).days, quiet)
+    web.write(life, tmp_path, spoiled, -1, (LAST_DAY - SHOP.size.first_day).days, quiet)
     with closing(psycopg2.connect(url, options="-c timezone=UTC")) as connection, connection.cursor() as cursor:
         for name, rows in dump(tmp_path / "web/shop.db").items():
             cursor.execute(f"select * from {name} order by 1")
@@ -520,30 +520,30 @@ def plain(value: Any) -> Any:
     return value
 
 
-def test_tables_of_a_real_shop_and_of_another_simulated_one_are_not_written_to(books, tmp_path, postgres_shop):
+def test_tables_of_a_real_shop_and_of_another_simulated_one_are_not_written_to(life, tmp_path, postgres_shop):
     url = postgres_shop.place["url"]
     with pytest.raises(ConfigError, match="a table 'order_items' that is no simulated shop's"):
-        web.write(books, tmp_path, SHOP, -1, SHOP.live_from, quiet, url=url)
+        web.write(life, tmp_path, SHOP, -1, SHOP.live_from, quiet, url=url)
     postgres_shop.execute("drop table orders, order_items")
-    web.write(books, tmp_path, SHOP, -1, SHOP.live_from, quiet, url=url)
+    web.write(life, tmp_path, SHOP, -1, SHOP.live_from, quiet, url=url)
     with pytest.raises(ConfigError, match="holds another simulated shop"):
-        web.write(books, tmp_path, ShopFacts(SHOP.size, 7, "EUR", "UTC"), -1, SHOP.live_from, quiet, url=url)
+        web.write(life, tmp_path, ShopFacts(SHOP.size, 7, "EUR", "UTC"), -1, SHOP.live_from, quiet, url=url)
 
 
-def test_a_web_shop_that_is_down_is_named_without_its_password(books, tmp_path):
+def test_a_web_shop_that_is_down_is_named_without_its_password(life, tmp_path):
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1/shop \(WEBSHOP_URL\) cannot be written") as error:
-        web.write(books, tmp_path, SHOP, -1, 1, quiet, url="postgresql://anna:s3cret-word@127.0.0.1:1/shop")
+        web.write(life, tmp_path, SHOP, -1, 1, quiet, url="postgresql://anna:s3cret-word@127.0.0.1:1/shop")
     assert "s3cret-word" not in str(error.value)
 
 
-def test_everything_of_the_web_shop_is_taken_day_by_day_exactly_once(books, tmp_path, many_late, sqlite_shop):
+def test_everything_of_the_web_shop_is_taken_day_by_day_exactly_once(life, tmp_path, many_late, sqlite_shop):
     sqlite_shop.place = {"path": str(tmp_path / "web/shop.db")}
     sqlite_shop.entities["payments"] = {"table": "payments"}
     end = (LAST_DAY - SHOP.size.first_day).days
     after, before = -1, {}
     late = 0
     for through in range(end - 50, end + 1, 10):
-        web.write(books, tmp_path, SHOP, after, through, quiet)
+        web.write(life, tmp_path, SHOP, after, through, quiet)
         now = dump(tmp_path / "web/shop.db")["orders"]
         changed = {str(row[0]) for row in now if before.get(row[0]) != row}
         assert {row for (row,) in sqlite_shop.new("id")} == changed
@@ -559,18 +559,18 @@ def test_everything_of_the_web_shop_is_taken_day_by_day_exactly_once(books, tmp_
         assert sqlite_shop.newest(entity, "cast(id as bigint)") == [(row[0],) for row in rows[entity]]
 
 
-def test_an_order_that_came_back_whole_says_so_once(books, tmp_path):
+def test_an_order_that_came_back_whole_says_so_once(life, tmp_path):
     seen: dict[str, dict[str, bool]] = {}
-    life = web.live(books, SHOP)
+    life = web.live(life, SHOP)
     for through in range(SHOP.live_from, SHOP.live_from + 700):
         rows = life.rows["orders"]
-        there = np.flatnonzero((rows.seen <= through) & books.orders.is_wholly_returned[rows.row])
-        orders = web.state(books, SHOP, life, "orders", there, through).filter(pc.field("channel") == "web")
+        there = np.flatnonzero((rows.seen <= through) & life.orders.is_wholly_returned[rows.row])
+        orders = web.state(life, SHOP, life, "orders", there, through).filter(pc.field("channel") == "web")
         for number, status in zip(orders["order_id"].to_pylist(), orders["status"].to_pylist(), strict=True):
             seen.setdefault(number, {})[status] = True
     assert {tuple(statuses) for statuses in seen.values()} >= {("placed", "shipped", "returned", "refunded")}
     end = (LAST_DAY - SHOP.size.first_day).days
-    web.write(books, tmp_path, SHOP, -1, end, quiet)
+    web.write(life, tmp_path, SHOP, -1, end, quiet)
     with closing(sqlite3.connect(tmp_path / "web/shop.db")) as connection:
         found = connection.execute(
             "select status, sum(i.quantity < 0), sum(i.quantity), (select sum(p.amount) from payments p"
@@ -585,11 +585,11 @@ def test_an_order_that_came_back_whole_says_so_once(books, tmp_path):
     assert any(returns for _, returns, *_ in found)
 
 
-def test_orders_migrated_into_the_web_shop_are_told_as_in_the_history(books, tmp_path):
+def test_orders_migrated_into_the_web_shop_are_told_as_in_the_history(life, tmp_path):
     end = (LAST_DAY - SHOP.size.first_day).days
     for write in (web.write, history.write):
-        write(books, tmp_path, SHOP, -1, end, quiet)
-    placed = books.orders.placed
+        write(life, tmp_path, SHOP, -1, end, quiet)
+    placed = life.orders.placed
     migrated = placed.number[(placed.day >= SHOP.live_from - 30) & (placed.day < SHOP.live_from)]
     ids = [f"H-{number:08d}" for number in migrated]
     with closing(sqlite3.connect(tmp_path / "web/shop.db")) as connection:
@@ -603,8 +603,8 @@ def test_orders_migrated_into_the_web_shop_are_told_as_in_the_history(books, tmp
             assert sorted(rows, key=str) == sorted(expected, key=str)
 
 
-def test_the_example_reads_a_web_shop(books, tmp_path, monkeypatch):
-    web.write(books, tmp_path, SHOP, -1, (LAST_DAY - SHOP.size.first_day).days, quiet)
+def test_the_example_reads_a_web_shop(life, tmp_path, monkeypatch):
+    web.write(life, tmp_path, SHOP, -1, (LAST_DAY - SHOP.size.first_day).days, quiet)
     monkeypatch.setenv("SHOP_DATABASE_FILE", str(tmp_path / "web/shop.db"))
     monkeypatch.delenv("SHOP_DATABASE_URL", raising=False)
     settings = load_settings(sources=PROJECT / "examples/database.yml", data_dir=tmp_path / "data")

@@ -19,12 +19,12 @@ import pytest
 from lib.shop import damage, exports, history, web
 from lib.shop.defects import KINDS
 from lib.shop.ledger import SCHEMA
+from lib.shop.life import ShopLife, simulate_life
 from lib.shop.rates import Defects
 from lib.shop.sizes import Size
 from lib.shop.spoiled_orders import KINDS_OF
 from lib.shop.spoiled_records import CUSTOMERS, PRODUCTS
 from lib.shop.systems import NO_DEFECTS, Holdings, ShopFacts
-from lib.shop.trade import Books, trade
 
 LAST_DAY = date(2025, 12, 31)
 # A short and busy life, half of it in the live systems.
@@ -41,17 +41,17 @@ Files = dict[tuple[str, str], list[Row]]
 
 
 @pytest.fixture(scope="module")
-def books() -> Books:
-    return trade(SIZE, RIGHT.seed, LAST_DAY, RIGHT.time_zone)
+def life() -> ShopLife:
+    return simulate_life(SIZE, RIGHT.seed, LAST_DAY, RIGHT.time_zone)
 
 
 @pytest.fixture(scope="module")
-def shops(books, tmp_path_factory) -> tuple[Path, Path, list[Holdings]]:
+def shops(life, tmp_path_factory) -> tuple[Path, Path, list[Holdings]]:
     """The same shop without defects and with them, and what the writers say of the second."""
     right, spoiled = (tmp_path_factory.mktemp(name) for name in ("right", "spoiled"))
     for write in WRITERS.values():
-        write(books, right, RIGHT, -1, END, quiet)
-    return right, spoiled, [write(books, spoiled, SPOILED, -1, END, quiet) for write in WRITERS.values()]
+        write(life, right, RIGHT, -1, END, quiet)
+    return right, spoiled, [write(life, spoiled, SPOILED, -1, END, quiet) for write in WRITERS.values()]
 
 
 def quiet(_: str) -> None:
@@ -186,22 +186,22 @@ def test_an_order_with_a_wrong_price_or_quantity_has_a_right_total_and_nothing_r
         assert family not in tax or abs(off - tax[family]) >= 1
 
 
-def test_day_by_day_the_systems_and_the_ledger_become_the_same_as_in_one_step(books, shops, tmp_path):
+def test_day_by_day_the_systems_and_the_ledger_become_the_same_as_in_one_step(life, shops, tmp_path):
     _, spoiled, holdings = shops
     start = SPOILED.live_from
     days = [start - 3, start, *range(start + 10, END - 10, 60), *range(END - 6, END + 1)]
     steps = []
     for after, through in zip([-1, *days], days, strict=False):
-        steps += [write(books, tmp_path, SPOILED, after, through, quiet) for write in WRITERS.values()]
+        steps += [write(life, tmp_path, SPOILED, after, through, quiet) for write in WRITERS.values()]
     for system in WRITERS:
         assert rows_of(tmp_path, system) == rows_of(spoiled, system)
     assert sorted(map(str, ledger_of(steps))) == sorted(map(str, ledger_of(holdings)))
     assert [held.rows for held in steps[-len(WRITERS) :]] == [held.rows for held in holdings]
 
 
-def test_what_has_not_come_yet_is_not_in_the_ledger(books, tmp_path):
+def test_what_has_not_come_yet_is_not_in_the_ledger(life, tmp_path):
     day = SPOILED.live_from + 40
-    holdings = [write(books, tmp_path, SPOILED, -1, day, quiet) for write in WRITERS.values()]
+    holdings = [write(life, tmp_path, SPOILED, -1, day, quiet) for write in WRITERS.values()]
     delivered = {
         (system, entity, "|".join(str(row[field]) for field in list(row)[name == "" :][: KEYS[entity]]))
         for system in WRITERS
@@ -212,9 +212,9 @@ def test_what_has_not_come_yet_is_not_in_the_ledger(books, tmp_path):
     assert {(c["system"], c["entity"], c["key"]) for c in noted} <= delivered
 
 
-def test_an_order_shipped_too_early_says_so_only_when_it_is_shipped(books, tmp_path):
+def test_an_order_shipped_too_early_says_so_only_when_it_is_shipped(life, tmp_path):
     hasty = replace(RIGHT, defects=Defects(out_of_sequence=0.5))
-    held = web.write(books, tmp_path, hasty, -1, END, quiet)
+    held = web.write(life, tmp_path, hasty, -1, END, quiet)
     noted = {cell["key"]: cell["after"] for cell in ledger_of([held]) if cell["field"] == "shipped_at"}
     orders = rows_of(tmp_path, "web")["orders", ""]
     waiting = [order for order in orders if order["status"] in ("placed", "cancelled")]
@@ -223,9 +223,9 @@ def test_an_order_shipped_too_early_says_so_only_when_it_is_shipped(books, tmp_p
     assert len(early) > 5 and noted == early
 
 
-def test_without_defects_nothing_is_told(books, tmp_path):
+def test_without_defects_nothing_is_told(life, tmp_path):
     for write in WRITERS.values():
-        assert write(books, tmp_path, RIGHT, -1, RIGHT.live_from + 3, quiet).spoiled is None
+        assert write(life, tmp_path, RIGHT, -1, RIGHT.live_from + 3, quiet).spoiled is None
 
 
 # --- what damage does to a value
@@ -234,17 +234,17 @@ LOTS = [place / 60 for place in range(60)]
 
 
 def ways(spoil: Callable[[float], str | None]) -> set[str | None]:
-    return {spoil(lot) for lot in LOTS}
+    return {spoil(draw) for draw in LOTS}
 
 
 def test_a_text_gets_blanks_and_the_wrong_capitals_only_where_they_can_be_mended():
-    spaced = ways(lambda lot: damage.whitespace("Bad  Homburg", lot))
+    spaced = ways(lambda draw: damage.whitespace("Bad  Homburg", draw))
     assert all(text.split() == ["Bad", "Homburg"] and text != "Bad  Homburg" for text in spaced) and len(spaced) > 3
-    assert ways(lambda lot: damage.letter_case("EUR", lot)) == {"eur", "Eur"}
-    assert ways(lambda lot: damage.letter_case("completed", lot)) == {"COMPLETED", "Completed"}
-    assert ways(lambda lot: damage.letter_case("Anna-Lena", lot)) == {"ANNA-LENA", "anna-lena"}
-    assert ways(lambda lot: damage.letter_case("Groß", lot)) == {"groß"}, "in capitals it is GROSS"
-    assert ways(lambda lot: damage.letter_case("Frankfurt am Main", lot)) == {None}
+    assert ways(lambda draw: damage.letter_case("EUR", draw)) == {"eur", "Eur"}
+    assert ways(lambda draw: damage.letter_case("completed", draw)) == {"COMPLETED", "Completed"}
+    assert ways(lambda draw: damage.letter_case("Anna-Lena", draw)) == {"ANNA-LENA", "anna-lena"}
+    assert ways(lambda draw: damage.letter_case("Groß", draw)) == {"groß"}, "in capitals it is GROSS"
+    assert ways(lambda draw: damage.letter_case("Frankfurt am Main", draw)) == {None}
 
 
 def test_a_text_is_read_in_the_wrong_encoding_only_where_that_loses_nothing():
@@ -255,13 +255,13 @@ def test_a_text_is_read_in_the_wrong_encoding_only_where_that_loses_nothing():
 
 
 def test_amounts_and_times_are_written_in_unmistakable_forms():
-    assert ways(lambda lot: damage.number_text(1250, lot)) == {"€12.50", "12.50 EUR", "12,50 €", "EUR 12,50"}
-    assert ways(lambda lot: damage.number_text(1_234_50, lot)) == {
+    assert ways(lambda draw: damage.number_text(1250, draw)) == {"€12.50", "12.50 EUR", "12,50 €", "EUR 12,50"}
+    assert ways(lambda draw: damage.number_text(1_234_50, draw)) == {
         *("€1234.50", "1234.50 EUR", "1,234.50", "1.234,50 €", "EUR 1 234,50"),
     }
     assert damage.number_text(-1, 0) is None
     at = int(datetime(2025, 3, 4, 12, 11, 12, tzinfo=UTC).timestamp())
-    assert ways(lambda lot: damage.date_format(at, lot)) == {
+    assert ways(lambda draw: damage.date_format(at, draw)) == {
         "2025/03/04 12:11:12 +0000",
         "20250304T121112Z",
         "Tue, 04 Mar 2025 12:11:12 +0000",
@@ -269,7 +269,7 @@ def test_amounts_and_times_are_written_in_unmistakable_forms():
         "04.03.2025 12:11:12 UTC",
         "Mar 4, 2025 12:11:12 PM UTC",
     }
-    assert ways(lambda lot: damage.ambiguous_date(at, lot)) == {"04/03/2025 12:11:12 UTC", "03/04/2025 12:11:12 UTC"}
+    assert ways(lambda draw: damage.ambiguous_date(at, draw)) == {"04/03/2025 12:11:12 UTC", "03/04/2025 12:11:12 UTC"}
     assert {damage.ambiguous_date(at + days * 86_400, 0) for days in (-1, 9)} == {None}, "3/3, and the 13th"
 
 

@@ -17,12 +17,12 @@ import pytest
 from lib.base.errors import ConfigError, LakeError
 from lib.lake import Lake
 from lib.settings import load_settings
-from lib.shop import SIZES, api, clickstream, crm, glitches, ledger, open_shop, outages, slips
+from lib.shop import SIZES, api, clickstream, crm, event_defects, ledger, open_shop, outages, record_defects
 from lib.shop.defects import KINDS
+from lib.shop.life import ShopLife, simulate_life
 from lib.shop.opening import LEDGER, read_marker
 from lib.shop.rates import Defects, defects_of
 from lib.shop.systems import ONLY_DELIVERY, ShopFacts
-from lib.shop.trade import Books, trade
 from lib.shop.visits import TYPES
 from tests.test_shop import contents
 
@@ -43,8 +43,8 @@ def whole_files() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def books() -> Books:
-    return trade(SHOP.size, SHOP.seed, END, SHOP.time_zone)
+def life() -> ShopLife:
+    return simulate_life(SHOP.size, SHOP.seed, END, SHOP.time_zone)
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +86,10 @@ def lines(spoiled) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def unspoiled_lines(books, tmp_path_factory) -> pd.DataFrame:
+def unspoiled_lines(life, tmp_path_factory) -> pd.DataFrame:
     """Return the lines of the same sessions, as late and as often, of a tracker that works."""
     folder = tmp_path_factory.mktemp("unspoiled")
-    clickstream.write(books, folder, replace(SHOP, defects=OFTEN_LATE), -1, LAST, lambda _: None)
+    clickstream.write(life, folder, replace(SHOP, defects=OFTEN_LATE), -1, LAST, lambda _: None)
     return lines_of(folder)
 
 
@@ -102,9 +102,9 @@ def records(folder: Path, entity: str) -> dict[str, dict[str, Any]]:
 
 def test_every_kind_strikes_and_only_what_differs_is_told(told):
     found = {(s, e): set(g["kind"]) for (s, e), g in told.groupby(["system", "entity"])}
-    assert found["crm", "customers"] == set(slips.CUSTOMERS)
-    assert found["crm", "products"] == set(slips.PRODUCTS)
-    assert found["clickstream", "events"] == {*glitches.KINDS, "volume_change"}
+    assert found["crm", "customers"] == set(record_defects.CUSTOMERS)
+    assert found["crm", "products"] == set(record_defects.PRODUCTS)
+    assert found["clickstream", "events"] == {*event_defects.KINDS, "volume_change"}
     mine = told[told["system"].isin(["crm", "clickstream"])]
     assert all(KINDS[row.kind].label == row.label for row in mine.itertuples())
     assert not (told["before"] == told["after"]).any()
@@ -114,8 +114,8 @@ def test_every_kind_strikes_and_only_what_differs_is_told(told):
 
 
 @pytest.mark.parametrize("entity", ["customers", "products"])
-def test_a_record_differs_from_what_it_should_be_where_the_ledger_says_so(spoiled, books, told, entity, tmp_path):
-    crm.write(books, tmp_path, replace(SHOP, defects=Defects(enabled=False)), -1, LAST, lambda _: None)
+def test_a_record_differs_from_what_it_should_be_where_the_ledger_says_so(spoiled, life, told, entity, tmp_path):
+    crm.write(life, tmp_path, replace(SHOP, defects=Defects(enabled=False)), -1, LAST, lambda _: None)
     right, wrong = records(tmp_path, entity), records(spoiled, entity)
     mine = told[(told["system"] == "crm") & (told["entity"] == entity)]
     assert set(wrong) - set(right) == set(mine.loc[mine["field"] == "", "key"])
@@ -137,13 +137,13 @@ def test_a_record_differs_from_what_it_should_be_where_the_ledger_says_so(spoile
     assert (mine.loc[mine["field"] != "", "family"] == mine.loc[mine["field"] != "", "key"]).all()
 
 
-def test_a_slip_outlives_the_changes_of_its_customer_and_each_value_is_told(books):
+def test_a_slip_outlives_the_changes_of_its_customer_and_each_value_is_told(life):
     long_ago = date(2021, 1, 1)
     size = replace(SHOP.size, live_from=long_ago, tracked_from=long_ago)
     everybody = replace(SHOP, size=size, defects=Defects(scale=20, whitespace=0.05))
     told: list[set[tuple[str, str, str | None]]] = []
     for day in (everybody.live_from, LAST):
-        table, cells = slips.customers(books, everybody, crm.customers(books, day), day)
+        table, cells = record_defects.customers(life, everybody, crm.customers(life, day), day)
         rows = {row["customer_id"]: row for row in table.to_pylist()}
         told.append({(cell.key, cell.field, cell.after) for cell in cells})
         fields = {(key, field) for key, field, _ in told[-1]}
@@ -175,13 +175,13 @@ def test_who_is_there_twice_has_another_id_and_can_be_told_by_name_and_address_o
     assert served == sorted(int(key[1:]) for key in people)
 
 
-def test_a_double_is_there_from_the_day_of_its_own_sign_up(books):
-    table, _ = slips.customers(books, SHOP, crm.customers(books, LAST), LAST)
+def test_a_double_is_there_from_the_day_of_its_own_sign_up(life):
+    table, _ = record_defects.customers(life, SHOP, crm.customers(life, LAST), LAST)
     doubles = [row for row in table.to_pylist() if row["customer_id"].startswith("C9")]
     last = max(doubles, key=lambda row: row["signup_at"])
-    day = int(np.searchsorted(books.timepiece.day_starts, last["signup_at"].timestamp(), side="right")) - 1
+    day = int(np.searchsorted(life.timepiece.day_starts, last["signup_at"].timestamp(), side="right")) - 1
     for through, expected in ((day - 1, False), (day, True)):
-        table, _ = slips.customers(books, SHOP, crm.customers(books, through), through)
+        table, _ = record_defects.customers(life, SHOP, crm.customers(life, through), through)
         assert (last["customer_id"] in table["customer_id"].to_pylist()) == expected
 
 
@@ -240,7 +240,7 @@ def test_a_day_is_halved_or_doubled_where_the_ledger_says_so_and_keeps_its_purch
     halved = factor[factor != 2]
     assert len(halved) > 2
     assert halved.between(0.35, 0.65).all()
-    assert min(volumes.index) >= SHOP.date(SHOP.tracked_from + glitches.QUIET_DAYS).isoformat()
+    assert min(volumes.index) >= SHOP.date(SHOP.tracked_from + event_defects.QUIET_DAYS).isoformat()
 
     def buyers(found: pd.DataFrame, of: pd.DataFrame) -> set[str]:
         return set(of.loc[of["event_type"] == "purchase", "session"]) & set(found["session"])

@@ -19,9 +19,9 @@ from lib.lake import Lake
 from lib.settings import load_settings
 from lib.shop import clickstream
 from lib.shop.channels import WEB
+from lib.shop.life import ShopLife, simulate_life
 from lib.shop.sizes import LAST_DAY, SIZES, Size
 from lib.shop.systems import Holdings, ShopFacts
-from lib.shop.trade import Books, trade
 from tests.small_shop import SmallShop, rows
 
 BASE = {"event_id": "1", "event_at": "2025-12-01T10:00:00.123Z", "event_type": "page_view"}
@@ -285,11 +285,11 @@ def facts(size: Size = QUIET, time_zone: str = "Europe/Berlin") -> ShopFacts:
     return ShopFacts(size, 42, "EUR", time_zone)
 
 
-def written(books: Books, folder: Path, shop: ShopFacts, *days: int) -> Holdings:
+def written(life: ShopLife, folder: Path, shop: ShopFacts, *days: int) -> Holdings:
     """Write the clickstream up to each of some days, one after the other."""
     after = -1
     for through in days:
-        held = clickstream.write(books, folder, shop, after, through, lambda _: None)
+        held = clickstream.write(life, folder, shop, after, through, lambda _: None)
         after = through
     return held
 
@@ -299,8 +299,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def books() -> Books:
-    return trade(QUIET, 42, LAST_DAY, "Europe/Berlin")
+def life() -> ShopLife:
+    return simulate_life(QUIET, 42, LAST_DAY, "Europe/Berlin")
 
 
 @pytest.fixture
@@ -309,15 +309,15 @@ def often_faulty(monkeypatch):
 
 
 @pytest.mark.usefixtures("often_faulty")
-def test_many_steps_write_the_bytes_of_one_and_every_fault_is_mended_in_time(books, tmp_path):
+def test_many_steps_write_the_bytes_of_one_and_every_fault_is_mended_in_time(life, tmp_path):
     steps = [LAST - 14, LAST - 11, LAST - 10, LAST - 7]
     before: dict[str, bytes] = {}
     was_mended = 0
     for n in range(1, len(steps) + 1):
         shop = facts()
         after = steps[n - 2] if n > 1 else -1
-        held = clickstream.write(books, tmp_path / "many", shop, after, steps[n - 1], lambda _: None)
-        assert held == written(books, tmp_path / f"one{n}", shop, steps[n - 1])
+        held = clickstream.write(life, tmp_path / "many", shop, after, steps[n - 1], lambda _: None)
+        assert held == written(life, tmp_path / f"one{n}", shop, steps[n - 1])
         now = contents(tmp_path / "many")
         assert now == contents(tmp_path / f"one{n}")
         assert set(before) <= set(now)
@@ -326,9 +326,9 @@ def test_many_steps_write_the_bytes_of_one_and_every_fault_is_mended_in_time(boo
     assert was_mended > 5
 
 
-def test_a_day_holds_the_same_however_far_the_shop_is_simulated(books, tmp_path):
-    further = trade(QUIET, 42, date(2026, 1, 3), "Europe/Berlin")
-    written(books, tmp_path / "short", facts(), LAST)
+def test_a_day_holds_the_same_however_far_the_shop_is_simulated(life, tmp_path):
+    further = simulate_life(QUIET, 42, date(2026, 1, 3), "Europe/Berlin")
+    written(life, tmp_path / "short", facts(), LAST)
     written(further, tmp_path / "long", facts(), LAST, LAST + 3)
     short, long = contents(tmp_path / "short"), contents(tmp_path / "long")
     assert set(short) <= set(long)
@@ -339,34 +339,34 @@ def test_a_day_holds_the_same_however_far_the_shop_is_simulated(books, tmp_path)
 
 
 @pytest.mark.usefixtures("often_faulty")
-def test_a_write_that_was_killed_is_repeated_to_the_same_bytes(books, tmp_path):
+def test_a_write_that_was_killed_is_repeated_to_the_same_bytes(life, tmp_path):
     def killed(text: str) -> None:
         if text.endswith("2025-12-19"):
             raise KeyboardInterrupt
 
-    written(books, tmp_path / "whole", facts(), LAST - 15, LAST - 9)
-    written(books, tmp_path / "killed", facts(), LAST - 15)
+    written(life, tmp_path / "whole", facts(), LAST - 15, LAST - 9)
+    written(life, tmp_path / "killed", facts(), LAST - 15)
     with pytest.raises(KeyboardInterrupt):
-        clickstream.write(books, tmp_path / "killed", facts(), LAST - 15, LAST - 9, killed)
-    clickstream.write(books, tmp_path / "killed", facts(), LAST - 15, LAST - 9, lambda _: None)
+        clickstream.write(life, tmp_path / "killed", facts(), LAST - 15, LAST - 9, killed)
+    clickstream.write(life, tmp_path / "killed", facts(), LAST - 15, LAST - 9, lambda _: None)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
 def test_days_that_end_within_an_hour_of_utc_are_told_apart(tmp_path):
     shop = facts(time_zone="Asia/Kolkata")
-    books = trade(QUIET, 42, LAST_DAY, shop.time_zone)
-    written(books, tmp_path / "many", shop, LAST - 20, LAST - 19, LAST - 18)
-    written(books, tmp_path / "one", shop, LAST - 18)
+    life = simulate_life(QUIET, 42, LAST_DAY, shop.time_zone)
+    written(life, tmp_path / "many", shop, LAST - 20, LAST - 19, LAST - 18)
+    written(life, tmp_path / "one", shop, LAST - 18)
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
 
 
-def test_before_tracking_begins_there_is_nothing(books, tmp_path):
-    assert written(books, tmp_path, facts(), facts().tracked_from - 1) == Holdings({"events": 0})
+def test_before_tracking_begins_there_is_nothing(life, tmp_path):
+    assert written(life, tmp_path, facts(), facts().tracked_from - 1) == Holdings({"events": 0})
     assert contents(tmp_path) == {}
 
 
 @pytest.mark.usefixtures("often_faulty")
-def test_what_is_taken_step_by_step_is_what_is_taken_at_the_end(books, tmp_path, monkeypatch):
+def test_what_is_taken_step_by_step_is_what_is_taken_at_the_end(life, tmp_path, monkeypatch):
     def taken(folder: Path, name: str) -> Lake:
         monkeypatch.setenv("CLICKSTREAM_DIR", str(folder / "clickstream" / "events"))
         settings = load_settings(
@@ -389,11 +389,11 @@ def test_what_is_taken_step_by_step_is_what_is_taken_at_the_end(books, tmp_path,
         named = current[sorted(current.columns)].fillna("").astype(str)
         return sorted(named.itertuples(index=False, name=None))
 
-    written(books, tmp_path / "live", facts(), LAST - 15)
+    written(life, tmp_path / "live", facts(), LAST - 15)
     lake = taken(tmp_path / "live", "steps")
     assert lake.rejected()
     assert sum(b.malformed for b in lake.batches()) > 0
-    clickstream.write(books, tmp_path / "live", facts(), LAST - 15, LAST - 10, lambda _: None)
+    clickstream.write(life, tmp_path / "live", facts(), LAST - 15, LAST - 10, lambda _: None)
     lake = taken(tmp_path / "live", "steps")
     assert newest(lake) == newest(taken(tmp_path / "live", "once"))
 
@@ -402,12 +402,12 @@ def test_what_is_taken_step_by_step_is_what_is_taken_at_the_end(books, tmp_path,
 
 
 @pytest.fixture(scope="module")
-def busy(tmp_path_factory) -> tuple[Books, ShopFacts, Holdings, duckdb.DuckDBPyConnection]:
+def busy(tmp_path_factory) -> tuple[ShopLife, ShopFacts, Holdings, duckdb.DuckDBPyConnection]:
     """Three weeks of the default shop, its events as a table `e` of unique ones, `lines` of all."""
     size = replace(SIZES["default"], tracked_from=date(2025, 12, 12), events=80_000)
     shop, folder = facts(size), tmp_path_factory.mktemp("busy")
-    books = trade(size, 42, LAST_DAY, "Europe/Berlin")
-    held = written(books, folder, shop, LAST)
+    life = simulate_life(size, 42, LAST_DAY, "Europe/Berlin")
+    held = written(life, folder, shop, LAST)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLICKSTREAM_DIR", str(folder / "clickstream" / "events"))
         settings = load_settings(sources="examples/clickstream.yml", data_dir=folder / "d", output_dir=folder / "o")
@@ -423,7 +423,7 @@ def busy(tmp_path_factory) -> tuple[Books, ShopFacts, Holdings, duckdb.DuckDBPyC
             cast("cart.quantity" as int) as quantity, cast("cart.value" as decimal(18, 2)) as worth
         from lines"""
     )
-    return books, shop, held, connection
+    return life, shop, held, connection
 
 
 def one(connection: duckdb.DuckDBPyConnection, sql: str, *parameters: str) -> tuple:
@@ -433,8 +433,8 @@ def one(connection: duckdb.DuckDBPyConnection, sql: str, *parameters: str) -> tu
 
 
 def test_every_web_order_has_one_purchase_with_its_time_and_total_and_nothing_else_has(busy):
-    books, shop, _, connection = busy
-    orders = books.orders
+    life, shop, _, connection = busy
+    orders = life.orders
     tracked = (orders.channel == WEB) & (orders.placed.day >= shop.tracked_from) & (orders.placed.day <= LAST)
     tracked = np.flatnonzero(tracked)
     expected = {
@@ -443,7 +443,7 @@ def test_every_web_order_has_one_purchase_with_its_time_and_total_and_nothing_el
             orders.placed.number[tracked].tolist(),
             orders.placed.at[tracked].tolist(),
             orders.total[tracked].tolist(),
-            books.customers.number[orders.placed.customer[tracked]].tolist(),
+            life.customers.number[orders.placed.customer[tracked]].tolist(),
             strict=True,
         )
     }
@@ -459,9 +459,13 @@ def test_every_web_order_has_one_purchase_with_its_time_and_total_and_nothing_el
 
 
 def test_what_is_bought_was_looked_at_and_put_into_the_cart_before(busy):
-    books, _, _, connection = busy
-    sold = np.flatnonzero(books.lines.quantity > 0)
-    lines = {"number": books.lines.order[sold], "product": books.lines.product[sold], "n": books.lines.quantity[sold]}
+    life, _, _, connection = busy
+    sold = np.flatnonzero(life.lines.quantity > 0)
+    lines = {
+        "number": life.lines.order[sold],
+        "product": life.lines.product[sold],
+        "n": life.lines.quantity[sold],
+    }
     connection.register("sold", {name: np.asarray(values) for name, values in lines.items()})
     missing, n = one(
         connection,

@@ -11,20 +11,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from lib.shop import history
+from lib.shop.life import ShopLife, simulate_life
 from lib.shop.sizes import SIZES
 from lib.shop.systems import Holdings, ShopFacts
-from lib.shop.trade import Books, trade
 
 SHOP = ShopFacts(replace(SIZES["small"], live_from=date(2024, 12, 27)), 42, "EUR", "Europe/Berlin")
 
 
 @pytest.fixture(scope="module")
-def books() -> Books:
-    return trade(SHOP.size, SHOP.seed, date(2025, 12, 31), SHOP.time_zone)
+def life() -> ShopLife:
+    return simulate_life(SHOP.size, SHOP.seed, date(2025, 12, 31), SHOP.time_zone)
 
 
-def write(books: Books, folder: Path, after: int, through: int) -> Holdings:
-    return history.write(books, folder, SHOP, after, through, lambda _: None)
+def write(life: ShopLife, folder: Path, after: int, through: int) -> Holdings:
+    return history.write(life, folder, SHOP, after, through, lambda _: None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -35,8 +35,8 @@ def table(folder: Path, entity: str) -> pa.Table:
     return pyarrow.dataset.dataset(folder / "history" / entity).to_table()
 
 
-def test_the_files_hold_typed_columns_by_the_local_year_of_the_order(books, tmp_path):
-    held = write(books, tmp_path, -1, SHOP.live_from)
+def test_the_files_hold_typed_columns_by_the_local_year_of_the_order(life, tmp_path):
+    held = write(life, tmp_path, -1, SHOP.live_from)
     orders = table(tmp_path, "orders")
     money, time = pa.decimal128(18, 2), pa.timestamp("us", tz="UTC")
     assert {orders.schema.field(name).type for name in ("total_amount", "tax_amount")} == {money}
@@ -55,15 +55,15 @@ def test_the_files_hold_typed_columns_by_the_local_year_of_the_order(books, tmp_
     assert (held.files, held.bytes) == (len(found), sum(map(len, found.values())))
 
 
-def test_all_of_an_order_is_told_with_what_came_back_after_the_close(books, tmp_path):
-    write(books, tmp_path, -1, SHOP.live_from)
-    old = books.orders.placed.day < SHOP.live_from
+def test_all_of_an_order_is_told_with_what_came_back_after_the_close(life, tmp_path):
+    write(life, tmp_path, -1, SHOP.live_from)
+    old = life.orders.placed.day < SHOP.live_from
     orders, items, payments = (table(tmp_path, entity) for entity in history.ENTITIES)
     assert orders.num_rows == old.sum()
-    assert int(pc.sum(orders["total_amount"]).as_py() * 100) == books.orders.total[old].sum()
-    assert items.num_rows == old[books.lines.order - 1].sum()
-    assert payments.num_rows == old[books.payments.order - 1].sum()
-    late = (books.lines.day >= SHOP.live_from) & old[books.lines.order - 1]
+    assert int(pc.sum(orders["total_amount"]).as_py() * 100) == life.orders.total[old].sum()
+    assert items.num_rows == old[life.lines.order - 1].sum()
+    assert payments.num_rows == old[life.payments.order - 1].sum()
+    late = (life.lines.day >= SHOP.live_from) & old[life.lines.order - 1]
     assert late.any()
     # Goods, discounts, shipping and returns of an order are what was paid for it.
     goods = items.append_column("worth", pc.multiply(items["unit_price"], items["quantity"].cast(pa.decimal128(10, 0))))
@@ -77,25 +77,25 @@ def test_all_of_an_order_is_told_with_what_came_back_after_the_close(books, tmp_
     )
 
 
-def test_the_history_is_the_same_in_one_step_and_in_many_and_then_left_alone(books, tmp_path):
+def test_the_history_is_the_same_in_one_step_and_in_many_and_then_left_alone(life, tmp_path):
     one, many = tmp_path / "one", tmp_path / "many"
-    held = write(books, one, -1, SHOP.live_from + 100)
+    held = write(life, one, -1, SHOP.live_from + 100)
     first = SHOP.live_from
     for after, through in ((-1, first - 40), (first - 40, first - 1), (first - 1, first + 3), (first + 3, first + 100)):
-        again = write(books, many, after, through)
+        again = write(life, many, after, through)
         # The remains of a killed run.
         (many / "history/orders/.part-0.parquet.part").write_bytes(b"x")
     (many / "history/orders/.part-0.parquet.part").unlink()
     assert (contents(one), held) == (contents(many), again)
     stamps = {p: p.stat().st_mtime_ns for p in many.rglob("*.parquet")}
-    assert write(books, many, first + 100, first + 101) == held
+    assert write(life, many, first + 100, first + 101) == held
     assert {p: p.stat().st_mtime_ns for p in many.rglob("*.parquet")} == stamps
 
 
-def test_before_the_close_the_history_holds_what_happened_by_the_day(books, tmp_path):
+def test_before_the_close_the_history_holds_what_happened_by_the_day(life, tmp_path):
     through = SHOP.live_from - 20
-    write(books, tmp_path, -1, through)
-    closing = pa.scalar(int(books.timepiece.day_starts[through + 1]) * 1_000_000).cast(pa.timestamp("us", tz="UTC"))
+    write(life, tmp_path, -1, through)
+    closing = pa.scalar(int(life.timepiece.day_starts[through + 1]) * 1_000_000).cast(pa.timestamp("us", tz="UTC"))
     for entity in history.ENTITIES:
         assert pc.max(table(tmp_path, entity)["updated_at"]).as_py() < closing.as_py()
-    assert table(tmp_path, "orders").num_rows == (books.orders.placed.day <= through).sum()
+    assert table(tmp_path, "orders").num_rows == (life.orders.placed.day <= through).sum()

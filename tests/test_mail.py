@@ -25,11 +25,11 @@ from lib.shop import mailbox
 from lib.shop.channels import STORE
 from lib.shop.ids import customer_id, order_id, payment_id, product_id, store_id
 from lib.shop.letters import LAYOUT_OF
+from lib.shop.life import ShopLife, simulate_life
 from lib.shop.payments import METHODS, STATUSES
 from lib.shop.promotions import find
 from lib.shop.sizes import FIRST_DAY, SIZES
 from lib.shop.systems import ShopFacts
-from lib.shop.trade import Books, trade
 from lib.sources import imap, mail
 from lib.sources.confirmation import read
 from lib.sources.labels import labels_with
@@ -44,15 +44,15 @@ SILENT = lambda _: None  # noqa: E731
 
 
 @pytest.fixture(scope="module")
-def books() -> Books:
-    return trade(FACTS.size, FACTS.seed, date(2025, 12, 31), FACTS.time_zone)
+def life() -> ShopLife:
+    return simulate_life(FACTS.size, FACTS.seed, date(2025, 12, 31), FACTS.time_zone)
 
 
-def write(books: Books, folder: Path, *days: int) -> mailbox.Holdings:
+def write(life: ShopLife, folder: Path, *days: int) -> mailbox.Holdings:
     """Write the mailbox in steps that end on the given days."""
     reached = -1
     for day in days:
-        held = mailbox.write(books, folder, FACTS, reached, day, SILENT)
+        held = mailbox.write(life, folder, FACTS, reached, day, SILENT)
         reached = day
     return held
 
@@ -120,10 +120,10 @@ def stores(tmp_path: Path) -> Stores:
 
 
 @pytest.fixture(scope="module")
-def whole(books, tmp_path_factory) -> tuple[Stores, mailbox.Holdings, Ingested]:
+def whole(life, tmp_path_factory) -> tuple[Stores, mailbox.Holdings, Ingested]:
     """All that stores ever mail, taken."""
     stores = Stores(tmp_path_factory.mktemp("whole"))
-    held = write(books, stores.root, EVER)
+    held = write(life, stores.root, EVER)
     return stores, held, stores.take()
 
 
@@ -138,10 +138,10 @@ def newest(rows: pd.DataFrame, *key: str) -> pd.DataFrame:
 # --- the mailbox of the simulated shop
 
 
-def test_all_layouts_give_back_the_very_lines_of_the_books(books, whole):
+def test_all_layouts_give_back_the_very_lines_of_the_books(life, whole):
     found = newest(whole[0].rows("order_lines"), "order_id", "line_number").reset_index(drop=True)
     assert found["_issues"].isna().all()
-    orders, lines = books.orders, books.lines
+    orders, lines = life.orders, life.lines
     mine = np.flatnonzero(orders.channel[lines.order - 1] == STORE)
     order = lines.order[mine] - 1
     is_return = lines.quantity[mine] < 0
@@ -155,7 +155,7 @@ def test_all_layouts_give_back_the_very_lines_of_the_books(books, whole):
             "line_number": lines.line[mine],
             "ordered_at": pd.to_datetime(orders.placed.at[order], unit="s"),
             "product_id": product_id(lines.product[mine]).to_pylist(),
-            "product_name": books.catalogue.details["name"].take(lines.product[mine]).to_pylist(),
+            "product_name": life.catalogue.details["name"].take(lines.product[mine]).to_pylist(),
             "store_id": store_id(orders.store[order]).to_pylist(),
             "customer_id": unless(orders.is_walk_in[order], customer_id(orders.placed.customer[order] + 1)),
             "campaign": unless(
@@ -185,12 +185,12 @@ def test_all_layouts_give_back_the_very_lines_of_the_books(books, whole):
     assert is_return.any() and orders.is_cancelled[order].any()
 
 
-def test_all_layouts_give_back_the_very_payments_of_the_books(books, whole):
+def test_all_layouts_give_back_the_very_payments_of_the_books(life, whole):
     found = whole[0].rows("payments")
     assert found.groupby("payment_id")["_row_hash"].nunique().max() == 1
     found = found.drop_duplicates("payment_id").sort_values("payment_id", ignore_index=True)
-    paid = books.payments
-    mine = np.flatnonzero(books.orders.channel[paid.order - 1] == STORE)
+    paid = life.payments
+    mine = np.flatnonzero(life.orders.channel[paid.order - 1] == STORE)
     expected = pd.DataFrame(
         {
             "payment_id": payment_id(paid.order[mine], paid.part[mine]).to_pylist(),
@@ -219,7 +219,7 @@ def test_the_html_part_of_every_layout_says_the_same_as_the_text(whole):
     assert seen == set(LAYOUT_OF)
 
 
-def test_what_was_resent_or_forwarded_gives_the_same_rows_and_is_counted(books, whole):
+def test_what_was_resent_or_forwarded_gives_the_same_rows_and_is_counted(life, whole):
     stores = whole[0]
     rows = stores.rows("order_lines")
     forms = rows["_source_file"].str.extract(r"W(\d)\.", expand=False).astype(int)
@@ -230,7 +230,7 @@ def test_what_was_resent_or_forwarded_gives_the_same_rows_and_is_counted(books, 
     cursor = Lake(stores.settings.lake_url).batches("stores", "order_lines")[-1].cursor_after["kind"]
     assert cursor["repeated"] == rows.loc[forms == mailbox.AGAIN, "_source_file"].nunique() > 0
     assert cursor["differing"] == 0
-    last = mailbox.deliver(books, FACTS).issued.max()
+    last = mailbox.deliver(life, FACTS).issued.max()
     assert pd.Timestamp(cursor["newest"]) >= pd.Timestamp(last, unit="s", tz="UTC")
     assert cursor["message_id"].endswith("@stores.example>")
 
@@ -252,40 +252,40 @@ def test_what_nobody_can_read_is_kept_whole_with_the_reason(whole):
     assert kept.read_bytes() == contents(stores.root)[name]
 
 
-def test_one_step_gives_the_same_mailbox_as_many(books, tmp_path):
+def test_one_step_gives_the_same_mailbox_as_many(life, tmp_path):
     day = (date(2025, 6, 30) - FIRST_DAY).days
-    write(books, tmp_path / "one", day + 40)
-    write(books, tmp_path / "many", day, day + 1, day + 2, day + 40)
+    write(life, tmp_path / "one", day + 40)
+    write(life, tmp_path / "many", day, day + 1, day + 2, day + 40)
     assert contents(tmp_path / "one") == contents(tmp_path / "many")
 
 
-def test_a_day_holds_what_was_delivered_by_then_and_some_comes_weeks_late(books, tmp_path):
+def test_a_day_holds_what_was_delivered_by_then_and_some_comes_weeks_late(life, tmp_path):
     day = (date(2025, 6, 30) - FIRST_DAY).days
-    held = write(books, tmp_path, day)
-    end = books.timepiece.day_starts[day + 1]
+    held = write(life, tmp_path, day)
+    end = life.timepiece.day_starts[day + 1]
     assert all(int(name.split(".")[0]) < end for name in contents(tmp_path))
     assert held.last_date == "2025-06-30"
-    sent = mailbox.deliver(books, FACTS)
+    sent = mailbox.deliver(life, FACTS)
     delay = (sent.at - sent.issued)[sent.way == mailbox.PLAIN]
     assert (delay > 0).all() and delay.max() <= mailbox.LATEST
     assert 0.005 < (delay > 3_600).mean() < 0.05
     assert (delay > 7 * 86_400).any()
 
 
-def test_a_write_that_was_killed_is_mended_and_a_reader_may_move_messages(books, tmp_path):
+def test_a_write_that_was_killed_is_mended_and_a_reader_may_move_messages(life, tmp_path):
     days = [(date(2025, 3, 31) - FIRST_DAY).days, (date(2025, 4, 30) - FIRST_DAY).days]
-    write(books, tmp_path / "calm", *days)
-    write(books, tmp_path / "cut", days[0])
+    write(life, tmp_path / "calm", *days)
+    write(life, tmp_path / "cut", days[0])
     read = sorted((tmp_path / "cut/stores/new").iterdir())[0]
     read.rename(tmp_path / "cut/stores/cur" / f"{read.name}:2,S")
-    mailbox.write(books, tmp_path / "cut", FACTS, *days, SILENT)
+    mailbox.write(life, tmp_path / "cut", FACTS, *days, SILENT)
     for path in sorted((tmp_path / "cut/stores/new").iterdir())[-5:]:
         path.unlink()
     (tmp_path / "cut/stores/tmp/half").write_bytes(b"From: ")
-    mailbox.write(books, tmp_path / "cut", FACTS, *days, SILENT)
+    mailbox.write(life, tmp_path / "cut", FACTS, *days, SILENT)
     assert contents(tmp_path / "cut") == contents(tmp_path / "calm")
     next((tmp_path / "cut/stores/new").iterdir()).write_bytes(b"damaged")
-    mailbox.write(books, tmp_path / "cut", FACTS, -1, days[1], SILENT)
+    mailbox.write(life, tmp_path / "cut", FACTS, -1, days[1], SILENT)
     assert contents(tmp_path / "cut") == contents(tmp_path / "calm")
 
 

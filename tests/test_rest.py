@@ -30,8 +30,8 @@ from lib.lake import Lake
 from lib.settings import load_settings
 from lib.shop import SIZES, api, crm
 from lib.shop.api import Misbehaviour, serving
+from lib.shop.life import ShopLife, simulate_life
 from lib.shop.systems import ShopFacts
-from lib.shop.trade import Books, trade
 from lib.sources import paging
 
 TOKEN = "a-token-for-tests"
@@ -41,8 +41,8 @@ EARLIER, LATER = 3_600, 3_900
 
 
 @pytest.fixture(scope="module")
-def books() -> Books:
-    return trade(FACTS.size, FACTS.seed, FACTS.date(LATER), FACTS.time_zone)
+def life() -> ShopLife:
+    return simulate_life(FACTS.size, FACTS.seed, FACTS.date(LATER), FACTS.time_zone)
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +53,8 @@ def waits(monkeypatch) -> list[float]:
     return found
 
 
-def state(books: Books, folder: Path, through: int, after: int = -1) -> Path:
-    crm.write(books, folder, FACTS, after, through, lambda _: None)
+def state(life: ShopLife, folder: Path, through: int, after: int = -1) -> Path:
+    crm.write(life, folder, FACTS, after, through, lambda _: None)
     return folder
 
 
@@ -65,27 +65,27 @@ def whole(folder: Path) -> dict[str, bytes]:
 # The CRM
 
 
-def test_the_crm_is_the_same_reached_in_one_step_or_two_or_over_remains(books, tmp_path):
-    at_once = whole(state(books, tmp_path / "once", LATER))
-    steps = state(books, tmp_path / "steps", EARLIER)
+def test_the_crm_is_the_same_reached_in_one_step_or_two_or_over_remains(life, tmp_path):
+    at_once = whole(state(life, tmp_path / "once", LATER))
+    steps = state(life, tmp_path / "steps", EARLIER)
     assert whole(steps) != at_once
     (steps / "crm" / ".customers.parquet.part").write_bytes(b"half")
     (steps / "crm" / "products.parquet").write_bytes(b"half")
-    assert whole(state(books, steps, LATER, EARLIER)) == at_once
+    assert whole(state(life, steps, LATER, EARLIER)) == at_once
     assert sorted(at_once) == ["customers.parquet", "products.parquet"]
 
 
-def test_the_crm_knows_who_has_signed_up_as_the_latest_change_left_them(books, tmp_path):
+def test_the_crm_knows_who_has_signed_up_as_the_latest_change_left_them(life, tmp_path):
     # A day on which somebody signs up.
-    day = int(np.searchsorted(books.timepiece.day_starts, books.customers.signed_up[400], side="right")) - 1
-    held = crm.write(books, tmp_path, FACTS, -1, day, lambda _: None)
+    day = int(np.searchsorted(life.timepiece.day_starts, life.customers.signed_up[400], side="right")) - 1
+    held = crm.write(life, tmp_path, FACTS, -1, day, lambda _: None)
     rows = pq.read_table(tmp_path / "crm" / "customers.parquet").to_pylist()
-    close = books.timepiece.day_starts[day + 1]
+    close = life.timepiece.day_starts[day + 1]
     expected: dict[int, dict[str, Any]] = {}
-    for position in np.flatnonzero(books.customers.signed_up < close).tolist():
-        at = int(books.customers.signed_up[position])
-        expected[position] = books.customers.details.slice(position, 1).to_pylist()[0] | {"at": at}
-    changes = books.customer_changes
+    for position in np.flatnonzero(life.customers.signed_up < close).tolist():
+        at = int(life.customers.signed_up[position])
+        expected[position] = life.customers.details.slice(position, 1).to_pylist()[0] | {"at": at}
+    changes = life.customer_changes
     for n in np.flatnonzero(changes.at < close).tolist():
         expected[int(changes.row[n])] = changes.details.slice(n, 1).to_pylist()[0] | {"at": int(changes.at[n])}
     found = [{k: v for k, v in row.items() if k not in ("customer_id", "signup_at", "updated_at")} for row in rows]
@@ -93,14 +93,14 @@ def test_the_crm_knows_who_has_signed_up_as_the_latest_change_left_them(books, t
         expected.values()
     )
     assert [row["customer_id"] for row in rows] == [f"C{n + 1:06d}" for n in expected]
-    assert held.rows == {"customers": len(rows), "products": int((books.catalogue.launched <= day).sum())}
+    assert held.rows == {"customers": len(rows), "products": int((life.catalogue.launched <= day).sum())}
     assert (held.files, held.last_date) == (2, FACTS.date(day).isoformat())
 
 
-def test_a_product_has_its_price_of_the_day_and_the_currency_of_the_shop(books, tmp_path):
-    crm.write(books, tmp_path, ShopFacts(FACTS.size, 42, "SEK", "Europe/Berlin"), -1, LATER, lambda _: None)
+def test_a_product_has_its_price_of_the_day_and_the_currency_of_the_shop(life, tmp_path):
+    crm.write(life, tmp_path, ShopFacts(FACTS.size, 42, "SEK", "Europe/Berlin"), -1, LATER, lambda _: None)
     rows = {r["product_id"]: r for r in pq.read_table(tmp_path / "crm" / "products.parquet").to_pylist()}
-    changes = books.product_changes
+    changes = life.product_changes
     last = {int(row): n for n, row in enumerate(changes.row) if changes.day[n] <= LATER}
     position, n = next(iter(last.items()))
     change = changes.details.slice(n, 1).to_pylist()[0]
@@ -115,8 +115,8 @@ def test_a_product_has_its_price_of_the_day_and_the_currency_of_the_shop(books, 
 
 
 @pytest.fixture(scope="module")
-def place(books, tmp_path_factory) -> Path:
-    return state(books, tmp_path_factory.mktemp("shop"), EARLIER)
+def place(life, tmp_path_factory) -> Path:
+    return state(life, tmp_path_factory.mktemp("shop"), EARLIER)
 
 
 def get(address: str, token: str = TOKEN, **parameters: Any) -> httpx.Response:
@@ -148,10 +148,10 @@ def test_the_api_pages_through_every_record_once_in_order(place):
     assert set(found[0]["address"]) == {"country", "region", "city", "postal_code"}
 
 
-def test_a_walk_sees_every_record_once_while_customers_come(books, tmp_path):
-    state(books, tmp_path, EARLIER)
+def test_a_walk_sees_every_record_once_while_customers_come(life, tmp_path):
+    state(life, tmp_path, EARLIER)
     with serving(tmp_path, token=TOKEN) as url:
-        found = followed(f"{url}/customers", lambda: state(books, tmp_path, LATER), page_size=200)
+        found = followed(f"{url}/customers", lambda: state(life, tmp_path, LATER), page_size=200)
     ids = pq.read_table(tmp_path / "crm" / "customers.parquet")["customer_id"].to_pylist()
     assert [r["customer_id"] for r in found] == ids
 
@@ -280,8 +280,8 @@ class Taker:
         return str(error.value)
 
 
-def test_the_example_takes_the_shop_once_and_later_only_what_changed_as_versions(books, tmp_path, monkeypatch):
-    folder = state(books, tmp_path / "shop", EARLIER)
+def test_the_example_takes_the_shop_once_and_later_only_what_changed_as_versions(life, tmp_path, monkeypatch):
+    folder = state(life, tmp_path / "shop", EARLIER)
     earlier = pq.read_table(folder / "crm" / "customers.parquet").to_pylist()
     with serving(folder, token=TOKEN) as url:
         monkeypatch.setenv("REST_API_URL", url)
@@ -289,12 +289,12 @@ def test_the_example_takes_the_shop_once_and_later_only_what_changed_as_versions
         settings = load_settings(sources=PROJECT / "examples" / "rest_api.yml", data_dir=tmp_path / "data")
         first = ingest(settings, "one")
         again = ingest(settings, "two")
-        state(books, folder, LATER, EARLIER)
+        state(life, folder, LATER, EARLIER)
         then = ingest(settings, "three")
     later = pq.read_table(folder / "crm" / "customers.parquet").to_pylist()
     assert not [p for p in (tmp_path / "data").rglob("*") if p.is_file() and TOKEN.encode() in p.read_bytes()]
     assert (again.rows, again.failures) == (0, {})
-    assert list(first.table["new_rows"]) == [len(earlier), int((books.catalogue.launched <= EARLIER).sum())]
+    assert list(first.table["new_rows"]) == [len(earlier), int((life.catalogue.launched <= EARLIER).sum())]
     assert then.table["new_rows"].iloc[0] == len([r for r in later if r not in earlier]) > len(later) - len(earlier)
 
     lake = Lake(settings.lake_url)
@@ -328,17 +328,17 @@ def test_a_misbehaving_server_gives_the_same_rows(place, tmp_path, monkeypatch, 
     assert taken[0] == taken[1]
 
 
-def test_changes_are_asked_for_since_the_newest_time_of_change_less_the_overlap(books, tmp_path):
-    folder = state(books, tmp_path / "shop", EARLIER)
+def test_changes_are_asked_for_since_the_newest_time_of_change_less_the_overlap(life, tmp_path):
+    folder = state(life, tmp_path / "shop", EARLIER)
     with serving(folder, token=TOKEN) as url:
         taker = Taker(tmp_path, url, entities={"customers": {"mode": "changes"}})
         taker.take()
         before = taker.rows("customer_id")
         since = taker.cursor()["updated_at"]
-        state(books, folder, LATER, EARLIER)
+        state(life, folder, LATER, EARLIER)
         taker.take()
         read = taker.cursor()["records"]
-    assert since == max(r["updated_at"] for r in _records(state(books, tmp_path / "copy", EARLIER)))
+    assert since == max(r["updated_at"] for r in _records(state(life, tmp_path / "copy", EARLIER)))
     assert len(taker.rows()) - len(before) == len([r for r in _records(folder) if r["updated_at"] > since])
     assert read < len(before)
 

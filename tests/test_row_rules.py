@@ -390,15 +390,15 @@ def test_what_the_simulated_systems_spoil_is_put_right(tmp_path):
     """Every way in which `lib.shop.damage` writes a value otherwise is read as the value it was."""
     shop = SmallShop(tmp_path, {"products": {}, "customers": {}}, source={"time_zone": "Europe/Berlin"})
     cents = [1, 999, 99_900, 100_000, 123_456_789]
-    prices = [(c, damage.number_text(c, lot)) for c in cents for lot in LOTS]
+    prices = [(c, damage.number_text(c, draw)) for c in cents for draw in LOTS]
     seconds = [1_741_083_072, 1_733_007_600]
-    times = [(s, damage.date_format(s, lot)) for s in seconds for lot in LOTS] + [
+    times = [(s, damage.date_format(s, draw)) for s in seconds for draw in LOTS] + [
         (s, damage.local_time(s, "Europe/Berlin")) for s in seconds
     ]
     names = [
         (name, spoiled)
         for name in ("Anna Maria", "Jürgen", "Łukasz", "Grzegorz-Jan", "Zoë", "D'Angelo")
-        for spoiled in (damage.mojibake(name), *(spoil(name, lot) for lot in LOTS for spoil in SPOIL))
+        for spoiled in (damage.mojibake(name), *(spoil(name, draw) for draw in LOTS for spoil in SPOIL))
         if spoiled
     ]
     shop.write("products/a.csv", csv("product_id,unit_price", *(f'{n},"{p}"' for n, (_, p) in enumerate(prices))))

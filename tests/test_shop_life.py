@@ -11,10 +11,10 @@ import pytest
 from lib.shop.changes import latest, price_list
 from lib.shop.channels import CHANNELS, HISTORY, MARKETPLACE, STORE, WEB
 from lib.shop.ids import order_id
+from lib.shop.life import ShopLife, simulate_life
 from lib.shop.places import COUNTRIES, STORES
 from lib.shop.rhythm import Stretch, local_day
 from lib.shop.sizes import LAST_DAY, SIZES
-from lib.shop.trade import Books, trade
 from tests.ledgers import BERLIN, CLOSE, SIZE, YEARS, day_number, local, open_ledgers
 
 
@@ -24,8 +24,8 @@ def ledgers():
 
 
 @pytest.fixture(scope="module")
-def books(ledgers):
-    return ledgers.books
+def life(ledgers):
+    return ledgers.life
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +36,23 @@ def orders(ledgers):
 # --- how far the shop is simulated
 
 
-def known_on(books: Books, day: int) -> dict[str, np.ndarray]:
-    """Return all that the books say of the days up to `day`, as flat columns."""
-    customers = books.customers.signed_up < books.timepiece.day_starts[day + 1]
+def known_on(life: ShopLife, day: int) -> dict[str, np.ndarray]:
+    """Return all that the life says of the days up to `day`, as flat columns."""
+    customers = life.customers.signed_up < life.timepiece.day_starts[day + 1]
     masks = {
         "customers": customers,
-        "customer_changes": books.customer_changes.day <= day,
-        "product_changes": books.product_changes.day <= day,
-        "orders": books.orders.placed.day <= day,
-        "lines": books.lines.day <= day,
-        "payments": books.payments.day <= day,
+        "customer_changes": life.customer_changes.day <= day,
+        "product_changes": life.product_changes.day <= day,
+        "orders": life.orders.placed.day <= day,
+        "lines": life.lines.day <= day,
+        "payments": life.payments.day <= day,
     }
-    found = {"updated": books.updated[masks["orders"]]}
+    found = {"updated": life.updated[masks["orders"]]}
     for name, mask in masks.items():
-        for path, values in columns(getattr(books, name), name):
+        for path, values in columns(getattr(life, name), name):
             found[path] = values[mask]
-    launched = books.catalogue.launched <= day
-    for path, values in columns(books.catalogue, "catalogue"):
+    launched = life.catalogue.launched <= day
+    for path, values in columns(life.catalogue, "catalogue"):
         found[path] = values[:, launched] if path.endswith("demand") else values[launched]
     return found
 
@@ -75,44 +75,44 @@ def assert_the_same(shorter, longer):
         np.testing.assert_array_equal(values, longer[name], err_msg=name)
 
 
-def test_a_later_last_day_changes_nothing_of_the_earlier_days(books):
-    longer = trade(SIZE, 42, date(2027, 3, 1), BERLIN)
-    assert_the_same(known_on(books, CLOSE), known_on(longer, CLOSE))
-    shorter, end = trade(SIZE, 42, date(2026, 5, 1), BERLIN), day_number(date(2026, 12, 31))
+def test_a_later_last_day_changes_nothing_of_the_earlier_days(life):
+    longer = simulate_life(SIZE, 42, date(2027, 3, 1), BERLIN)
+    assert_the_same(known_on(life, CLOSE), known_on(longer, CLOSE))
+    shorter, end = simulate_life(SIZE, 42, date(2026, 5, 1), BERLIN), day_number(date(2026, 12, 31))
     assert_the_same(known_on(shorter, end), known_on(longer, end))
 
 
-def test_an_earlier_last_day_gives_the_same_founding_years(books):
-    earlier = trade(SIZE, 42, date(2019, 2, 1), BERLIN)
-    assert_the_same(known_on(earlier, CLOSE), known_on(books, CLOSE))
+def test_an_earlier_last_day_gives_the_same_founding_years(life):
+    earlier = simulate_life(SIZE, 42, date(2019, 2, 1), BERLIN)
+    assert_the_same(known_on(earlier, CLOSE), known_on(life, CLOSE))
 
 
-def test_another_seed_gives_another_life(books):
-    other = trade(SIZE, 43, LAST_DAY, BERLIN)
-    assert not np.array_equal(other.orders.placed.at, books.orders.placed.at)
-    assert not np.array_equal(other.catalogue.price, books.catalogue.price)
-    assert not np.array_equal(other.orders.channel, books.orders.channel)
+def test_another_seed_gives_another_life(life):
+    other = simulate_life(SIZE, 43, LAST_DAY, BERLIN)
+    assert not np.array_equal(other.orders.placed.at, life.orders.placed.at)
+    assert not np.array_equal(other.catalogue.price, life.catalogue.price)
+    assert not np.array_equal(other.orders.channel, life.orders.channel)
 
 
 @pytest.mark.parametrize(("size", "seed"), [("default", 42), ("small", 0), ("small", 42), ("small", 2**40)])
 def test_a_shop_has_exactly_its_promised_counts_at_the_close(size, seed):
-    books, wanted = trade(SIZES[size], seed, date(2026, 1, 1), BERLIN), SIZES[size]
-    close = books.timepiece.day_starts[CLOSE + 1]
-    assert (books.customers.signed_up < close).sum() == wanted.customers
-    assert (books.orders.placed.at < close).sum() == wanted.orders
-    assert (books.catalogue.launched <= CLOSE).sum() == wanted.products
-    assert (books.orders.placed.number == np.arange(len(books.updated)) + 1).all()
-    assert (books.customers.number == np.arange(len(books.customers.number)) + 1).all()
+    life, wanted = simulate_life(SIZES[size], seed, date(2026, 1, 1), BERLIN), SIZES[size]
+    close = life.timepiece.day_starts[CLOSE + 1]
+    assert (life.customers.signed_up < close).sum() == wanted.customers
+    assert (life.orders.placed.at < close).sum() == wanted.orders
+    assert (life.catalogue.launched <= CLOSE).sum() == wanted.products
+    assert (life.orders.placed.number == np.arange(len(life.updated)) + 1).all()
+    assert (life.customers.number == np.arange(len(life.customers.number)) + 1).all()
 
 
 def test_lines_and_payments_stand_in_order_of_their_orders(ledgers):
-    lines, payments = ledgers.books.lines, ledgers.books.payments
+    lines, payments = ledgers.life.lines, ledgers.life.payments
     assert (np.diff(lines.order * 100 + lines.line) > 0).all()
     assert (np.diff(payments.order * 100 + payments.part) > 0).all()
 
 
 def test_a_year_after_the_last_day_keeps_growing_at_the_same_rhythm():
-    placed = trade(SIZE, 42, date(2026, 12, 31), BERLIN).orders.placed
+    placed = simulate_life(SIZE, 42, date(2026, 12, 31), BERLIN).orders.placed
     by_year = np.bincount(placed.year)
     assert 1.05 < by_year[2026] / by_year[2025] < 1.35
     assert 0.3 < (placed.month[placed.year == 2026] >= 9).mean() < 0.4
@@ -157,11 +157,11 @@ def test_customers_have_a_channel_they_prefer(orders):
     assert frequent.idxmax(axis=1).nunique() == 3
 
 
-def test_customers_go_to_the_store_of_the_city_where_they_live_on_that_day(books, orders):
+def test_customers_go_to_the_store_of_the_city_where_they_live_on_that_day(life, orders):
     in_store = orders[orders["channel"] == STORE]
-    first = np.asarray(books.customers.details["city"])[in_store["customer"]]
-    moved = latest(books.customer_changes, in_store["customer"].to_numpy(), in_store["day"].to_numpy())
-    cities = np.where(moved >= 0, np.asarray(books.customer_changes.details["city"])[moved], first)
+    first = np.asarray(life.customers.details["city"])[in_store["customer"]]
+    moved = latest(life.customer_changes, in_store["customer"].to_numpy(), in_store["day"].to_numpy())
+    cities = np.where(moved >= 0, np.asarray(life.customer_changes.details["city"])[moved], first)
     store_cities = np.array([store.city for store in STORES])[in_store["store"]]
     assert (cities == store_cities).mean() > 0.9
     elsewhere = cities != first
@@ -183,18 +183,18 @@ def test_order_ids_tell_the_channel_and_the_number():
 # --- what changes
 
 
-def test_a_few_percent_of_customers_change_in_a_year_and_only_after_signing_up(books):
-    changes = books.customer_changes
+def test_a_few_percent_of_customers_change_in_a_year_and_only_after_signing_up(life):
+    changes = life.customer_changes
     assert (np.diff(changes.at) >= 0).all()
-    assert (changes.day == local_day(books.timepiece, changes.at)).all()
-    assert (changes.at > books.customers.signed_up[changes.row]).all()
+    assert (changes.day == local_day(life.timepiece, changes.at)).all()
+    assert (changes.at > life.customers.signed_up[changes.row]).all()
     in_2025 = changes.day >= day_number(date(2025, 1, 1))
     assert 0.03 < len(np.unique(changes.row[in_2025])) / SIZE.customers < 0.06
 
 
-def test_a_change_alters_address_email_or_phone_and_keeps_the_rest(books):
-    changes = books.customer_changes
-    before_all, after = books.customers.details.to_pandas(), changes.details.to_pandas()
+def test_a_change_alters_address_email_or_phone_and_keeps_the_rest(life):
+    changes = life.customer_changes
+    before_all, after = life.customers.details.to_pandas(), changes.details.to_pandas()
     assert after.columns.tolist() == before_all.columns.tolist()
     before = before_all.iloc[changes.row].reset_index(drop=True)
     # What a customer's earlier change left is what the next one starts from.
@@ -213,8 +213,8 @@ def test_a_change_alters_address_email_or_phone_and_keeps_the_rest(books):
     assert addresses.is_unique
 
 
-def test_the_latest_change_up_to_a_day_is_found(books):
-    changes = books.customer_changes
+def test_the_latest_change_up_to_a_day_is_found(life):
+    changes = life.customer_changes
     row = changes.row[np.flatnonzero(pd.Series(changes.row).duplicated())[0]]
     own = np.flatnonzero(changes.row == row)
     first, second = own[:2]
@@ -223,21 +223,21 @@ def test_the_latest_change_up_to_a_day_is_found(books):
     assert found.tolist() == [-1, first if changes.day[first] < changes.day[second] else second, second]
 
 
-def test_most_products_are_there_at_the_opening_and_others_follow_every_year(books):
-    launched = pd.Series(books.catalogue.launched)
+def test_most_products_are_there_at_the_opening_and_others_follow_every_year(life):
+    launched = pd.Series(life.catalogue.launched)
     assert launched.is_monotonic_increasing
     assert 0.55 < (launched == 0).mean() < 0.75
-    years = local(books.timepiece.day_starts[launched[launched > 0]]).dt.year
+    years = local(life.timepiece.day_starts[launched[launched > 0]]).dt.year
     assert set(years) == set(YEARS)
-    later = trade(SIZE, 42, date(2027, 1, 1), BERLIN).catalogue
+    later = simulate_life(SIZE, 42, date(2027, 1, 1), BERLIN).catalogue
     assert (later.launched > CLOSE).sum() == 2 * round(0.02 * SIZE.products)
     assert later.details["name"].to_pandas().is_unique
 
 
-def test_a_product_changes_price_about_once_or_twice_a_year_by_a_few_percent(books):
-    changes, base = books.product_changes, books.catalogue
+def test_a_product_changes_price_about_once_or_twice_a_year_by_a_few_percent(life):
+    changes, base = life.product_changes, life.catalogue
     assert (np.diff(changes.at) >= 0).all()
-    assert (changes.at == books.timepiece.day_starts[changes.day]).all()
+    assert (changes.at == life.timepiece.day_starts[changes.day]).all()
     assert not pd.DataFrame({"row": changes.row, "day": changes.day}).duplicated().any()
     assert (changes.day > base.launched[changes.row]).all()
     price, cost = changes.details["price"].to_pandas(), changes.details["cost"].to_pandas()
@@ -252,53 +252,53 @@ def test_a_product_changes_price_about_once_or_twice_a_year_by_a_few_percent(boo
     assert 0.55 < (step[moved] > 0).mean() < 0.75
 
 
-def test_a_few_products_are_discontinued_and_some_come_back(books):
-    changes = books.product_changes
+def test_a_few_products_are_discontinued_and_some_come_back(life):
+    changes = life.product_changes
     active = changes.details["is_active"].to_pandas()
     before = active.groupby(changes.row).shift().fillna(value=True).astype(bool)
     assert (before & ~active).sum() > 20
     assert (~before & active).sum() > 5
     now = latest(changes, np.arange(SIZE.products), np.full(SIZE.products, CLOSE))
-    still = np.where(now >= 0, active.to_numpy()[now], books.catalogue.is_active)
+    still = np.where(now >= 0, active.to_numpy()[now], life.catalogue.is_active)
     assert 0.88 < still.mean() < 0.98
 
 
 def test_lines_carry_the_price_of_their_day_and_nothing_is_sold_before_its_launch_or_while_inactive(ledgers):
-    books, sold = ledgers.books, ledgers.sold
+    life, sold = ledgers.life, ledgers.sold
     product, day = sold["product"].to_numpy(), sold["day"].to_numpy()
-    assert (day >= books.catalogue.launched[product]).all()
-    now = latest(books.product_changes, product, day)
-    details = books.product_changes.details
-    price = np.where(now >= 0, np.asarray(details["price"])[now], books.catalogue.price[product])
+    assert (day >= life.catalogue.launched[product]).all()
+    now = latest(life.product_changes, product, day)
+    details = life.product_changes.details
+    price = np.where(now >= 0, np.asarray(details["price"])[now], life.catalogue.price[product])
     active = np.where(now >= 0, np.asarray(details["is_active"])[now], True)
     assert (sold["price"] == price).all()
     assert active.all()
-    assert (sold["price"] != books.catalogue.price[product]).mean() > 0.5
+    assert (sold["price"] != life.catalogue.price[product]).mean() > 0.5
     assert not sold.duplicated(["order", "product"]).any()
 
 
-def test_the_price_list_of_a_year_is_a_part_of_the_whole_one(books):
-    whole = price_list(books.catalogue, books.product_changes, Stretch(0, 0, CLOSE + 1))
-    part = price_list(books.catalogue, books.product_changes, Stretch(2020, 1_826, 2_192))
+def test_the_price_list_of_a_year_is_a_part_of_the_whole_one(life):
+    whole = price_list(life.catalogue, life.product_changes, Stretch(0, 0, CLOSE + 1))
+    part = price_list(life.catalogue, life.product_changes, Stretch(2020, 1_826, 2_192))
     np.testing.assert_array_equal(part, whole[:, 1_826:2_192])
-    assert (whole[:, 0] > 0).sum() == (books.catalogue.launched == 0).sum()
+    assert (whole[:, 0] > 0).sum() == (life.catalogue.launched == 0).sum()
 
 
 # --- orders, lines, payments
 
 
 def test_every_reference_finds_its_row(ledgers):
-    books, orders = ledgers.books, ledgers.orders
+    life, orders = ledgers.life, ledgers.orders
     assert set(ledgers.sold["order"]) == set(orders.index)
     assert set(ledgers.returned["order"]) <= set(orders.index)
     assert set(ledgers.payments["order"]) == set(orders.index)
-    assert orders["customer"].between(0, len(books.customers.number) - 1).all()
-    assert ledgers.sold["product"].between(0, len(books.catalogue.price) - 1).all()
+    assert orders["customer"].between(0, len(life.customers.number) - 1).all()
+    assert ledgers.sold["product"].between(0, len(life.catalogue.price) - 1).all()
 
 
-def test_nobody_orders_before_signing_up(books, orders):
-    assert (orders["at"] >= books.customers.signed_up[orders["customer"]]).all()
-    assert (orders["day"] == local_day(books.timepiece, orders["at"].to_numpy())).all()
+def test_nobody_orders_before_signing_up(life, orders):
+    assert (orders["at"] >= life.customers.signed_up[orders["customer"]]).all()
+    assert (orders["day"] == local_day(life.timepiece, orders["at"].to_numpy())).all()
 
 
 def test_order_sums_follow_from_the_lines(ledgers):
@@ -322,7 +322,7 @@ def test_paid_payments_add_up_to_the_total_and_failures_come_first(ledgers):
     assert len(later) > 1_000
     assert (failed[later.index] <= later).all()
     assert (payments["at"].to_numpy() >= orders["at"][payments["order"]].to_numpy()).all()
-    assert (payments["day"] == local_day(ledgers.books.timepiece, payments["at"].to_numpy())).all()
+    assert (payments["day"] == local_day(ledgers.life.timepiece, payments["at"].to_numpy())).all()
     assert (payments["amount"] > 0).all()
     assert (paid.size() == 2).sum() > 500
 
@@ -342,7 +342,7 @@ def test_cancelled_orders_are_unpaid_or_refunded_in_full_when_they_are_cancelled
 
 
 def test_orders_are_cancelled_within_a_day_and_in_history_and_marketplace_on_the_same_day(ledgers):
-    orders, timepiece = ledgers.orders, ledgers.books.timepiece
+    orders, timepiece = ledgers.orders, ledgers.life.timepiece
     assert (orders.loc[~orders["is_cancelled"], "cancelled_at"] == 0).all()
     cancelled = orders[orders["is_cancelled"]]
     hours = (cancelled["cancelled_at"] - cancelled["at"]) / 3_600
@@ -351,7 +351,7 @@ def test_orders_are_cancelled_within_a_day_and_in_history_and_marketplace_on_the
     assert on_the_day[cancelled["channel"].isin([HISTORY, MARKETPLACE])].all()
     assert 0.2 < on_the_day[cancelled["channel"] == WEB].mean() < 0.8
     updated = np.where(orders["is_cancelled"], orders["cancelled_at"], orders["at"])
-    assert (ledgers.books.updated == updated).all()
+    assert (ledgers.life.updated == updated).all()
 
 
 def test_orders_leave_one_to_three_days_later_in_working_hours(ledgers):
@@ -361,7 +361,7 @@ def test_orders_leave_one_to_three_days_later_in_working_hours(ledgers):
     left = local(shipped["shipped_at"]).set_axis(shipped.index)
     assert left.dt.hour.between(8, 17).all()
     assert (left.dt.day_of_week < 6).all()
-    days = local_day(ledgers.books.timepiece, shipped["shipped_at"].to_numpy()) - shipped["day"]
+    days = local_day(ledgers.life.timepiece, shipped["shipped_at"].to_numpy()) - shipped["day"]
     assert days.between(1, 3).all()
     assert days.nunique() == 3
 
@@ -377,7 +377,7 @@ def test_returns_continue_the_order_after_it_was_shipped_at_what_was_paid(ledger
     own = orders.loc[both["order"]]
     assert not own["is_cancelled"].any()
     assert (own["returned_at"] > own["shipped_at"]).all()
-    assert (local_day(ledgers.books.timepiece, own["returned_at"].to_numpy()) == both["day"].to_numpy()).all()
+    assert (local_day(ledgers.life.timepiece, own["returned_at"].to_numpy()) == both["day"].to_numpy()).all()
     last_sold = sold.groupby("order")["line"].max()
     assert (both["line"] > last_sold[both["order"]].to_numpy()).all()
     delay = both["day"] - both["day_sold"]

@@ -19,8 +19,8 @@ def ledgers():
 
 
 @pytest.fixture(scope="module")
-def books(ledgers):
-    return ledgers.books
+def life(ledgers):
+    return ledgers.life
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +97,9 @@ def test_campaigns_run_a_few_times_a_year_with_ten_to_thirty_percent_off(ledgers
 
 
 def test_about_six_percent_of_orders_come_back_and_fashion_most(ledgers):
-    books = ledgers.books
+    life = ledgers.life
     assert 0.05 < ledgers.returned["order"].nunique() / SIZE.orders < 0.075
-    category = np.array([kind.name for kind in CATEGORIES])[books.catalogue.category]
+    category = np.array([kind.name for kind in CATEGORIES])[life.catalogue.category]
     rate = (
         ledgers.returned.groupby(category[ledgers.returned["product"]]).size()
         / ledgers.sold.groupby(category[ledgers.sold["product"]]).size()
@@ -113,8 +113,8 @@ def test_baskets_have_about_three_lines_of_mostly_one_piece(ledgers):
     assert (ledgers.sold["quantity"] == 1).mean() > 0.8
 
 
-def test_customers_live_where_their_postal_codes_say_and_have_their_own_address(books):
-    customers = books.customers.details.to_pandas()
+def test_customers_live_where_their_postal_codes_say_and_have_their_own_address(life):
+    customers = life.customers.details.to_pandas()
     shares = customers["country"].value_counts(normalize=True)
     assert len(shares) == 8
     assert shares.idxmax() == "DE"
@@ -122,15 +122,15 @@ def test_customers_live_where_their_postal_codes_say_and_have_their_own_address(
     assert customers["email"].is_unique
     assert customers["email"].str.fullmatch(r"[a-z]+\.[a-z]+\d+@example\.(com|org|net)").all()
     formats = {"DE": r"\d{5}", "AT": r"\d{4}", "NL": r"\d{4} [A-Z]{2}", "PL": r"\d{2}-\d{3}"}
-    for found in (customers, books.customer_changes.details.to_pandas()):
+    for found in (customers, life.customer_changes.details.to_pandas()):
         assert not found.isna().any().any()
         for country, pattern in formats.items():
             assert found.loc[found["country"] == country, "postal_code"].str.fullmatch(pattern).all()
         assert found[found["city"] == "Wien"]["country"].eq("AT").all()
 
 
-def test_products_have_distinct_names_charming_prices_and_healthy_margins(books):
-    catalogue = books.catalogue
+def test_products_have_distinct_names_charming_prices_and_healthy_margins(life):
+    catalogue = life.catalogue
     assert catalogue.details["name"].to_pandas().is_unique
     assert len(np.unique(catalogue.category)) == 8
     assert set(catalogue.price % 100) <= {99, 49, 95, 90}
@@ -143,7 +143,7 @@ def test_countries_differ_in_how_they_pay_and_stores_take_what_a_till_takes(ledg
     paid = ledgers.payments.query("status == 'paid'")
     own = ledgers.orders.loc[paid["order"]]
     method = pd.Series(np.array(METHODS)[paid["method"]], index=own.index)
-    country = np.array([land.code for land in COUNTRIES])[ledgers.books.customers.country[own["customer"]]]
+    country = np.array([land.code for land in COUNTRIES])[ledgers.life.customers.country[own["customer"]]]
     elsewhere = own["channel"] != STORE
     shares = pd.crosstab(country[elsewhere], method[elsewhere], normalize="index")
     assert set(shares.columns) == set(METHODS)

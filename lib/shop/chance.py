@@ -23,8 +23,8 @@ def pick(rng: np.random.Generator, weights: Sequence[float] | NDArray[np.float64
     return rng.choice(len(share), size=n, p=share / share.sum()).astype(np.int64)
 
 
-def lots(seed: int, name: str, number: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return a lot from 0 to 1 for each number: it follows from seed, name and number alone, whoever asks when."""
+def uniform_draws(seed: int, name: str, number: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return a draw from 0 to 1 for each number: it follows from seed, name and number alone, whoever asks when."""
     salt = int.from_bytes(hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest(), "big")
     return (mixed(number.astype(np.uint64) + np.uint64(salt)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 

@@ -3,7 +3,7 @@
 `folder/clickstream/events/YYYY/MM/DD/HH/events-NN-<id>.json.gz`: UTC hours of delivery, several files an hour. Most
 events come in the hour they happen, some late, some twice; now and then a file is cut short or holds a broken line, and
 is replaced under its name some days later. Who clicks on what is in `visits`, what a line says of it in `tracker`, and
-what it says wrongly in `glitches`.
+what it says wrongly in `event_defects`.
 """
 
 import os
@@ -19,14 +19,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lib.shop import glitches, ledger
+from lib.shop import event_defects, ledger
+from lib.shop.event_defects import EventDefects
 from lib.shop.files import write_whole
-from lib.shop.glitches import Glitches
+from lib.shop.life import ShopLife
 from lib.shop.orders import Ints
 from lib.shop.sizes import LAST_DAY
 from lib.shop.systems import Holdings, ShopFacts
 from lib.shop.tracker import rendered
-from lib.shop.trade import Books
 from lib.shop.visits import LATE_DAYS, Clicks, Site, Visits, clicks_of, mixed, visits_of
 
 PLACE = "clickstream/events"
@@ -66,11 +66,11 @@ class Sent:
 
 
 def write(
-    books: Books, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
+    life: ShopLife, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
 ) -> Holdings:
     """Bring the clickstream to its state at the end of the local day `through`: what was delivered by then."""
     place = folder / PLACE
-    site = Site(books, shop)
+    site = Site(life, shop)
     first = max(after + 1, shop.tracked_from)
     # Files that were faulty on the day reached before, and no longer are, are made once more.
     from_day = min((day for day in range(max(first - MENDED_WITHIN, shop.tracked_from), first)), default=first)
@@ -85,10 +85,10 @@ def write(
                 progress(f"clickstream: {shop.date(day).isoformat()}")
                 sent = joined([waiting, *sent_on(site, day)])
                 waiting, due = sent.only(sent.due > day), sent.only(sent.due == day)
-                wrong = Glitches(due.kind, due.before, due.after)
-                spoiled += glitches.cells(shop, wrong, due.day, due.session, due.number)
+                wrong = EventDefects(due.kind, due.before, due.after)
+                spoiled += event_defects.cells(shop, wrong, due.day, due.session, due.number)
                 # How many events a day has is known when it is over.
-                spoiled += glitches.changed_volume(site, day - 1)
+                spoiled += event_defects.changed_volume(site, day - 1)
                 for done in running:
                     done.result()
                 running = [
@@ -115,31 +115,33 @@ def sent_on(site: Site, day: int, *, only_late: bool = False) -> Iterator[Sent]:
     visits = visits_of(site, day)
     if not only_late:
         own = visits.only(visits.late == 0)
-        clicks = glitches.sent(site, day, own, clicks_of(site, day, own, "clicks"))
-        lines, wrong = glitches.spoil(site, day, own, clicks, rendered(site, day, own, clicks))
+        clicks = event_defects.sent(site, day, own, clicks_of(site, day, own, "clicks"))
+        lines, wrong = event_defects.spoil(site, day, own, clicks, rendered(site, day, own, clicks))
         yield in_time(site, day, own, clicks, lines, clicks.at, wrong)
         again = np.flatnonzero(clicks.again)
         twice = clicks.only(again)
         lines = lines.take(pa.array(again))
-        yield in_time(site, day, own, twice, lines, twice.again, glitches.again(len(again)))
-        if more := glitches.repeated(site, day, own, clicks):
+        yield in_time(site, day, own, twice, lines, twice.again, event_defects.again(len(again)))
+        if more := event_defects.repeated(site, day, own, clicks):
             lines = rendered(site, day, own, more)
-            yield in_time(site, day, own, more, lines, more.at, Glitches.none(len(more.at)))
+            yield in_time(site, day, own, more, lines, more.at, EventDefects.none(len(more.at)))
     own = visits.only(visits.late > 0)
     clicks = clicks_of(site, day, own, "late clicks")
-    lines, nothing = rendered(site, day, own, clicks), Glitches.none(len(clicks.at))
+    lines, nothing = rendered(site, day, own, clicks), EventDefects.none(len(clicks.at))
     late = in_time(site, day, own, clicks, lines, own.late[clicks.session], nothing)
     astray = own.astray[clicks.session]
     begins = clicks.at[np.searchsorted(clicks.session, np.arange(len(own.number)))] // HOUR
     hour = np.where(astray, begins[clicks.session], late.hour)
     slot = np.where(astray, ASTRAY_FROM + own.number[clicks.session] % ASTRAY_FILES, late.slot)
-    wrong = glitches.late(clicks.at // 1000, hour * 3600, ~astray)
+    wrong = event_defects.late(clicks.at // 1000, hour * 3600, ~astray)
     yield replace(late, hour=hour, slot=slot, kind=wrong.kind, before=wrong.before, after=wrong.after)
 
 
-def in_time(site: Site, day: int, visits: Visits, clicks: Clicks, lines: pa.Array, at: Ints, wrong: Glitches) -> Sent:
+def in_time(
+    site: Site, day: int, visits: Visits, clicks: Clicks, lines: pa.Array, at: Ints, wrong: EventDefects
+) -> Sent:
     """Return lines that are delivered at some UTC milliseconds, each in the folder of its hour."""
-    due = np.searchsorted(site.books.timepiece.day_starts, at // 1000, side="right") - 1
+    due = np.searchsorted(site.life.timepiece.day_starts, at // 1000, side="right") - 1
     hour = at // HOUR
     slot = (at - hour * HOUR) * files_in(site.shop, hour) // HOUR
     session = visits.number[clicks.session]

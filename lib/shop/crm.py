@@ -1,7 +1,7 @@
 """The shop's CRM and catalogue: who its customers are and what it sells, as both stand at the end of a day.
 
 They hold the present state alone, one row a customer or product; what came before is gone from them. `api` serves it.
-What is entered wrongly is in `slips`.
+What is entered wrongly is in `record_defects`.
 """
 
 from collections.abc import Callable
@@ -11,19 +11,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lib.shop import ledger, slips
+from lib.shop import ledger, record_defects
 from lib.shop.changes import latest
 from lib.shop.files import tally, write_parquet
 from lib.shop.ids import customer_id, product_id
+from lib.shop.life import ShopLife
 from lib.shop.systems import Holdings, ShopFacts
-from lib.shop.trade import Books
 
 FOLDER = "crm"
 ENTITIES = ("customers", "products")
 
 
 def write(
-    books: Books, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
+    life: ShopLife, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
 ) -> Holdings:
     """Bring `folder/crm` to its state at the end of day `through`; see `lib.shop.systems.Write`.
 
@@ -33,8 +33,8 @@ def write(
     place.mkdir(parents=True, exist_ok=True)
     for left_over in place.glob(".*.part"):
         left_over.unlink()
-    people, wrong = slips.customers(books, shop, customers(books, through), through)
-    goods, wrong_too = slips.products(shop, products(books, shop, through))
+    people, wrong = record_defects.customers(life, shop, customers(life, through), through)
+    goods, wrong_too = record_defects.products(shop, products(life, shop, through))
     rows = {}
     for entity, table in (("customers", people), ("products", goods)):
         progress(f"crm: {entity}")
@@ -45,18 +45,18 @@ def write(
     return Holdings(rows, shop.date(0).isoformat(), shop.date(through).isoformat(), there.files, there.bytes, told)
 
 
-def customers(books: Books, day: int) -> pa.Table:
+def customers(life: ShopLife, day: int) -> pa.Table:
     """Return everybody who signed up by the end of a day, as they are then."""
-    signed_up = books.customers.signed_up
-    who = np.flatnonzero(signed_up < books.timepiece.day_starts[day + 1])
-    change = latest(books.customer_changes, who, np.full(len(who), day))
+    signed_up = life.customers.signed_up
+    who = np.flatnonzero(signed_up < life.timepiece.day_starts[day + 1])
+    change = latest(life.customer_changes, who, np.full(len(who), day))
     # One table to take from: first states, and behind them the later ones.
-    states = pa.concat_tables([books.customers.details, books.customer_changes.details])
+    states = pa.concat_tables([life.customers.details, life.customer_changes.details])
     details = states.take(np.where(change < 0, who, len(signed_up) + change))
-    updated = np.where(change < 0, signed_up[who], stretched(books.customer_changes.at)[change])
+    updated = np.where(change < 0, signed_up[who], stretched(life.customer_changes.at)[change])
     return pa.table(
         {
-            "customer_id": customer_id(books.customers.number[who]),
+            "customer_id": customer_id(life.customers.number[who]),
             **{name: details[name] for name in details.column_names},
             "signup_at": instants(signed_up[who]),
             "updated_at": instants(updated),
@@ -64,9 +64,9 @@ def customers(books: Books, day: int) -> pa.Table:
     )
 
 
-def products(books: Books, shop: ShopFacts, day: int) -> pa.Table:
+def products(life: ShopLife, shop: ShopFacts, day: int) -> pa.Table:
     """Return every product launched by a day, as it is then; discontinued ones stay and are not active."""
-    found, changes = books.catalogue, books.product_changes
+    found, changes = life.catalogue, life.product_changes
     which = np.flatnonzero(found.launched <= day)
     change = latest(changes, which, np.full(len(which), day))
     details = found.details.take(which)
@@ -74,7 +74,7 @@ def products(books: Books, shop: ShopFacts, day: int) -> pa.Table:
     def now(first: NDArray[np.generic], later: NDArray[np.generic]) -> NDArray[np.generic]:
         return np.where(change < 0, first[which], stretched(later)[change])
 
-    launched_at = books.timepiece.day_starts[found.launched.astype(np.int64)]
+    launched_at = life.timepiece.day_starts[found.launched.astype(np.int64)]
     return pa.table(
         {
             "product_id": product_id(which),

@@ -1,6 +1,6 @@
 """What damage does to a single value: pure functions from a value, as it should be, to what a system delivers instead.
 
-`lot` is a number from 0 to 1 that picks one of the ways in which a thing goes wrong. All return nothing where the value
+`draw`, from 0 to 1, picks one of the ways in which a thing goes wrong. All return nothing where the value
 does not lend itself to it: nobody could see the damage, or tell what the value was. Who is hit is in `defects`.
 """
 
@@ -21,22 +21,22 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 A_THOUSAND = 1_000_00
 
 
-def chosen(among: Sequence[T], lot: float) -> T:
+def chosen(among: Sequence[T], draw: float) -> T:
     """Return one of several things."""
-    return among[min(int(lot * len(among)), len(among) - 1)]
+    return among[min(int(draw * len(among)), len(among) - 1)]
 
 
-def whitespace(text: str, lot: float) -> str | None:
+def whitespace(text: str, draw: float) -> str | None:
     """Return a text with blanks before, behind or doubled within; nothing for an empty one."""
     if not text.strip():
         return None
     ways = [f" {text}", f"{text} ", f"  {text} ", f"{text}\t", f"{NO_BREAK}{text}"]
     if " " in text:
         ways.append(text.replace(" ", "  ", 1))
-    return chosen(ways, lot)
+    return chosen(ways, draw)
 
 
-def letter_case(text: str, lot: float) -> str | None:
+def letter_case(text: str, draw: float) -> str | None:
     """Return a code, an e-mail address or a name in the wrong capitals.
 
     Codes and addresses are in small or in large letters throughout; a name has a capital at the start of each word, and
@@ -47,7 +47,7 @@ def letter_case(text: str, lot: float) -> str | None:
     else:
         ways = [way for way in (text.upper(), text.lower()) if usual_capitals(way) == text]
     ways = [way for way in dict.fromkeys(ways) if way != text]
-    return chosen(ways, lot) if ways else None
+    return chosen(ways, draw) if ways else None
 
 
 def usual_capitals(name: str) -> str:
@@ -66,7 +66,7 @@ def mojibake(text: str) -> str | None:
     return read if read != text and read == read.strip() else None
 
 
-def email(address: str, lot: float) -> str | None:
+def email(address: str, draw: float) -> str | None:
     """Return what is no e-mail address; nothing for what was none before."""
     mailbox, at, domain = address.partition("@")
     if not (mailbox and at and domain):
@@ -79,20 +79,20 @@ def email(address: str, lot: float) -> str | None:
         f"{mailbox} at {domain}",
         f"{mailbox}.{domain}",
     )
-    return chosen(ways, lot)
+    return chosen(ways, draw)
 
 
-def country(lot: float) -> str:
+def country(draw: float) -> str:
     """Return what is no country code."""
-    return chosen(NO_COUNTRIES, lot)
+    return chosen(NO_COUNTRIES, draw)
 
 
-def currency(lot: float) -> str:
+def currency(draw: float) -> str:
     """Return what is no currency code."""
-    return chosen(NO_CURRENCIES, lot)
+    return chosen(NO_CURRENCIES, draw)
 
 
-def number_text(cents: int, lot: float, money: str = "EUR") -> str | None:
+def number_text(cents: int, draw: float, money: str = "EUR") -> str | None:
     """Return an amount with a currency sign or separators of thousands; nothing for one below zero.
 
     `€12.50`, `12.50 EUR`, `12,50 €`, `EUR 12,50`, and from a thousand on `1,234.50`, `1.234,50 €`, `EUR 1 234,50`.
@@ -111,10 +111,10 @@ def number_text(cents: int, lot: float, money: str = "EUR") -> str | None:
     ]
     if cents >= A_THOUSAND:
         ways.append(grouped)
-    return chosen(ways, lot)
+    return chosen(ways, draw)
 
 
-def date_format(seconds: int, lot: float) -> str:
+def date_format(seconds: int, draw: float) -> str:
     """Return a UTC instant in an unmistakable form that is not the usual one."""
     at = moment(seconds)
     hour = (at.hour - 1) % 12 + 1
@@ -126,15 +126,15 @@ def date_format(seconds: int, lot: float) -> str:
         f"{at:%d.%m.%Y %H:%M:%S} UTC",
         f"{MONTHS[at.month - 1]} {at.day}, {at:%Y} {hour}:{at:%M:%S} {'AM' if at.hour < 12 else 'PM'} UTC",
     )
-    return chosen(ways, lot)
+    return chosen(ways, draw)
 
 
-def ambiguous_date(seconds: int, lot: float) -> str | None:
+def ambiguous_date(seconds: int, draw: float) -> str | None:
     """Return a UTC instant whose day and month nobody can tell apart; nothing where one can, or both are the same."""
     at = moment(seconds)
     if at.day > 12 or at.day == at.month:
         return None
-    first, second = chosen([(at.day, at.month), (at.month, at.day)], lot)
+    first, second = chosen([(at.day, at.month), (at.month, at.day)], draw)
     return f"{first:02d}/{second:02d}/{at:%Y %H:%M:%S} UTC"
 
 
@@ -146,14 +146,14 @@ def local_time(seconds: int, zone: str) -> str | None:
     return None if is_twice or not at.utcoffset() else f"{shown:%Y-%m-%d %H:%M:%S}"
 
 
-def years_ahead(seconds: int, lot: float) -> int:
+def years_ahead(seconds: int, draw: float) -> int:
     """Return an instant 20 to 60 years later, at the same time of day."""
-    return seconds + (20 + int(lot * 41)) * 365 * 86_400
+    return seconds + (20 + int(draw * 41)) * 365 * 86_400
 
 
-def days_before(seconds: int, lot: float, fewest: int, most: int) -> int:
+def days_before(seconds: int, draw: float, fewest: int, most: int) -> int:
     """Return an instant some days earlier, at the same time of day."""
-    return seconds - (fewest + int(lot * (most - fewest + 1))) * 86_400
+    return seconds - (fewest + int(draw * (most - fewest + 1))) * 86_400
 
 
 def moment(seconds: int) -> datetime:

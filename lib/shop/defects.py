@@ -1,7 +1,7 @@
 """Which records the shop's systems spoil, and how: kinds of defects, who is hit, and what is done to a value.
 
 Who is hit follows from the record alone: each family (an order with its lines and payments, a customer, a product, an
-event) draws one lot, so a family has one defect at most and has it on every day. What was done is noted by `ledger`.
+event) makes one draw, so a family has one defect at most and has it on every day. What was done is noted by `ledger`.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from lib.shop.chance import lots
+from lib.shop.chance import uniform_draws
 from lib.shop.orders import Ints
 from lib.shop.systems import ShopFacts
 
@@ -59,12 +59,12 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def fates(shop: ShopFacts, family: str, number: Ints, kinds: tuple[str, ...]) -> Ints:
+def defects_drawn(shop: ShopFacts, family: str, number: Ints, kinds: tuple[str, ...]) -> Ints:
     """Return for each family the position in `kinds` of the defect that hits it, `NONE` for most.
 
     `number` tells the families apart, `family` is what they are, such as `order`; `kinds` are those that the family's
     system can have.
     """
     edges = np.cumsum([shop.defects.rate(kind) for kind in kinds])
-    found = np.searchsorted(edges, lots(shop.seed, f"{family} defects", number), side="right").astype(np.int64)
+    found = np.searchsorted(edges, uniform_draws(shop.seed, f"{family} defects", number), side="right").astype(np.int64)
     return np.where(found < len(kinds), found, NONE)

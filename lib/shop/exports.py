@@ -18,6 +18,7 @@ from lib.shop.changes import latest
 from lib.shop.channels import CHANNELS
 from lib.shop.files import Daily, Export, moment, money, tally, whole, write_days
 from lib.shop.ids import customer_id, order_id, payment_id, product_id
+from lib.shop.life import ShopLife
 from lib.shop.orders import Days, Ints
 from lib.shop.payments import METHODS, STATUSES
 from lib.shop.promotions import find
@@ -25,7 +26,6 @@ from lib.shop.spoiled_orders import spoiled_orders
 from lib.shop.spoiled_records import CUSTOMERS, PRODUCTS, Damages, spoiled_records
 from lib.shop.spoils import Spoils
 from lib.shop.systems import Holdings, ShopFacts
-from lib.shop.trade import Books
 
 CHANNEL = "marketplace"
 COLUMNS = {
@@ -62,7 +62,7 @@ class Spoiled:
 
 
 def write(
-    books: Books, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
+    life: ShopLife, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
 ) -> Holdings:
     """Bring the drops in `folder/marketplace` to their state at day `through`; see `lib.shop.systems.Write`.
 
@@ -71,7 +71,7 @@ def write(
     place = folder / CHANNEL
     rows: dict[str, int] = {}
     spoiled: list[pa.Table] = []
-    for number, some in enumerate(marketplace(books, shop)):
+    for number, some in enumerate(marketplace(life, shop)):
         export = some.export
         progress(f"marketplace: {export.entity}")
         daily = schedule(shop, export, number)
@@ -107,19 +107,19 @@ def _wait(soon: float, share: float) -> int:
     return 1 + int(share * (LATEST if soon < VERY_LATE else SOON))
 
 
-def marketplace(books: Books, shop: ShopFacts) -> list[Spoiled]:
+def marketplace(life: ShopLife, shop: ShopFacts) -> list[Spoiled]:
     """Return the five exports; rows of a day come in order of their ids, a row's copy right behind it."""
     own = CHANNELS.index(CHANNEL)
-    orders_here = np.flatnonzero(books.orders.channel == own)
-    is_here = np.zeros(len(books.orders.channel) + 1, dtype=bool)
-    is_here[books.orders.placed.number[orders_here]] = True
-    who, first = np.unique(books.orders.placed.customer[orders_here], return_index=True)
-    known = Customers(who, books.orders.placed.day[orders_here][first].astype(np.int64))
-    launched = np.maximum(books.catalogue.launched, shop.live_from)
-    changed = np.flatnonzero(books.product_changes.day > launched[books.product_changes.row])
-    listed = np.concatenate([np.arange(len(launched)), books.product_changes.row[changed]])
-    listed_on = np.concatenate([launched, books.product_changes.day[changed]])
-    in_orders = spoiled_orders(books, shop, CHANNEL, orders_here)
+    orders_here = np.flatnonzero(life.orders.channel == own)
+    is_here = np.zeros(len(life.orders.channel) + 1, dtype=bool)
+    is_here[life.orders.placed.number[orders_here]] = True
+    who, first = np.unique(life.orders.placed.customer[orders_here], return_index=True)
+    known = Customers(who, life.orders.placed.day[orders_here][first].astype(np.int64))
+    launched = np.maximum(life.catalogue.launched, shop.live_from)
+    changed = np.flatnonzero(life.product_changes.day > launched[life.product_changes.row])
+    listed = np.concatenate([np.arange(len(launched)), life.product_changes.row[changed]])
+    listed_on = np.concatenate([launched, life.product_changes.day[changed]])
+    in_orders = spoiled_orders(life, shop, CHANNEL, orders_here)
 
     def of_records(entity: str, number: Ints, damages: Damages, day: Ints | Days, render: Render) -> Spoiled:
         names = COLUMNS[entity].split()
@@ -133,26 +133,26 @@ def marketplace(books: Books, shop: ShopFacts) -> list[Spoiled]:
         return spoiled(entity, day[rows], lambda positions: render(rows[positions]), in_orders[entity], code)
 
     return [
-        of_records("customers", books.customers.number[who], CUSTOMERS, known.day, partial(customers, books, known)),
+        of_records("customers", life.customers.number[who], CUSTOMERS, known.day, partial(customers, life, known)),
         of_records(
             "products",
             listed,
             PRODUCTS,
             listed_on,
-            lambda rows: products(books, shop, listed[rows], listed_on[rows]),
+            lambda rows: products(life, shop, listed[rows], listed_on[rows]),
         ),
-        of_orders("orders", orders_here, books.orders.placed.day, partial(orders, books, shop)),
+        of_orders("orders", orders_here, life.orders.placed.day, partial(orders, life, shop)),
         of_orders(
             "order_items",
-            np.flatnonzero(is_here[books.lines.order]),
-            books.lines.day,
-            partial(order_items, books, own),
+            np.flatnonzero(is_here[life.lines.order]),
+            life.lines.day,
+            partial(order_items, life, own),
         ),
         of_orders(
             "payments",
-            np.flatnonzero(is_here[books.payments.order]),
-            books.payments.day,
-            partial(payments, books, shop, own),
+            np.flatnonzero(is_here[life.payments.order]),
+            life.payments.day,
+            partial(payments, life, shop, own),
         ),
     ]
 
@@ -168,27 +168,27 @@ def spoiled(entity: str, day: Ints | Days, render: Render, spoils: Spoils, code:
     return Spoiled(Export(entity, tuple(names), day, delivered), spoils, code)
 
 
-def customers(books: Books, known: Customers, rows: Ints) -> list[pa.Array]:
+def customers(life: ShopLife, known: Customers, rows: Ints) -> list[pa.Array]:
     """Return the columns of customers as they were at the end of the day of their first order here, as text."""
     who, day = known.row[rows], known.day[rows]
-    change = latest(books.customer_changes, who, day)
+    change = latest(life.customer_changes, who, day)
     # One table to take from: first states, and behind them the later ones.
-    states = pa.concat_tables([books.customers.details, books.customer_changes.details])
-    position = np.where(change < 0, who, len(books.customers.number) + change)
+    states = pa.concat_tables([life.customers.details, life.customer_changes.details])
+    position = np.where(change < 0, who, len(life.customers.number) + change)
     details = states.take(position)
-    signed_up = books.customers.signed_up[who]
-    updated = np.where(change < 0, signed_up, books.customer_changes.at[change])
+    signed_up = life.customers.signed_up[who]
+    updated = np.where(change < 0, signed_up, life.customer_changes.at[change])
     return [
-        customer_id(books.customers.number[who]),
-        *(details[name] for name in books.customers.details.column_names),
+        customer_id(life.customers.number[who]),
+        *(details[name] for name in life.customers.details.column_names),
         moment(signed_up),
         moment(updated),
     ]
 
 
-def products(books: Books, shop: ShopFacts, rows: Ints, day: Ints) -> list[pa.Array]:
+def products(life: ShopLife, shop: ShopFacts, rows: Ints, day: Ints) -> list[pa.Array]:
     """Return the columns of products as they were at the end of a day, as text."""
-    found, changes = books.catalogue, books.product_changes
+    found, changes = life.catalogue, life.product_changes
     details = found.details.take(rows)
     change = latest(changes, rows, day)
     first = change < 0
@@ -197,7 +197,7 @@ def products(books: Books, shop: ShopFacts, rows: Ints, day: Ints) -> list[pa.Ar
         return np.where(first, start[rows], changes.details[later].to_numpy()[change])
 
     active = then(found.is_active.astype(np.int64), "is_active").astype(np.int64)
-    updated = np.where(first, books.timepiece.day_starts[found.launched[rows].astype(np.int64)], changes.at[change])
+    updated = np.where(first, life.timepiece.day_starts[found.launched[rows].astype(np.int64)], changes.at[change])
     return [
         product_id(rows),
         *(details[name] for name in details.column_names),
@@ -209,9 +209,9 @@ def products(books: Books, shop: ShopFacts, rows: Ints, day: Ints) -> list[pa.Ar
     ]
 
 
-def orders(books: Books, shop: ShopFacts, rows: Ints) -> list[pa.Array]:
+def orders(life: ShopLife, shop: ShopFacts, rows: Ints) -> list[pa.Array]:
     """Return the columns of the orders in `rows`, as text."""
-    found = books.orders
+    found = life.orders
     codes, position = np.unique(found.campaign[rows], return_inverse=True)
     campaign = pa.array([find(int(code)).name if code else None for code in codes], type=pa.string())
     cancelled = found.is_cancelled[rows].astype(np.int64)
@@ -227,13 +227,13 @@ def orders(books: Books, shop: ShopFacts, rows: Ints) -> list[pa.Array]:
         money(found.shipping[rows]),
         money(found.tax[rows]),
         money(found.total[rows]),
-        moment(books.updated[rows]),
+        moment(life.updated[rows]),
     ]
 
 
-def order_items(books: Books, channel: int, rows: Ints) -> list[pa.Array]:
+def order_items(life: ShopLife, channel: int, rows: Ints) -> list[pa.Array]:
     """Return the columns of the order lines in `rows`, as text."""
-    found = books.lines
+    found = life.lines
     return [
         order_id(found.order[rows], np.full(len(rows), channel)),
         whole(found.line[rows]),
@@ -244,9 +244,9 @@ def order_items(books: Books, channel: int, rows: Ints) -> list[pa.Array]:
     ]
 
 
-def payments(books: Books, shop: ShopFacts, channel: int, rows: Ints) -> list[pa.Array]:
+def payments(life: ShopLife, shop: ShopFacts, channel: int, rows: Ints) -> list[pa.Array]:
     """Return the columns of the payments in `rows`, as text."""
-    found = books.payments
+    found = life.payments
     return [
         payment_id(found.order[rows], found.part[rows]),
         order_id(found.order[rows], np.full(len(rows), channel)),

@@ -34,7 +34,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Daily:
-    """The fate of a day's file: the day it comes, the day a short one is corrected, the day it is sent again."""
+    """What becomes of a day's file: the day it comes, the day a short one is corrected, the day it is sent again."""
 
     comes: int
     corrected: int | None = None

@@ -16,19 +16,19 @@ TYPICAL_ORDERS, ORDERS_SPREAD, MOST_ORDERS = 4.35, 1.1, 160
 TYPICAL_GAP, CUSTOMER_SPREAD, GAP_SPREAD = 51.0, 0.35, 0.95
 # Frequent customers are frequent because they wait less, not only because they stay longer.
 EAGERNESS = 0.5
-# Some wishes come too late for the founding years, so there must be more of them than orders.
-SPARE_WISHES = 1.03
+# Some planned orders come too late for the founding years, so there must be more of them than orders.
+SPARE_ORDERS = 1.03
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PlannedOrders:
     """Every order a cohort would ever place: the customer's position, and the wait since signing up."""
 
     customer: NDArray[np.int64]
     wait: NDArray[np.float64]
 
 
-def wishes(rng: np.random.Generator, customers: int, orders_factor: float) -> Wishes:
+def planned_orders(rng: np.random.Generator, customers: int, orders_factor: float) -> PlannedOrders:
     """Return all orders of a cohort for its whole life, at pace 1.
 
     `orders_factor` raises the number of orders of those who come back, for shops of frequent customers.
@@ -47,23 +47,25 @@ def wishes(rng: np.random.Generator, customers: int, orders_factor: float) -> Wi
     waits[starts] = rng.lognormal(np.log(0.02), 2.2, len(starts))
     total = np.cumsum(waits)
     before = np.repeat(total[starts] - waits[starts], count[count > 0])
-    return Wishes(customer, total - before)
+    return PlannedOrders(customer, total - before)
 
 
-def enough_wishes(seed: int, stretch: int, customers: int, orders: int, orders_factor: float) -> tuple[Wishes, float]:
-    """Return a cohort's wishes, more than `orders`, and the factor it takes: rarely more than the given one."""
-    wanted = wishes(stream(seed, stretch, "habits"), customers, orders_factor)
-    while len(wanted.wait) < orders * SPARE_WISHES:
+def enough_planned_orders(
+    seed: int, stretch: int, customers: int, orders: int, orders_factor: float
+) -> tuple[PlannedOrders, float]:
+    """Return a cohort's planned orders, more than `orders`, and the factor it takes: rarely more than the given one."""
+    wanted = planned_orders(stream(seed, stretch, "habits"), customers, orders_factor)
+    while len(wanted.wait) < orders * SPARE_ORDERS:
         orders_factor *= 1.05
-        wanted = wishes(stream(seed, stretch, "habits"), customers, orders_factor)
+        wanted = planned_orders(stream(seed, stretch, "habits"), customers, orders_factor)
     return wanted, orders_factor
 
 
-def pace_for(signed_up: NDArray[np.float64], wanted: Wishes, close: float, orders: int) -> float:
-    """Return the factor on all waits with which exactly `orders` wishes come true before `close`.
+def pace_for(signed_up: NDArray[np.float64], wanted: PlannedOrders, close: float, orders: int) -> float:
+    """Return the factor on all waits with which exactly `orders` planned orders are placed before `close`.
 
-    A wish comes true while pace * wait < close - signed_up, so the ratio of the two sides, sorted, holds
-    the pace of every possible number of orders. There must be more wishes than orders.
+    An order is placed while pace * wait < close - signed_up, so the ratio of the two sides, sorted, holds
+    the pace of every possible number of orders. There must be more planned orders than orders.
     """
     ratio = (close - signed_up[wanted.customer]) / wanted.wait
     cut = len(ratio) - orders

@@ -16,6 +16,7 @@ from lib.shop.channels import CHANNELS, HISTORY
 from lib.shop.defects import KINDS
 from lib.shop.files import tally, write_parquet
 from lib.shop.ids import customer_id, order_id, payment_id, product_id
+from lib.shop.life import ShopLife
 from lib.shop.order_damage import COPIES
 from lib.shop.orders import Ints
 from lib.shop.payments import METHODS, STATUSES
@@ -24,7 +25,6 @@ from lib.shop.rhythm import Seconds, local_day
 from lib.shop.spoiled_orders import spoiled_orders
 from lib.shop.spoils import Spoils
 from lib.shop.systems import Holdings, ShopFacts
-from lib.shop.trade import Books
 
 PLACE = "history"
 ENTITIES = ("orders", "order_items", "payments")
@@ -35,33 +35,33 @@ FOREVER = np.iinfo(np.int16).max
 
 
 def write(
-    books: Books, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
+    life: ShopLife, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
 ) -> Holdings:
     """Bring the files in `folder/history` to their state at day `through`; see `lib.shop.systems.Write`.
 
     From the first day of the live systems on they are final. Up to then they hold what happened by `through`.
     """
     place, closing = folder / PLACE, shop.live_from
-    placed_here = (books.orders.channel == HISTORY) & (books.orders.placed.day <= through)
+    placed_here = (life.orders.channel == HISTORY) & (life.orders.placed.day <= through)
     known = through if through < closing else FOREVER
     rows = {
         "orders": np.flatnonzero(placed_here),
-        "order_items": np.flatnonzero(placed_here[books.lines.order - 1] & (books.lines.day <= known)),
-        "payments": np.flatnonzero(placed_here[books.payments.order - 1] & (books.payments.day <= known)),
+        "order_items": np.flatnonzero(placed_here[life.lines.order - 1] & (life.lines.day <= known)),
+        "payments": np.flatnonzero(placed_here[life.payments.order - 1] & (life.payments.day <= known)),
     }
-    own = np.flatnonzero(placed_here & (books.orders.placed.day < closing - MIGRATED_DAYS))
+    own = np.flatnonzero(placed_here & (life.orders.placed.day < closing - MIGRATED_DAYS))
     # Once the files are final, all that is asked for is how many rows they have.
-    spoils = spoiled_orders(books, shop, PLACE, own, only=KINDS if after < closing else COPIES)
+    spoils = spoiled_orders(life, shop, PLACE, own, only=KINDS if after < closing else COPIES)
     held = {entity: len(spoils[entity].with_copies(found)[0]) for entity, found in rows.items()}
     told = []
     if after < closing:
-        for entity, path, table, spoiled in _files(books, shop, place, rows, spoils, known):
+        for entity, path, table, spoiled in _files(life, shop, place, rows, spoils, known):
             told.append(spoiled)
             progress(f"history: {entity} of {path.parent.name.removeprefix('year=')}")
             write_parquet(path, table)
         for left_over in place.rglob(".*.part"):
             left_over.unlink()
-    days = books.orders.placed.day[rows["orders"]]
+    days = life.orders.placed.day[rows["orders"]]
     first, last = (shop.date(int(d)).isoformat() for d in (days[0], days[-1])) if len(days) else (None, None)
     there = tally(place)
     spoiled = pa.concat_tables(told) if told and shop.defects.enabled else None
@@ -69,38 +69,38 @@ def write(
 
 
 def _files(
-    books: Books, shop: ShopFacts, place: Path, rows: dict[str, Ints], spoils: dict[str, Spoils], known: int
+    life: ShopLife, shop: ShopFacts, place: Path, rows: dict[str, Ints], spoils: dict[str, Spoils], known: int
 ) -> Iterator[tuple[str, Path, pa.Table, pa.Table]]:
     """Yield entity, path and content of each file, and the ledger's rows of what is spoiled in it."""
     order_of = {
         "orders": rows["orders"],
-        "order_items": books.lines.order[rows["order_items"]] - 1,
-        "payments": books.payments.order[rows["payments"]] - 1,
+        "order_items": life.lines.order[rows["order_items"]] - 1,
+        "payments": life.payments.order[rows["payments"]] - 1,
     }
     for entity in ENTITIES:
         # All three stand in order of their orders, and these in order of time.
-        years = books.orders.placed.year[order_of[entity]]
+        years = life.orders.placed.year[order_of[entity]]
         for year in np.unique(years):
             lo, hi = np.searchsorted(years, (year, year + 1))
             path = place / entity / f"year={year}" / "part-0.parquet"
             some, code = spoils[entity].with_copies(rows[entity][lo:hi])
-            table = COLUMNS_OF[entity](books, shop, some)
+            table = COLUMNS_OF[entity](life, shop, some)
             if entity == "orders":
-                table = _as_shipped_by(books, known, some, table)
+                table = _as_shipped_by(life, known, some, table)
             columns = dict(zip(table.column_names, table.columns, strict=True))
             yield entity, path, pa.table(spoils[entity].laid_over(columns, code)), spoils[entity].told(code)
 
 
-def _as_shipped_by(books: Books, day: int, rows: Ints, orders: pa.Table) -> pa.Table:
+def _as_shipped_by(life: ShopLife, day: int, rows: Ints, orders: pa.Table) -> pa.Table:
     """Return orders without what is shipped only after a day."""
-    is_known = pa.array(local_day(books.timepiece, books.orders.shipped_at[rows]) <= day)
+    is_known = pa.array(local_day(life.timepiece, life.orders.shipped_at[rows]) <= day)
     shipped = pc.if_else(is_known, orders["shipped_at"], None)
     return orders.set_column(orders.column_names.index("shipped_at"), "shipped_at", shipped)
 
 
-def orders(books: Books, shop: ShopFacts, rows: Ints) -> pa.Table:
+def orders(life: ShopLife, shop: ShopFacts, rows: Ints) -> pa.Table:
     """Return the orders in `rows` (positions) as the old system tells them: completed or cancelled."""
-    found = books.orders
+    found = life.orders
     codes, position = np.unique(found.campaign[rows], return_inverse=True)
     campaign = pa.array([find(int(code)).name if code else None for code in codes], type=pa.string())
     return pa.table(
@@ -117,35 +117,35 @@ def orders(books: Books, shop: ShopFacts, rows: Ints) -> pa.Table:
             "tax_amount": amounts(found.tax[rows]),
             "total_amount": amounts(found.total[rows]),
             "shipped_at": shipped(found.shipped_at[rows]),
-            "updated_at": instants(books.updated[rows]),
+            "updated_at": instants(life.updated[rows]),
         }
     )
 
 
-def order_items(books: Books, shop: ShopFacts, rows: Ints) -> pa.Table:
+def order_items(life: ShopLife, shop: ShopFacts, rows: Ints) -> pa.Table:
     """Return the lines in `rows`, returned ones with negative quantity and changed last when they came back."""
-    found, order = books.lines, books.lines.order[rows] - 1
+    found, order = life.lines, life.lines.order[rows] - 1
     is_return = found.quantity[rows] < 0
     return pa.table(
         {
-            "order_id": order_id(found.order[rows], books.orders.channel[order]),
+            "order_id": order_id(found.order[rows], life.orders.channel[order]),
             "line_number": pa.array(found.line[rows].astype(np.int32)),
             "product_id": product_id(found.product[rows]),
             "quantity": pa.array(found.quantity[rows].astype(np.int32)),
             "unit_price": amounts(found.price[rows]),
             "discount_amount": amounts(found.discount[rows]),
-            "updated_at": instants(np.where(is_return, books.orders.returned_at[order], books.orders.placed.at[order])),
+            "updated_at": instants(np.where(is_return, life.orders.returned_at[order], life.orders.placed.at[order])),
         }
     )
 
 
-def payments(books: Books, shop: ShopFacts, rows: Ints) -> pa.Table:
+def payments(life: ShopLife, shop: ShopFacts, rows: Ints) -> pa.Table:
     """Return the payments in `rows`; none is changed once it is made."""
-    found, order = books.payments, books.payments.order[rows] - 1
+    found, order = life.payments, life.payments.order[rows] - 1
     return pa.table(
         {
             "payment_id": payment_id(found.order[rows], found.part[rows]),
-            "order_id": order_id(found.order[rows], books.orders.channel[order]),
+            "order_id": order_id(found.order[rows], life.orders.channel[order]),
             "method": words(METHODS, found.method[rows]),
             "amount": amounts(found.amount[rows]),
             "currency": pa.repeat(shop.currency, len(rows)),
@@ -156,7 +156,7 @@ def payments(books: Books, shop: ShopFacts, rows: Ints) -> pa.Table:
     )
 
 
-COLUMNS_OF: dict[str, Callable[[Books, ShopFacts, Ints], pa.Table]] = {
+COLUMNS_OF: dict[str, Callable[[ShopLife, ShopFacts, Ints], pa.Table]] = {
     "orders": orders,
     "order_items": order_items,
     "payments": payments,

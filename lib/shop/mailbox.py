@@ -26,20 +26,20 @@ from lib.shop.channels import STORE
 from lib.shop.files import tally
 from lib.shop.ids import customer_id, order_id, payment_id, product_id
 from lib.shop.letters import CANCELLATION, LAYOUT_OF, ORDER, RETURN, Letter
+from lib.shop.life import ShopLife
 from lib.shop.orders import Days, Ints
 from lib.shop.payments import REFUNDED
 from lib.shop.places import STORES
 from lib.shop.promotions import find
 from lib.shop.rhythm import Seconds, local_day
 from lib.shop.systems import Holdings, ShopFacts
-from lib.shop.trade import Books
 
 PLACE = "stores"
 HOST, DOMAIN = "mail", "stores.example"
 NEWSLETTER = 3
 # How a message comes: as it was sent, sent again, forwarded in the text or as an attachment, cut off, or in base64.
 PLAIN, AGAIN, QUOTED, ATTACHED, CUT = range(5)
-# Of so many orders in a row, which one's confirmation has which fate: so that also a small shop has one of each.
+# Of so many orders in a row, what becomes of which one's confirmation: so that also a small shop has one of each.
 ROUND, LONG_ROUND = 80, 800
 AGAIN_PLACE, ATTACHED_PLACE, QUOTED_PLACE, LATE_PLACE = 4, 7, 11, 16
 NEWSLETTER_PLACE, CUT_PLACE = 9, 14
@@ -77,7 +77,7 @@ class _Parts:
 
 
 def write(
-    books: Books, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
+    life: ShopLife, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
 ) -> Holdings:
     """Bring the Maildir `folder/stores` to its state at day `through`; see `lib.shop.systems.Write`.
 
@@ -90,10 +90,10 @@ def write(
     for left_over in tmp.iterdir():
         left_over.unlink()
     there = {path.name.partition(":")[0]: path for part in ("new", "cur") for path in (place / part).iterdir()}
-    deliveries = deliver(books, shop)
+    deliveries = deliver(life, shop)
     known = int(np.searchsorted(deliveries.day, through, side="right"))
     due = np.arange(np.searchsorted(deliveries.day, after, side="right"), known)
-    for number, (name, content) in enumerate(_messages(books, shop, deliveries, due)):
+    for number, (name, content) in enumerate(_messages(life, shop, deliveries, due)):
         if number % 2_000 == 0:
             progress(f"stores: message {number + 1:,} of {len(due):,}")
         found = there.get(name)
@@ -105,12 +105,12 @@ def write(
     days = deliveries.day[:known]
     first, last = (shop.date(int(d)).isoformat() for d in (days[0], days[-1])) if known else (None, None)
     held = tally(place)
-    return Holdings(_rows(books, deliveries, known), first, last, held.files, held.bytes)
+    return Holdings(_rows(life, deliveries, known), first, last, held.files, held.bytes)
 
 
-def deliver(books: Books, shop: ShopFacts) -> Deliveries:
-    """Return all messages that ever come, as far as the books know."""
-    orders, payments = books.orders, books.payments
+def deliver(life: ShopLife, shop: ShopFacts) -> Deliveries:
+    """Return all messages that ever come, as far as the shop's life is simulated."""
+    orders, payments = life.orders, life.payments
     own = np.flatnonzero(orders.channel == STORE)
     place, long_place = np.arange(len(own)) % ROUND, np.arange(len(own)) % LONG_ROUND
     chance = _chances(shop.seed, orders.placed.day[own])
@@ -144,7 +144,7 @@ def deliver(books: Books, shop: ShopFacts) -> Deliveries:
     counts = [len(row[0]) for row in rows]
     kinds, ways = (np.repeat(np.array([row[i] for row in rows], dtype=np.int64), counts) for i in (1, 2))
     sort = np.lexsort((ways, kinds, order, arrived))
-    day = local_day(books.timepiece, arrived[sort])
+    day = local_day(life.timepiece, arrived[sort])
     return Deliveries(order[sort], kinds[sort], ways[sort], issued[sort], arrived[sort], day)
 
 
@@ -162,9 +162,9 @@ def _transit(usual: NDArray[np.float64], late: NDArray[np.float64], surely: NDAr
     return np.where(is_late, SOONEST * (LATEST / SOONEST) ** np.minimum(share, 1), 2 + usual * TRANSIT).astype(np.int64)
 
 
-def _rows(books: Books, deliveries: Deliveries, known: int) -> dict[str, int]:
+def _rows(life: ShopLife, deliveries: Deliveries, known: int) -> dict[str, int]:
     """Return how many lines and payments stand in the first `known` messages, those that can be read."""
-    n = len(books.orders.channel)
+    n = len(life.orders.channel)
     kind, order = deliveries.kind[:known], deliveries.order[:known]
     readable = (kind != NEWSLETTER) & (deliveries.way[:known] != CUT)
 
@@ -173,15 +173,15 @@ def _rows(books: Books, deliveries: Deliveries, known: int) -> dict[str, int]:
         return int(np.where(in_later, later[order], first[order])[readable].sum())
 
     return {
-        "order_lines": count(books.lines.order, books.lines.quantity < 0, kind == RETURN),
-        "payments": count(books.payments.order, books.payments.status == REFUNDED, kind != ORDER),
+        "order_lines": count(life.lines.order, life.lines.quantity < 0, kind == RETURN),
+        "payments": count(life.payments.order, life.payments.status == REFUNDED, kind != ORDER),
     }
 
 
-def _messages(books: Books, shop: ShopFacts, deliveries: Deliveries, due: Ints) -> Iterator[tuple[str, bytes]]:
+def _messages(life: ShopLife, shop: ShopFacts, deliveries: Deliveries, due: Ints) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of messages, by their positions in `deliveries`."""
-    orders, sold, paid = books.orders, books.lines, books.payments
-    names = books.catalogue.details["name"].to_pylist()
+    orders, sold, paid = life.orders, life.lines, life.payments
+    names = life.catalogue.details["name"].to_pylist()
     products = product_id(np.arange(len(names))).to_pylist()
     mine = np.flatnonzero(orders.channel[sold.order - 1] == STORE)
     values = [sold.line, sold.product, sold.quantity, sold.price, sold.discount]

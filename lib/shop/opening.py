@@ -21,10 +21,10 @@ from lib.base.errors import ConfigError, did_you_mean
 from lib.base.hashing import fingerprint
 from lib.shop import ledger, outages
 from lib.shop.files import tally, write_whole
+from lib.shop.life import simulate_life
 from lib.shop.rates import Defects
 from lib.shop.sizes import LAST_DAY, SIZES
 from lib.shop.systems import ONLY_DELIVERY, ShopFacts, Write
-from lib.shop.trade import trade
 
 GENERATOR = 3
 MARKER = "shop.json"
@@ -107,7 +107,7 @@ def open_shop(
 
     progress("simulating the shop's life")
     shop = ShopFacts(SIZES[size], seed, currency, time_zone, defects)
-    books = trade(shop.size, seed, last_day, time_zone)
+    life = simulate_life(shop.size, seed, last_day, time_zone)
     through = (last_day - shop.size.first_day).days
     reached = (date.fromisoformat(found.complete) - shop.size.first_day).days if found and found.complete else -1
     known = {"complete": found.complete, "systems": found.systems} if found else {}
@@ -125,7 +125,7 @@ def open_shop(
             write: Write = partial(system.write, url=web_url) if name == "web" else system.write
             after = -1 if name in damaged else reached
             before, now = (outages.shown(shop, name, day) for day in (after, through))
-            held = write(books, folder, shop, before, now, progress)
+            held = write(life, folder, shop, before, now, progress)
             if defects.enabled and held.spoiled is not None:
                 ledger.note(noted, name, after, through, held.spoiled)
             systems[name] = replace(held, spoiled=None)

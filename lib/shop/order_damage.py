@@ -57,8 +57,8 @@ NOBODY, NO_ORDER, NO_PRODUCT = 99_000_000, 90_000_000, 9_000
 class Family:
     """An order that is to be spoiled, with one of its sold lines and one of the payments that were paid, if any was.
 
-    `values` has every field, amounts in cents and times in UTC seconds; `row` has the positions in the books. `how` is
-    the lot that says how a value is spoiled.
+    `values` has every field, amounts in cents and times in UTC seconds; `row` the positions in the `ShopLife`. `how` is
+    the draw that says how a value is spoiled.
     """
 
     system: str
@@ -128,7 +128,7 @@ def _off(family: Family, field: Field, value: Any) -> Value:
     parts = [int(family.values["orders", f"{part}_amount"] or 0) for part in ("tax", "shipping", "discount")]
     while any(abs(by - part) < CENTS for part in parts):
         by += CENTS + CENTS // 2
-    # The last digits of the lot are as good as another lot.
+    # The last digits of the draw are as good as another draw.
     return value - by if int(family.how * 1_000) % 2 and value - by >= LEAST_OFF else value + by
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lib.shop import ledger
-from lib.shop.chance import lots
+from lib.shop.chance import uniform_draws
 from lib.shop.systems import ShopFacts
 
 #: The systems that outages hit.
@@ -25,7 +25,7 @@ def outages(shop: ShopFacts, system: str, day: int) -> Iterator[tuple[int, int]]
     """Yield the first and the last day of each outage of a system that has begun by a day; they may overlap."""
     start = (shop.tracked_from if system == "clickstream" else shop.live_from) + QUIET_DAYS
     week = np.arange(start // 7, day // 7 + 1)
-    falls, place, share = (lots(shop.seed, f"outage {system}{what}", week) for what in ("", " day", " length"))
+    falls, place, share = (uniform_draws(shop.seed, f"outage {system}{what}", week) for what in ("", " day", " length"))
     first = week * 7 + (place * 7).astype(np.int64)
     last = first + SHORTEST - 1 + (share * (LONGEST - SHORTEST + 1)).astype(np.int64)
     there = (falls < shop.defects.rate("stale_source")) & (first >= start) & (first <= day)

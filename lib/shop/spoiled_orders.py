@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from lib.shop import damage
-from lib.shop.chance import lots
+from lib.shop.chance import uniform_draws
 from lib.shop.channels import CHANNELS
-from lib.shop.defects import KINDS, fates
+from lib.shop.defects import KINDS, defects_drawn
 from lib.shop.ids import customer_id, order_id, payment_id, product_id
 from lib.shop.ledger import Cell
+from lib.shop.life import ShopLife
 from lib.shop.order_damage import COPIES, DAMAGES, ENTITIES, ONCE, Family, Field, fields_of, written
 from lib.shop.orders import Ints
 from lib.shop.payments import METHODS, PAID, STATUSES
@@ -21,7 +22,6 @@ from lib.shop.promotions import find
 from lib.shop.rhythm import local_day
 from lib.shop.spoils import WHOLE_ROW, Spoil, Spoils, spoils
 from lib.shop.systems import ShopFacts
-from lib.shop.trade import Books
 
 TYPED = (
     "exact_duplicate",
@@ -70,21 +70,21 @@ SPARED = {
 
 
 def spoiled_orders(
-    books: Books, shop: ShopFacts, system: str, orders: Ints, only: Collection[str] = KINDS
+    life: ShopLife, shop: ShopFacts, system: str, orders: Ints, only: Collection[str] = KINDS
 ) -> dict[str, Spoils]:
-    """Return what a system spoils, by entity, of the orders at some positions in the books; so are its rows.
+    """Return what a system spoils, by entity, of the orders at some positions in the `ShopLife`; so are its rows.
 
     It is the same whatever other orders and kinds are asked for, and on every day.
     """
     found: dict[str, list[Spoil]] = {entity: [] for entity in ENTITIES}
     kinds = KINDS_OF[system]
-    fate = fates(shop, "order", books.orders.placed.number[orders], kinds)
-    hit = np.flatnonzero(np.isin(fate, [position for position, kind in enumerate(kinds) if kind in only]))
-    which = lots(shop.seed, "spoiled field", books.orders.placed.number[orders[hit]])
-    for family, kind, lot in zip(
-        families(books, shop, system, orders[hit]), fate[hit].tolist(), which.tolist(), strict=True
+    drawn = defects_drawn(shop, "order", life.orders.placed.number[orders], kinds)
+    hit = np.flatnonzero(np.isin(drawn, [position for position, kind in enumerate(kinds) if kind in only]))
+    which = uniform_draws(shop.seed, "spoiled field", life.orders.placed.number[orders[hit]])
+    for family, kind, draw in zip(
+        families(life, shop, system, orders[hit]), drawn[hit].tolist(), which.tolist(), strict=True
     ):
-        if strike := struck(family, kinds[kind], lot):
+        if strike := struck(family, kinds[kind], draw):
             entity, spoil = strike
             found[entity].append(spoil)
     return {entity: spoils(some) for entity, some in found.items()}
@@ -113,17 +113,17 @@ def struck(family: Family, kind: str, which: float) -> tuple[str, Spoil] | None:
     return entity, Spoil(family.row[entity], kind in COPIES, cell, since)
 
 
-def families(books: Books, shop: ShopFacts, system: str, hit: Ints) -> Iterator[Family]:
+def families(life: ShopLife, shop: ShopFacts, system: str, hit: Ints) -> Iterator[Family]:
     """Yield the orders at some positions with all that their defects need to know."""
-    orders, placed, lines, payments = books.orders, books.orders.placed, books.lines, books.payments
+    orders, placed, lines, payments = life.orders, life.orders.placed, life.lines, life.payments
     number = placed.number[hit]
     first, end = (np.searchsorted(lines.order, number, side=side) for side in ("left", "right"))
     sold = np.concatenate([[0], np.cumsum(lines.quantity > 0)])
     n_sold = sold[end] - sold[first]
-    line = first + (lots(shop.seed, "spoiled line", number) * n_sold).astype(np.int64)
+    line = first + (uniform_draws(shop.seed, "spoiled line", number) * n_sold).astype(np.int64)
     paid = np.flatnonzero(payments.status == PAID)
     start, stop = (np.searchsorted(payments.order[paid], number, side=side) for side in ("left", "right"))
-    choice = start + (lots(shop.seed, "spoiled payment", number) * (stop - start)).astype(np.int64)
+    choice = start + (uniform_draws(shop.seed, "spoiled payment", number) * (stop - start)).astype(np.int64)
     is_paid = stop > start
     payment = paid[np.where(is_paid, choice, 0)] if len(paid) else np.zeros(len(hit), dtype=np.int64)
 
@@ -164,10 +164,10 @@ def families(books: Books, shop: ShopFacts, system: str, hit: Ints) -> Iterator[
         ("payments", "status"): [STATUSES[code] for code in payments.status[payment]],
         ("payments", "paid_at"): payments.at[payment].tolist(),
     }
-    how = lots(shop.seed, "way of spoiling", number).tolist()
-    signed_up = books.customers.signed_up[placed.customer[hit]].tolist()
-    shipped_on = local_day(books.timepiece, orders.shipped_at[hit])
-    second_day = int(books.timepiece.day_starts[1])
+    how = uniform_draws(shop.seed, "way of spoiling", number).tolist()
+    signed_up = life.customers.signed_up[placed.customer[hit]].tolist()
+    shipped_on = local_day(life.timepiece, orders.shipped_at[hit])
+    second_day = int(life.timepiece.day_starts[1])
     for i, position in enumerate(hit.tolist()):
         known = columns | of_payments if is_paid[i] else columns
         yield Family(

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from lib.shop import damage, ledger
 from lib.shop.assortment import CATEGORIES
-from lib.shop.chance import lots
-from lib.shop.defects import NONE, fates
+from lib.shop.chance import uniform_draws
+from lib.shop.defects import NONE, defects_drawn
 from lib.shop.ledger import Cell
 from lib.shop.order_damage import SPIKE
 from lib.shop.orders import Ints
@@ -88,14 +88,16 @@ def spoiled_records(
     """
     kinds = tuple(damages)
     family = f"marketplace {entity.removesuffix('s')}"
-    fate = fates(shop, family, number, kinds)
-    hit = np.flatnonzero(fate != NONE)
+    drawn = defects_drawn(shop, family, number, kinds)
+    hit = np.flatnonzero(drawn != NONE)
     columns = {name: values.to_pylist() for name, values in render(hit).items()}
     key = next(iter(columns))
-    which, how = (lots(shop.seed, f"{family}, {what}", number[hit]).tolist() for what in ("spoiled field", "way"))
+    which, how = (
+        uniform_draws(shop.seed, f"{family}, {what}", number[hit]).tolist() for what in ("spoiled field", "way")
+    )
     found = []
     for i, row in enumerate(hit.tolist()):
-        kind = kinds[fate[row]]
+        kind = kinds[drawn[row]]
         fields, spoil = damages[kind]
         record = {name: values[i] for name, values in columns.items()}
         ways = [(field, spoil(shop, record, field, how[i])) for field in fields]

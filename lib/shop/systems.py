@@ -8,9 +8,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from lib.shop.life import ShopLife
 from lib.shop.rates import Defects
 from lib.shop.sizes import Size
-from lib.shop.trade import Books
 
 NO_DEFECTS = Defects(enabled=False)
 #: Nothing is spoiled, but some of the clickstream comes late or twice, as of every real one.
@@ -66,5 +66,11 @@ class Write(Protocol):
     """
 
     def __call__(
-        self, books: Books, folder: Path, shop: ShopFacts, after: int, through: int, progress: Callable[[str], None]
+        self,
+        life: ShopLife,
+        folder: Path,
+        shop: ShopFacts,
+        after: int,
+        through: int,
+        progress: Callable[[str], None],
     ) -> Holdings: ...

@@ -43,7 +43,7 @@ def rendered(site: Site, day: int, visits: Visits, clicks: Clicks) -> pa.Array:
     who = about_visits(site, visits)
     logged_in = (visits.login == FROM_THE_START)[clicks.session]
     logged_in |= (visits.login == AT_CHECKOUT)[clicks.session] & (clicks.type >= CHECKOUT)
-    products = product_id(np.arange(len(site.books.catalogue.price)))
+    products = product_id(np.arange(len(site.life.catalogue.price)))
     pages = [*PAGES, *(f"/search?q={word.replace(' ', '+')}" for word in SEARCHES), *OWN_PAGES.values()]
     page = clicks.page.copy()
     for place, kind in enumerate(OWN_PAGES, len(pages) - len(OWN_PAGES)):
@@ -86,7 +86,7 @@ def about_visits(site: Site, visits: Visits) -> pa.Array:
     visitor = hexed(visits.visitor)
     devices = pa.array([f'"}},"context":{{"device":"{name}"' for name in DEVICES]).take(pa.array(visits.device))
     campaign = pa.array(names, pa.string()).take(pa.array(place))
-    customer = customer_id(site.books.customers.number[visits.customer])
+    customer = customer_id(site.life.customers.number[visits.customer])
     parts = ('"},"session":{"hint":"', hints, devices, campaign, ',"page":"', "")
     return pa.concat_arrays(
         [
@@ -99,7 +99,7 @@ def about_visits(site: Site, visits: Visits) -> pa.Array:
 def about_carts(site: Site, visits: Visits, clicks: Clicks) -> pa.Array:
     """Return what each line says of cart and order; most say nothing."""
     rows = np.flatnonzero(clicks.quantity > 0)
-    orders = site.books.orders
+    orders = site.life.orders
     order = np.where(clicks.type[rows] == PURCHASE, visits.order[clicks.session[rows]], -1)
     ids = pc.binary_join_element_wise(
         ',"order":{"id":"', order_id(orders.placed.number[order], orders.channel[order]), '"}', ""

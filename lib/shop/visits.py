@@ -15,12 +15,12 @@ from lib.shop import chance
 from lib.shop.chance import pick, stream
 from lib.shop.changes import latest
 from lib.shop.channels import WEB
+from lib.shop.life import ShopLife
 from lib.shop.orders import Ints, ranks
 from lib.shop.promotions import campaigns
 from lib.shop.rhythm import Scale, mark, to_instants
 from lib.shop.sizes import LAST_DAY
 from lib.shop.systems import ShopFacts
-from lib.shop.trade import Books
 
 TYPES = ("page_view", "product_view", "search", "add_to_cart", "remove_from_cart", "checkout", "purchase")
 PAGE_VIEW, PRODUCT_VIEW, SEARCH, ADD, REMOVE, CHECKOUT, PURCHASE = range(len(TYPES))
@@ -115,19 +115,19 @@ class Clicks:
 class Site:
     """The web shop as its visitors find it."""
 
-    books: Books
+    life: ShopLife
     shop: ShopFacts
 
     @cached_property
     def web_orders(self) -> Ints:
         """Positions of the tracked web orders, in order of time."""
-        orders = self.books.orders
+        orders = self.life.orders
         return np.flatnonzero((orders.channel == WEB) & (orders.placed.day >= self.shop.tracked_from))
 
     @cached_property
     def sold(self) -> tuple[Ints, Ints, Ints, Ints]:
         """Order number, product, quantity and price of sold lines, in order of the orders."""
-        lines = self.books.lines
+        lines = self.life.lines
         rows = np.flatnonzero(lines.quantity > 0)
         rows = rows[np.argsort(lines.order[rows], kind="stable")]
         return lines.order[rows], lines.product[rows], lines.quantity[rows], lines.price[rows]
@@ -135,17 +135,17 @@ class Site:
     @cached_property
     def others(self) -> Ints:
         """Number of sessions without a purchase on each local day."""
-        timepiece, shop = self.books.timepiece, self.shop
+        timepiece, shop = self.life.timepiece, self.shop
         marks = timepiece.demand[np.searchsorted(timepiece.edges, timepiece.day_starts)]
         first, last = shop.tracked_from, (LAST_DAY - shop.size.first_day).days + 1
-        buyers = np.searchsorted(self.books.orders.placed.day[self.web_orders], last)
+        buyers = np.searchsorted(self.life.orders.placed.day[self.web_orders], last)
         clicks = max(shop.size.events - buyers * BUYER_CLICKS, 0)
         rate = clicks / OTHER_CLICKS / (marks[last] - marks[first])
         return np.diff(np.floor(rate * (marks - marks[first]))).astype(np.int64)
 
     def on_sale(self, day: int) -> tuple[Ints, Scale]:
         """Return the products' prices on a day, and a ladder from 0 to 1 to draw products from."""
-        catalogue, changes = self.books.catalogue, self.books.product_changes
+        catalogue, changes = self.life.catalogue, self.life.product_changes
         found = latest(changes, np.arange(len(catalogue.price)), np.full(len(catalogue.price), day))
         price, is_active = catalogue.price.copy(), catalogue.is_active.copy()
         changed = found >= 0
@@ -158,8 +158,8 @@ class Site:
 
 def visits_of(site: Site, day: int) -> Visits:
     """Return the sessions of a local day: those that end without a purchase, then one for each web order."""
-    rng, books, timepiece = stream(site.shop.seed, day, "visits"), site.books, site.books.timepiece
-    lo, hi = np.searchsorted(books.orders.placed.day[site.web_orders], (day, day + 1))
+    rng, life, timepiece = stream(site.shop.seed, day, "visits"), site.life, site.life.timepiece
+    lo, hi = np.searchsorted(life.orders.placed.day[site.web_orders], (day, day + 1))
     order = site.web_orders[lo:hi]
     n_others, n_buyers = int(site.others[day]), len(order)
     n = n_others + n_buyers
@@ -168,13 +168,13 @@ def visits_of(site: Site, day: int) -> Visits:
 
     point = rng.uniform(mark(timepiece, timepiece.demand, day), mark(timepiece, timepiece.demand, day + 1), n_others)
     begin = to_instants(timepiece, timepiece.demand, point) * 1000 + rng.integers(0, 1000, n_others)
-    at = np.concatenate([begin, books.orders.placed.at[order[n_others:]] * 1000])
+    at = np.concatenate([begin, life.orders.placed.at[order[n_others:]] * 1000])
 
-    signed_up = np.searchsorted(books.customers.signed_up, timepiece.day_starts[day])
+    signed_up = np.searchsorted(life.customers.signed_up, timepiece.day_starts[day])
     known = (rng.random(n) < KNOWN_CUSTOMERS) & (signed_up > 0)
     # People who came to the shop lately look at it more often.
     customer = np.where(known, (signed_up * rng.random(n) ** 0.6).astype(np.int64), -1)
-    customer[buys] = books.orders.placed.customer[order[buys]]
+    customer[buys] = life.orders.placed.customer[order[buys]]
     usual = (mixed(customer, site.shop.seed) % np.uint64(1000)).astype(np.int64) / 1000
     main = np.searchsorted(np.cumsum(DEVICE_SHARES)[:-1], usual, side="right")
     device = np.where((customer >= 0) & (rng.random(n) < MAIN_DEVICE), main, pick(rng, DEVICE_SHARES, n))
@@ -212,7 +212,7 @@ def sent_by(rng: np.random.Generator, site: Site, day: int, order: Ints) -> Ints
     for campaign in campaigns(today.year):
         if campaign.first <= today <= campaign.last:
             code[joins] = campaign.code
-    own = site.books.orders.campaign[order]
+    own = site.life.orders.campaign[order]
     return np.where((order >= 0) & (own > 0), own, code)
 
 
@@ -231,7 +231,7 @@ def clicks_of(site: Site, day: int, visits: Visits, name: str) -> Clicks:
 
     # What goes into the cart: what is bought, and what is tried.
     number, sold_product, sold_quantity, sold_price = site.sold
-    wanted = site.books.orders.placed.number[visits.order[buys]]
+    wanted = site.life.orders.placed.number[visits.order[buys]]
     lo, hi = np.searchsorted(number, wanted), np.searchsorted(number, wanted, side="right")
     bought = np.repeat(np.flatnonzero(buys), hi - lo)
     line = np.repeat(lo, hi - lo) + ranks(bought)
@@ -252,7 +252,7 @@ def clicks_of(site: Site, day: int, visits: Visits, name: str) -> Clicks:
         np.bincount(carted[stays], weights=of[stays], minlength=n).astype(np.int64) for of in (quantity, value)
     )
     at_checkout, at_end = np.flatnonzero(visits.checks_out), np.flatnonzero(buys)
-    total = site.books.orders.total[visits.order[at_end]]
+    total = site.life.orders.total[visits.order[at_end]]
     nothing = np.zeros(len(looking), dtype=np.int64)
     # Session, place in it, type, product, page, quantity, value.
     groups = (
@@ -267,7 +267,7 @@ def clicks_of(site: Site, day: int, visits: Visits, name: str) -> Clicks:
     in_order = np.lexsort((columns[1], columns[0]))
     session, _, kind, product, page, quantity, value = (column[in_order] for column in columns)
     page = np.where((kind == PAGE_VIEW) | (kind == SEARCH), page, -1)
-    at = moments(rng, session, visits, int(site.books.timepiece.day_starts[day]) * 1000)
+    at = moments(rng, session, visits, int(site.life.timepiece.day_starts[day]) * 1000)
     comes_again = rng.random(len(at)) < site.shop.defects.rate("duplicated_event")
     again = np.where(comes_again, at + rng.integers(*AGAIN_AFTER, len(at)), 0)
     return Clicks(session, ranks(session), at, kind, product, page, quantity, value, again)

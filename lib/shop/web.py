@@ -31,13 +31,13 @@ from lib.shop.chance import stream
 from lib.shop.channels import HISTORY, WEB
 from lib.shop.files import tally
 from lib.shop.history import ENTITIES, MIGRATED_DAYS, instants, words
+from lib.shop.life import ShopLife
 from lib.shop.orders import Days, Ints
 from lib.shop.payments import REFUNDED
 from lib.shop.rhythm import Seconds, local_day
 from lib.shop.spoiled_orders import spoiled_orders
 from lib.shop.spoils import Spoils
 from lib.shop.systems import Holdings, ShopFacts
-from lib.shop.trade import Books
 
 PLACE, FILE = "web", "shop.db"
 URL_VARIABLE = "WEBSHOP_URL"
@@ -108,7 +108,7 @@ SIMULATED = sa.Table(
 
 @dataclass(frozen=True)
 class Rows:
-    """An entity's rows: position in the books, row id, the day from which each is seen, and days of later changes."""
+    """An entity's rows: place in the `ShopLife`, row id, the day from which each is seen, and days of later changes."""
 
     row: Ints
     id: Ints
@@ -124,7 +124,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Life:
+class WebShop:
     """What happens in the web shop: each entity's rows, by order the refund's instant (0 for none), what is spoiled."""
 
     rows: dict[str, Rows]
@@ -133,7 +133,7 @@ class Life:
 
 
 def write(
-    books: Books,
+    life: ShopLife,
     folder: Path,
     shop: ShopFacts,
     after: int,
@@ -145,17 +145,17 @@ def write(
 
     Raises ConfigError where the database at `url` cannot be reached or holds tables that are no simulated shop's.
     """
-    life = live(books, shop)
+    web_shop = live(life, shop)
 
     def states(entity: str, since: int) -> Iterator[pa.Table]:
         """Yield what is new of an entity, in order of row ids."""
-        rows = life.rows[entity]
+        rows = web_shop.rows[entity]
         due = np.flatnonzero(rows.due(since, through))
         due = due[np.argsort(rows.id[due])]
         for start in range(0, len(due), BATCH_ROWS):
             progress(f"web: {entity}, {start:,} of {len(due):,} rows")
             some = due[start : start + BATCH_ROWS]
-            yield state(books, shop, life, entity, some, through)
+            yield state(life, shop, web_shop, entity, some, through)
 
     place = folder / PLACE
     size = shop.size
@@ -171,12 +171,13 @@ def write(
         place.mkdir(parents=True, exist_ok=True)
         _to_sqlite(place, identity, after, through, states)
     there = tally(place) if not url else None
-    seen = {entity: rows.row[rows.seen <= through] for entity, rows in life.rows.items()}
-    days = books.orders.placed.day[seen["orders"]]
+    seen = {entity: rows.row[rows.seen <= through] for entity, rows in web_shop.rows.items()}
+    days = life.orders.placed.day[seen["orders"]]
     first, last = (shop.date(int(d)).isoformat() for d in (days.min(), days.max())) if len(days) else (None, None)
     counts = {entity: len(rows) for entity, rows in seen.items()}
     told = [
-        life.spoils[entity].told(rows.row[rows.due(after, through)] * 2, through) for entity, rows in life.rows.items()
+        web_shop.spoils[entity].told(rows.row[rows.due(after, through)] * 2, through)
+        for entity, rows in web_shop.rows.items()
     ]
     files, size_of_files = (there.files, there.bytes) if there else (0, 0)
     return Holdings(counts, first, last, files, size_of_files, pa.concat_tables(told) if shop.defects.enabled else None)
@@ -185,9 +186,9 @@ def write(
 # What is there on a day
 
 
-def live(books: Books, shop: ShopFacts) -> Life:
-    """Return all that ever happens in the web shop, as far as the books know."""
-    orders, placed, timepiece = books.orders, books.orders.placed, books.timepiece
+def live(life: ShopLife, shop: ShopFacts) -> WebShop:
+    """Return all that ever happens in the web shop, as far as its life is simulated."""
+    orders, placed, timepiece = life.orders, life.orders.placed, life.timepiece
     own = np.flatnonzero(orders.channel == WEB)
     migrated = np.flatnonzero((orders.channel == HISTORY) & (placed.day >= shop.live_from - MIGRATED_DAYS))
     chance = _chances(shop.seed, placed.day[own])
@@ -221,16 +222,16 @@ def live(books: Books, shop: ShopFacts) -> Life:
         on(orders.returned_at, wholly),
         on(refunded_at, wholly),
     )
-    lines, payments = books.lines, books.payments
+    lines, payments = life.lines, life.payments
     # Where everything came back the status says so, and nothing is said twice.
     kept = ~((lines.quantity < 0) & wholly[lines.order - 1])
-    paid_on = local_day(timepiece, _paid_at(books, refunded_at))
+    paid_on = local_day(timepiece, _paid_at(life, refunded_at))
     rows = {
         "orders": Rows(here, order_id[here], seen[here], changes),
         "order_items": _parts(lines.order, lines.line, lines.day, kept, order_id, seen, len(migrated)),
         "payments": _parts(payments.order, payments.part, paid_on, paid_on >= 0, order_id, seen, len(migrated)),
     }
-    return Life(rows, refunded_at, spoiled_orders(books, shop, "web", own))
+    return WebShop(rows, refunded_at, spoiled_orders(life, shop, "web", own))
 
 
 def _chances(seed: int, day: Days) -> NDArray[np.float64]:
@@ -240,11 +241,11 @@ def _chances(seed: int, day: Days) -> NDArray[np.float64]:
     return np.concatenate(draws) if draws else np.empty((0, 4))
 
 
-def _paid_at(books: Books, refunded_at: Seconds) -> Seconds:
+def _paid_at(life: ShopLife, refunded_at: Seconds) -> Seconds:
     """Return when each payment is made: what is paid back for returned goods, when the web shop gets to it."""
-    order = books.payments.order - 1
-    is_refund = (books.payments.status == REFUNDED) & (refunded_at[order] > 0)
-    return np.where(is_refund, refunded_at[order], books.payments.at)
+    order = life.payments.order - 1
+    is_refund = (life.payments.status == REFUNDED) & (refunded_at[order] > 0)
+    return np.where(is_refund, refunded_at[order], life.payments.at)
 
 
 def _parts(
@@ -259,21 +260,21 @@ def _parts(
     return Rows(row, ids, np.maximum(own_day, seen[order[row] - 1]))
 
 
-def state(books: Books, shop: ShopFacts, life: Life, entity: str, some: Ints, through: int) -> pa.Table:
+def state(life: ShopLife, shop: ShopFacts, web_shop: WebShop, entity: str, some: Ints, through: int) -> pa.Table:
     """Return rows of an entity, by their positions in its `Rows`, as they are at the end of day `through`."""
-    rows = life.rows[entity]
+    rows = web_shop.rows[entity]
     row = rows.row[some]
-    table = history.COLUMNS_OF[entity](books, shop, row)
+    table = history.COLUMNS_OF[entity](life, shop, row)
     if entity == "payments":
-        paid_at = instants(_paid_at(books, life.refunded_at)[row])
+        paid_at = instants(_paid_at(life, web_shop.refunded_at)[row])
         table = table.set_column(table.schema.get_field_index("paid_at"), "paid_at", paid_at)
         table = table.set_column(table.schema.get_field_index("updated_at"), "updated_at", paid_at)
     if entity == "orders":
-        orders = books.orders
+        orders = life.orders
         status, updated = np.full(len(row), PLACED), orders.placed.at[row]
         shipped = np.where(rows.changes[0][some] <= through, orders.shipped_at[row], 0)
         steps = (SHIPPED, CANCELLED, RETURNED, MONEY_BACK)
-        instants_of = (orders.shipped_at, orders.cancelled_at, orders.returned_at, life.refunded_at)
+        instants_of = (orders.shipped_at, orders.cancelled_at, orders.returned_at, web_shop.refunded_at)
         for step, at, day in zip(steps, instants_of, rows.changes, strict=True):
             reached = day[some] <= through
             status, updated = np.where(reached, step, status), np.where(reached, at[row], updated)
@@ -287,7 +288,7 @@ def state(books: Books, shop: ShopFacts, life: Life, entity: str, some: Ints, th
             values = pc.if_else(own, values, table[name])
             table = table.set_column(table.schema.get_field_index(name), name, values)
     columns = dict(zip(table.column_names, table.columns, strict=True))
-    return pa.table({"id": pa.array(rows.id[some])} | life.spoils[entity].laid_over(columns, row * 2, through))
+    return pa.table({"id": pa.array(rows.id[some])} | web_shop.spoils[entity].laid_over(columns, row * 2, through))
 
 
 # How it gets there

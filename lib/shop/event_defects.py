@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lib.shop.chance import lots
+from lib.shop.chance import uniform_draws
 from lib.shop.damage import years_ahead
-from lib.shop.defects import NONE, fates
+from lib.shop.defects import NONE, defects_drawn
 from lib.shop.ids import product_id
 from lib.shop.ledger import Cell, instant
 from lib.shop.orders import Ints
@@ -39,7 +39,7 @@ QUIET_DAYS = 14
 
 
 @dataclass(frozen=True)
-class Glitches:
+class EventDefects:
     """What is wrong with each line: a position in `KINDS` or `NONE`, what it should say and what it does.
 
     These are positions in `TYPES` (-1: none) or of products, or UTC seconds.
@@ -50,7 +50,7 @@ class Glitches:
     after: Ints
 
     @classmethod
-    def none(cls, n: int) -> "Glitches":
+    def none(cls, n: int) -> "EventDefects":
         return cls(np.full(n, NONE), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64))
 
 
@@ -59,9 +59,9 @@ def volume(shop: ShopFacts, day: int) -> str:
     if day < shop.tracked_from + QUIET_DAYS:
         return ""
     number = np.array([day])
-    if lots(shop.seed, "volume", number)[0] >= shop.defects.rate("volume_change"):
+    if uniform_draws(shop.seed, "volume", number)[0] >= shop.defects.rate("volume_change"):
         return ""
-    return "halved" if lots(shop.seed, "volume way", number)[0] < 0.5 else "doubled"
+    return "halved" if uniform_draws(shop.seed, "volume way", number)[0] < 0.5 else "doubled"
 
 
 def sent(site: Site, day: int, visits: Visits, clicks: Clicks) -> Clicks:
@@ -72,8 +72,8 @@ def sent(site: Site, day: int, visits: Visits, clicks: Clicks) -> Clicks:
     if volume(site.shop, day) != "halved":
         return clicks
     length = np.bincount(clicks.session, minlength=len(visits.number))
-    lot = lots(site.shop.seed, "lost sessions", day << 24 | visits.number)
-    in_turn = np.argsort(np.where(visits.order >= 0, 2.0, lot), kind="stable")
+    draw = uniform_draws(site.shop.seed, "lost sessions", day << 24 | visits.number)
+    in_turn = np.argsort(np.where(visits.order >= 0, 2.0, draw), kind="stable")
     in_turn = in_turn[: int((visits.order < 0).sum())]
     is_lost = np.zeros(len(visits.number), dtype=bool)
     # As near to half as whole sessions come.
@@ -85,51 +85,51 @@ def repeated(site: Site, day: int, visits: Visits, clicks: Clicks) -> Clicks | N
     """Return the clicks that a tracker which fires twice sends besides, under other ids; nothing on most days."""
     if volume(site.shop, day) != "doubled":
         return None
-    lot = lots(site.shop.seed, "behind", number_of(day, visits, clicks))
-    behind = BEHIND[0] + (lot * (BEHIND[1] - BEHIND[0])).astype(np.int64)
+    draw = uniform_draws(site.shop.seed, "behind", number_of(day, visits, clicks))
+    behind = BEHIND[0] + (draw * (BEHIND[1] - BEHIND[0])).astype(np.int64)
     return replace(clicks, number=clicks.number + SECOND, at=clicks.at + behind, again=np.zeros_like(clicks.again))
 
 
-def spoil(site: Site, day: int, visits: Visits, clicks: Clicks, lines: pa.Array) -> tuple[pa.Array, Glitches]:
+def spoil(site: Site, day: int, visits: Visits, clicks: Clicks, lines: pa.Array) -> tuple[pa.Array, EventDefects]:
     """Return the lines of clicks as the tracker sends them, and what is wrong with each; those sent again are right."""
-    found, number = Glitches.none(len(clicks.at)), number_of(day, visits, clicks)
-    fate = fates(site.shop, "event", number, KINDS[: ORPHAN + 1])
-    fate[(clicks.again > 0) | (fate == ORPHAN) & (clicks.type != PRODUCT_VIEW)] = NONE
-    hit = np.flatnonzero(fate != NONE)
+    found, number = EventDefects.none(len(clicks.at)), number_of(day, visits, clicks)
+    drawn = defects_drawn(site.shop, "event", number, KINDS[: ORPHAN + 1])
+    drawn[(clicks.again > 0) | (drawn == ORPHAN) & (clicks.type != PRODUCT_VIEW)] = NONE
+    hit = np.flatnonzero(drawn != NONE)
     if not len(hit):
         return lines, found
-    lot = lots(site.shop.seed, "event glitches", number[hit])
-    found.kind[hit] = fate[hit]
+    draw = uniform_draws(site.shop.seed, "event glitches", number[hit])
+    found.kind[hit] = drawn[hit]
     texts = lines.take(pa.array(hit)).to_pylist()
-    for n, (row, kind) in enumerate(zip(hit.tolist(), fate[hit].tolist(), strict=True)):
+    for n, (row, kind) in enumerate(zip(hit.tolist(), drawn[hit].tolist(), strict=True)):
         if kind == MISSING:
             before, after = int(clicks.type[row]), -1
             said = f'"type":{json.dumps(TYPES[before])},'
-            instead = "" if lot[n] < 0.5 else '"type":null,'
+            instead = "" if draw[n] < 0.5 else '"type":null,'
         elif kind == FUTURE:
             before = int(clicks.at[row]) // 1000
-            after = years_ahead(before, float(lot[n]))
+            after = years_ahead(before, float(draw[n]))
             said, instead = (f'"event_at":"{instant(at)[:-1]}' for at in (before, after))
         else:
-            before, after = int(clicks.product[row]), NOBODYS + int(lot[n] * (NOBODYS_LAST - NOBODYS)) - 1
+            before, after = int(clicks.product[row]), NOBODYS + int(draw[n] * (NOBODYS_LAST - NOBODYS)) - 1
             said, instead = (f'"product":{{"id":"{name}"' for name in product_id(np.array([before, after])).to_pylist())
         found.before[row], found.after[row] = before, after
         texts[n] = texts[n].replace(said, instead, 1)
     return replaced(lines, hit, pa.array(texts, lines.type)), found
 
 
-def late(happened: Ints, delivered: Ints, is_told: NDArray[np.bool_]) -> Glitches:
+def late(happened: Ints, delivered: Ints, is_told: NDArray[np.bool_]) -> EventDefects:
     """Return which lines come late, by UTC seconds of the event and of its hour of delivery.
 
     Nobody can know it of those that are not told: they are put where they would have been in time.
     """
     is_late = is_told & (delivered - happened > LATE_AFTER)
-    return Glitches(np.where(is_late, LATE, NONE), happened, delivered)
+    return EventDefects(np.where(is_late, LATE, NONE), happened, delivered)
 
 
-def again(n: int) -> Glitches:
+def again(n: int) -> EventDefects:
     """Return that lines come a second time."""
-    return replace(Glitches.none(n), kind=np.full(n, AGAIN))
+    return replace(EventDefects.none(n), kind=np.full(n, AGAIN))
 
 
 def number_of(day: int, visits: Visits, clicks: Clicks) -> Ints:
@@ -137,10 +137,10 @@ def number_of(day: int, visits: Visits, clicks: Clicks) -> Ints:
     return day << 40 | visits.number[clicks.session] << 12 | clicks.number
 
 
-def cells(shop: ShopFacts, glitches: Glitches, day: Ints, session: Ints, number: Ints) -> Iterator[Cell]:
+def cells(shop: ShopFacts, event_defects: EventDefects, day: Ints, session: Ints, number: Ints) -> Iterator[Cell]:
     """Yield what is wrong with lines as rows of the ledger; day, session and number say which event each is."""
-    hit = np.flatnonzero(glitches.kind != NONE)
-    columns = (day, session, number, glitches.kind, glitches.before, glitches.after)
+    hit = np.flatnonzero(event_defects.kind != NONE)
+    columns = (day, session, number, event_defects.kind, event_defects.before, event_defects.after)
     for of_day, of_session, place, kind, before, after in zip(*(c[hit].tolist() for c in columns), strict=True):
         key = event_id(shop.date(of_day), of_session, place)
         field, was, now = _told(kind, before, after)

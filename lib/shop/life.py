@@ -27,7 +27,7 @@ from lib.shop.changes import (
     product_events,
 )
 from lib.shop.channels import Habits, choose, home_stores, lean
-from lib.shop.habits import enough_wishes, pace_for, wishes
+from lib.shop.habits import enough_planned_orders, pace_for, planned_orders
 from lib.shop.orders import Ints, Lines, Orders, Placed, Ways, fill_baskets, note_returns, promote, take_back, total_up
 from lib.shop.payments import Payments, settle
 from lib.shop.people import Customers, sign_up
@@ -35,17 +35,17 @@ from lib.shop.rhythm import RUN_OUT_DAYS, Clock, Seconds, Stretch, clock, local_
 from lib.shop.sizes import LAST_DAY, SIZES, Size
 
 FOUNDING = 0
-# Where customers order more often, a smaller share of what they wish for comes true in time.
+# Where customers order more often, a smaller share of their planned orders is placed in time.
 FREQUENT_SHOPS = 1.12
 
 
 @dataclass(frozen=True)
-class Books:
+class ShopLife:
     """All that happens in the shop; lines and payments name the order by its number, and
     stand in order of it.
 
     Customers are as they signed up and products as they were launched; what changed later is in their changes.
-    `updated` is by order: when it was placed, or cancelled. The books hold more than the day asked for (the
+    `updated` is by order: when it was placed, or cancelled. It holds more than the day asked for (the
     rest of its year, and what comes of its orders): every system tells no more than it knows on a day.
     """
 
@@ -60,8 +60,8 @@ class Books:
     payments: Payments
 
 
-def trade(size: Size, seed: int, last_day: date, time_zone: str) -> Books:
-    """Return the books of a shop whose life covers `last_day` (and some days more)."""
+def simulate_life(size: Size, seed: int, last_day: date, time_zone: str) -> ShopLife:
+    """Return the life of a shop that covers `last_day` (and some days more)."""
     years = range(LAST_DAY.year + 1, last_day.year + 1)
     stretches = [Stretch(FOUNDING, 0, (LAST_DAY - size.first_day).days + 1)]
     for year in years:
@@ -89,7 +89,7 @@ def trade(size: Size, seed: int, last_day: date, time_zone: str) -> Books:
         )
         chapters.append(sell(own, ways, seed, stretch, timepiece, catalogue, prices, customers))
     orders, updated, lines, payments = (joined(parts) for parts in zip(*chapters, strict=True))
-    return Books(timepiece, catalogue, customers, moves, prices, orders, updated, lines, payments)
+    return ShopLife(timepiece, catalogue, customers, moves, prices, orders, updated, lines, payments)
 
 
 def live(
@@ -110,11 +110,11 @@ def live(
         cohort = sign_up(stream(seed, stretch.stream, "people"), timepiece, first, last, n, numbered_from=numbered + 1)
         signed_up = to_scale(timepiece, timepiece.demand, cohort.signed_up)
         if stretch.stream == FOUNDING:
-            wanted, orders_factor = enough_wishes(seed, FOUNDING, n, size.orders, orders_factor)
+            wanted, orders_factor = enough_planned_orders(seed, FOUNDING, n, size.orders, orders_factor)
             close = mark(timepiece, timepiece.demand, stretch.last)
             pace = pace_for(signed_up, wanted, close, size.orders)
         else:
-            wanted = wishes(stream(seed, stretch.stream, "habits"), n, orders_factor)
+            wanted = planned_orders(stream(seed, stretch.stream, "habits"), n, orders_factor)
         point = signed_up[wanted.customer] + pace * wanted.wait
         in_time = point < end
         customer = wanted.customer[in_time]
