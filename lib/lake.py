@@ -1,7 +1,7 @@
 """The lake: immutable raw batches as Parquet on any fsspec URL, and the one truth behind every warehouse.
 
 A batch is a folder `raw/<source>/<entity>/<batch_id>/` that exists once its `manifest.json` does, written
-last and at once; a folder without one is the remains of a killed run and is ignored. What was taken from
+last and at once; a folder without one is the remains of a killed run and is ignored. What was read of
 a source so far (its cursor) is read from the manifests, so data and cursor cannot part. Files that could
 not be used are kept whole under `rejected/`, each beside a note of the reason.
 """
@@ -10,6 +10,7 @@ import contextlib
 import glob
 import json
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,7 @@ from lib.base.files import file_lock, write_atomically
 from lib.base.hashing import fingerprint
 from lib.base.secrets import mask
 from lib.settings import Settings
-from lib.sources.delivery import Delivery, RejectedFile, Taken, TakenFile, Totals
+from lib.sources.delivery import Delivery, RejectedFile, SourceFile, State, Totals
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Batch:
     run_id: str
     ingested_at: str
     reader: str
-    files: tuple[TakenFile, ...]
+    files: tuple[SourceFile, ...]
     parts: tuple[str, ...]
     columns: tuple[str, ...]
     rows: int
@@ -125,7 +126,7 @@ class Lake:
         pattern = f"{glob.escape(self._root)}/raw/{source or '*'}/{entity or '*'}/*/manifest.json"
         found = []
         for path, info in self.fs.glob(pattern, detail=True).items():
-            # A batch that was removed and taken again has the same path, and another time or tag.
+            # A batch that was removed and read again has the same path, and another time or tag.
             version = (self.url, path, info.get("mtime") or info.get("ETag") or info.get("created"), info.get("size"))
             if version not in _manifests:
                 _manifests[version] = self._manifest(path)
@@ -135,16 +136,16 @@ class Lake:
     def _manifest(self, path: str) -> Batch:
         try:
             values = json.loads(self.fs.cat_file(path))
-            values["files"] = tuple(TakenFile(**f) for f in values["files"])
+            values["files"] = tuple(SourceFile(**_present(f)) for f in values["files"])
             values["parts"], values["columns"] = tuple(values["parts"]), tuple(values["columns"])
             return Batch(**values)
         except (ValueError, TypeError, KeyError) as error:
             raise LakeError(
-                f"The batch manifest {path} is damaged ({error}). Remove its folder; its files are then taken again."
+                f"The batch manifest {path} is damaged ({error}). Remove its folder; its files are then read again."
             ) from None
 
-    def taken(self, source: str, entity: str, reader: str) -> Taken:
-        """Return what was taken of a source's entity; by another `reader` than the present one, nothing was."""
+    def state(self, source: str, entity: str, reader: str) -> State:
+        """Return what the lake holds of a source's entity, of what another `reader` read nothing."""
         batches = self.batches(source, entity)
         own = [b for b in batches if b.reader == reader]
         parts = tuple(glob.escape(self.path(f"{b.folder}/{p}")) for b in own for p in b.parts if p.startswith("part-"))
@@ -152,17 +153,17 @@ class Lake:
         types: dict[str, str] = {}
         for batch in own:
             types |= batch.types
-        return Taken(_taken(batches, reader), cursor.get("kind") or {}, parts, types, len(batches))
+        return State(_versions_read(batches, reader), cursor.get("kind") or {}, parts, types, len(batches))
 
     def commit(self, source: str, entity: str, reader: str, delivery: Delivery, run_id: str) -> Batch | None:
         """Make a delivery a batch and return it, or None where it holds no files.
 
-        The batch id follows from the content, so the same delivery taken twice is the same batch.
+        The batch id follows from the content, so the same delivery read twice is the same batch.
         """
         if not delivery.files:
             return None
         known = self.batches()
-        before = _taken([b for b in known if _is_of(b, source, entity)], reader)
+        before = _versions_read([b for b in known if _is_of(b, source, entity)], reader)
         content = [source, entity, reader, sorted((f.name, f.sha256) for f in delivery.files)]
         batch_id = fingerprint(content)
         for batch in known:
@@ -214,7 +215,7 @@ class Lake:
         self.write_json(f"{folder}/reason.json", note)
 
     def accept(self, source: str, entity: str, names: Collection[str]) -> None:
-        """Note that files which were rejected are again as they were taken before."""
+        """Note that files which were rejected are again as they were read before."""
         for path, note in self._notes(source, entity):
             if note["name"] in names:
                 relative = path.removeprefix(f"{self._root}/")
@@ -237,20 +238,25 @@ class Lake:
         paths = self.fs.glob(f"{glob.escape(self._root)}/rejected/{source}/{entity}/*/reason.json")
         return [(path, json.loads(self.fs.cat_file(path))) for path in paths]
 
-    def tell(self, source: str, entity: str, totals: Totals) -> None:
+    def record_totals(self, source: str, entity: str, totals: Totals) -> None:
         """Note what a source says it holds, now that what is new of it is committed."""
-        told_at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
-        note = {"source": source, "entity": entity, "batch_id": self._newest(source, entity), "told_at": told_at}
+        reported_at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
+        note = {
+            "source": source,
+            "entity": entity,
+            "batch_id": self._newest(source, entity),
+            "reported_at": reported_at,
+        }
         self.write_json(f"totals/{source}/{entity}.json", note | asdict(totals))
 
-    def told(self) -> list[dict[str, Any]]:
-        """Return the notes of `tell` that are about what the lake holds.
+    def reported_totals(self) -> list[dict[str, Any]]:
+        """Return the notes of `record_totals` that are about what the lake holds.
 
-        Where an ingest was killed between a batch and its note, there is none of that batch before the next take.
+        Where an ingest was killed between a batch and its note, there is none of that batch before the next ingest.
         """
         paths = self.fs.glob(f"{glob.escape(self._root)}/totals/*/*.json")
         notes = [self._read_json(str(path).removeprefix(f"{self._root}/")) for path in sorted(paths)]
-        return [note for note in notes if note["batch_id"] == self._newest(note["source"], note["entity"])]
+        return [_present(note) for note in notes if note["batch_id"] == self._newest(note["source"], note["entity"])]
 
     def _newest(self, source: str, entity: str) -> str:
         return max(((b.sequence, b.batch_id) for b in self.batches(source, entity)), default=(0, ""))[1]
@@ -321,7 +327,12 @@ def duckdb_limits(settings: Settings) -> dict[str, Any]:
     return limits
 
 
-def _taken(batches: list[Batch], reader: str) -> dict[str, str]:
+def _present(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what a lake on disk holds under today's names: earlier versions called what a source reports `told`."""
+    return {re.sub("^told_", "reported_", name): value for name, value in values.items()}
+
+
+def _versions_read(batches: list[Batch], reader: str) -> dict[str, str]:
     newest = {f.name: (b.reader, f.sha256) for b in batches for f in b.files}
     return {name: sha256 for name, (by, sha256) in newest.items() if by == reader}
 
@@ -330,9 +341,9 @@ def _is_of(batch: Batch, source: str, entity: str) -> bool:
     return (batch.source, batch.entity) == (source, entity)
 
 
-def _cursor(taken: dict[str, str], kind: dict[str, Any] | None) -> dict[str, Any]:
+def _cursor(read: dict[str, str], kind: dict[str, Any] | None) -> dict[str, Any]:
     """Return a cursor as the manifest keeps it: how many files, the last name, a hash over all, and the kind's own."""
-    summary = {"files": len(taken), "last_file": max(taken, default=""), "hash": fingerprint(sorted(taken.items()))}
+    summary = {"files": len(read), "last_file": max(read, default=""), "hash": fingerprint(sorted(read.items()))}
     return summary | ({"kind": kind} if kind else {})
 
 

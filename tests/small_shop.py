@@ -64,14 +64,14 @@ class SmallShop:
         path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
         return path
 
-    def take(self) -> Ingested:
+    def ingest(self) -> Ingested:
         """Ingest what is new and return what was taken."""
         self.runs += 1
         return ingest(self.settings, f"run{self.runs}")
 
     def load(self, *, full_refresh: bool = False) -> Warehouse:
         """Ingest and load into the `stage` of a fresh copy, without building models."""
-        self.take().raise_failures()
+        self.ingest().raise_failures()
         warehouse = open_warehouse(self.settings, "run")
         warehouse.begin(full_refresh=full_refresh)
         load.load_stage(self.settings, warehouse, f"run{self.runs}")

@@ -84,7 +84,7 @@ class Webshop:
     def lake(self) -> Lake:
         return Lake(self.settings.lake_url)
 
-    def take(self) -> Ingested:
+    def ingest(self) -> Ingested:
         self.runs += 1
         taken = ingest(self.settings, f"run{self.runs}")
         taken.raise_failures()
@@ -93,7 +93,7 @@ class Webshop:
     def new(self, columns: str = "id, status", entity: str = "orders") -> list[tuple]:
         """Take what is new; return the rows of an entity that came."""
         before = {b.batch_id for b in self.lake.batches("webshop", entity)}
-        self.take()
+        self.ingest()
         came = [b for b in self.lake.batches("webshop", entity) if b.batch_id not in before]
         return sorted((row for batch in came for row in self._rows(batch.folder, columns)), key=str)
 
@@ -110,7 +110,7 @@ class Webshop:
 
     def failure(self) -> str:
         with pytest.raises(SourceError) as error:
-            self.take()
+            self.ingest()
         return str(error.value)
 
 
@@ -152,7 +152,7 @@ def test_what_is_new_or_changed_is_taken_and_nothing_twice(shop):
 
 def test_a_row_that_commits_late_is_taken_however_old_it_is(shop):
     shop.add((9, "placed", "2025-03-01 11:00:00+00"))
-    shop.take()
+    shop.ingest()
     shop.add((7, "placed", "2025-03-01 10:50:00+00"), (8, "shipped", "2019-01-01 00:00:00+00"))
     assert shop.new() == [("7", "placed"), ("8", "shipped")]
     assert shop.new() == []
@@ -160,7 +160,7 @@ def test_a_row_that_commits_late_is_taken_however_old_it_is(shop):
 
 def test_a_late_row_is_taken_though_the_number_of_rows_is_the_same(shop):
     shop.add((9, "placed", "2025-03-01 11:00:00+00"))
-    shop.take()
+    shop.ingest()
     shop.execute("delete from orders where id = 3")
     shop.add((8, "placed", "2019-01-01 00:00:00+00"))
     assert shop.new() == [("8", "placed")]
@@ -169,7 +169,7 @@ def test_a_late_row_is_taken_though_the_number_of_rows_is_the_same(shop):
 
 def test_a_row_changed_within_the_overlap_is_taken_and_one_read_again_is_not(shop):
     shop.add((9, "placed", "2025-03-01 11:00:00+00"))
-    shop.take()
+    shop.ingest()
     # Committed after the cursor, dated before it.
     shop.add((4, "cancelled", "2025-03-01 10:58:00+00"))
     assert shop.new() == [("4", "cancelled")]
@@ -177,9 +177,9 @@ def test_a_row_changed_within_the_overlap_is_taken_and_one_read_again_is_not(sho
 
 
 def test_a_row_that_goes_back_to_an_earlier_content_is_taken_again(shop):
-    shop.take()
+    shop.ingest()
     shop.add((5, "shipped", "2025-03-01 10:10:00+00"))
-    shop.take()
+    shop.ingest()
     shop.add((5, "placed", "2025-03-01 10:05:00+00"))
     assert shop.new() == [("5", "placed")]
     assert shop.newest("orders", "id, status")[-1] == ("5", "placed")
@@ -187,7 +187,7 @@ def test_a_row_that_goes_back_to_an_earlier_content_is_taken_again(shop):
 
 def test_a_time_of_change_in_the_future_does_not_carry_the_cursor_away(shop):
     shop.add((6, "placed", "2099-01-01 00:00:00+00"))
-    shop.take()
+    shop.ingest()
     shop.add((1, "shipped", "2025-03-02 00:00:00+00"))
     assert shop.new() == [("1", "shipped")]
     assert shop.new() == []
@@ -196,7 +196,7 @@ def test_a_time_of_change_in_the_future_does_not_carry_the_cursor_away(shop):
 def test_more_rows_left_behind_than_can_be_asked_for_are_all_taken(shop, monkeypatch):
     monkeypatch.setattr(database, "_MANY", 2)
     shop.add((20, "placed", "2025-03-01 11:00:00+00"))
-    shop.take()
+    shop.ingest()
     shop.add(*((n, "placed", "2019-01-01 00:00:00+00") for n in range(10, 15)))
     assert shop.new() == [(str(n), "placed") for n in range(10, 15)]
     assert shop.new() == []
@@ -233,7 +233,7 @@ def test_a_view_will_do_whatever_its_ids_are(sqlite_shop):
 @pytest.mark.parametrize("times", ["2025-03-0{}T10:00:00Z", "2025-03-0{} 10:00:00.000", "2025-03-0{}", "17408{}0000"])
 def test_times_of_change_may_be_written_in_any_iso_form_or_as_numbers(sqlite_shop, times):
     sqlite_shop.add((1, "placed", times.format(1)), (2, "placed", times.format(2)))
-    sqlite_shop.take()
+    sqlite_shop.ingest()
     sqlite_shop.add((1, "shipped", times.format(3)))
     assert sqlite_shop.new() == [("1", "shipped")]
 
@@ -290,7 +290,7 @@ def test_a_missing_table_is_named_and_the_others_are_taken(shop):
 
 @pytest.mark.parametrize(("column", "key"), [("updated_at", "updated_at"), ("id", "id"), ("order_id", "columns")])
 def test_a_renamed_column_is_named_and_nothing_of_the_table_is_taken(shop, column, key):
-    shop.take()
+    shop.ingest()
     shop.execute(f"alter table orders rename column {column} to {column}_2")
     message = shop.failure()
     assert f"has no column '{column}' (for orders)" in message
@@ -307,7 +307,7 @@ def test_an_id_that_is_not_unique_is_refused(shop):
 def test_rows_without_an_id_are_refused(shop):
     shop.execute("create table nullable as select * from orders")
     shop.entities["orders"]["table"] = "nullable"
-    shop.take()
+    shop.ingest()
     shop.execute("update nullable set id = null where id = 3")
     assert "5 rows and 4 different values of 'id'" in shop.failure()
 
@@ -367,7 +367,7 @@ def test_a_source_needs_a_url_or_a_path_and_the_url_counts(sqlite_shop):
     path = sqlite_shop.place["path"]
     sqlite_shop.place = {"url": "", "path": ""}
     with pytest.raises(ConfigError, match="give 'url'"):
-        sqlite_shop.take()
+        sqlite_shop.ingest()
     sqlite_shop.place = {"url": f"sqlite:///{path}", "path": "nowhere.db"}
     sqlite_shop.add((1, "placed", "2025-03-01"))
     assert sqlite_shop.new() == [("1", "placed")]
@@ -375,7 +375,7 @@ def test_a_source_needs_a_url_or_a_path_and_the_url_counts(sqlite_shop):
 
 def test_a_new_column_is_kept_or_left_out_as_the_source_says(shop):
     shop.source["schema_changes"] = "discard"
-    shop.take()
+    shop.ingest()
     shop.execute("alter table orders add column note text default 'hello'")
     assert shop.new() == []
     shop.source["schema_changes"] = "evolve"
@@ -394,25 +394,25 @@ def test_all_entities_are_taken_from_one_state(engine, request):
         shop.execute("pragma journal_mode = wal")
     shop.add((1, "placed", "2025-03-01 10:00:00"))
     source = shop.settings.config.sources["webshop"]
-    with open_source(source, shop.settings) as take, Lake(shop.settings.lake_url).connect(shop.settings) as duck:
+    with open_source(source, shop.settings) as extract, Lake(shop.settings.lake_url).connect(shop.settings) as duck:
         shop.add((2, "placed", "2025-03-01 10:00:00"))
         shop.execute("insert into order_items values (1, 'W-2', 'P1', 1, 9.99, '2025-03-01')")
         found = {}
         for entity, spec in source.entities.items():
             scratch = shop.root / entity
             scratch.mkdir()
-            found[entity] = take(entity, spec, Lake("none").taken("webshop", entity, ""), scratch, duck, print)
+            found[entity] = extract(entity, spec, Lake("none").state("webshop", entity, ""), scratch, duck, print)
     assert [sum(f.rows for f in found[e].files) for e in ("orders", "order_items")] == [1, 0]
     assert shop.new("id") == [("1",), ("2",)]
 
 
 def test_a_take_that_is_killed_before_its_commit_is_made_again(shop, monkeypatch):
-    shop.take()
+    shop.ingest()
     shop.add((6, "placed", "2025-03-02 09:00:00+00"), (2, "shipped", "2025-03-02 09:00:00+00"))
     with monkeypatch.context() as patch:
         patch.setattr(Lake, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            shop.take()
+            shop.ingest()
     assert shop.new() == [("2", "shipped"), ("6", "placed")]
     assert [f.name for b in shop.lake.batches() for f in b.files] == ["orders-000001", "orders-000002"]
 

@@ -19,7 +19,7 @@ def order_lines(first: int, amount: str = "10.50") -> list[str]:
 def shop(tmp_path):
     made = SmallShop(tmp_path, entities={"orders": {}})
     made.write("orders/1.csv", csv(ORDERS, *order_lines(100)))
-    made.take().raise_failures()
+    made.ingest().raise_failures()
     return made
 
 
@@ -35,21 +35,21 @@ def add_note(shop: SmallShop) -> None:
 
 def test_a_new_column_is_kept_and_reported(shop):
     add_note(shop)
-    taken = shop.take()
+    taken = shop.ingest()
     remark = "new column (string) 'gift_note' since orders/2.csv"
     assert taken.remarks.values.tolist() == [["exports", "orders", remark]]
     assert "gift_note" in raw_columns(shop) and taken.rows == 30
     shop.write("orders/3.csv", csv(f"{ORDERS},gift_note", *(f"{line},Hello" for line in order_lines(300))))
-    assert shop.take().remarks.empty, "a column is new once"
+    assert shop.ingest().remarks.empty, "a column is new once"
 
 
 def test_a_frozen_source_refuses_what_has_a_new_column_and_takes_the_rest(tmp_path):
     shop = SmallShop(tmp_path, entities={"orders": {}}, source={"schema_changes": "freeze"})
     shop.write("orders/1.csv", csv(ORDERS, *order_lines(100)))
-    shop.take()
+    shop.ingest()
     add_note(shop)
     shop.write("orders/3.csv", csv(ORDERS, *order_lines(300)))
-    taken = shop.take()
+    taken = shop.ingest()
     assert taken.rows == 30 and taken.remarks.empty
     assert taken.rejected[["name", "reason"]].values.tolist() == [
         ["orders/2.csv", "has a new column 'gift_note', and schema_changes is freeze"]
@@ -62,10 +62,10 @@ def test_a_frozen_source_refuses_only_the_documents_that_have_values_in_a_new_co
     )
     event = '{"event_id": "%s", "event_at": "2025-03-01T10:00:00Z", "event_type": "view"%s}\n'
     shop.write("a.json", event % ("a", ""))
-    shop.take().raise_failures()
+    shop.ingest().raise_failures()
     for name, more in (("b", ""), ("c", ', "mood": "good"'), ("d", "")):
         shop.write(f"{name}.json", event % (name, more))
-    taken = shop.take()
+    taken = shop.ingest()
     assert taken.rows == 2
     assert taken.rejected["name"].tolist() == ["c.json"]
 
@@ -73,9 +73,9 @@ def test_a_frozen_source_refuses_only_the_documents_that_have_values_in_a_new_co
 def test_a_source_may_leave_new_columns_out(tmp_path):
     shop = SmallShop(tmp_path, entities={"orders": {}}, source={"schema_changes": "discard"})
     shop.write("orders/1.csv", csv(ORDERS, *order_lines(100)))
-    shop.take()
+    shop.ingest()
     add_note(shop)
-    taken = shop.take()
+    taken = shop.ingest()
     assert taken.rows == 30 and taken.remarks.empty and taken.rejected.empty
     assert "gift_note" not in raw_columns(shop)
     shop.write("orders/3.csv", csv(f"{ORDERS},status", *(f"{line},completed" for line in order_lines(300))))
@@ -86,20 +86,20 @@ def test_a_source_may_leave_new_columns_out(tmp_path):
 def test_a_missing_column_costs_its_file_alone_and_the_corrected_one_is_taken(shop):
     shop.write("orders/2.csv", csv("order_id,ordered_at", *(line.rsplit(",", 1)[0] for line in order_lines(200))))
     shop.write("orders/3.csv", csv(ORDERS, *order_lines(300)))
-    taken = shop.take()
+    taken = shop.ingest()
     assert taken.rows == 30
     ((name, reason),) = taken.rejected[["name", "reason"]].values.tolist()
     assert name == "orders/2.csv"
     assert reason == "has no column 'total_amount', which was there before; found order_id, ordered_at"
     shop.write("orders/2.csv", csv(ORDERS, *order_lines(200)))
-    again = shop.take()
+    again = shop.ingest()
     assert again.rows == 30 and again.rejected.empty
 
 
 def test_a_text_column_that_can_no_longer_be_read_costs_its_file_alone(shop):
     shop.write("orders/2.csv", csv(ORDERS, *order_lines(200, amount='"10,500"')))
     shop.write("orders/3.csv", csv(ORDERS, *order_lines(300)))
-    taken = shop.take()
+    taken = shop.ingest()
     assert taken.rows == 30
     reason = "has no number in the column 'total_amount': none of its 30 values is one, such as '10,500'"
     assert taken.rejected[["name", "reason"]].values.tolist() == [["orders/2.csv", reason]]
@@ -120,10 +120,10 @@ def test_a_typed_column_that_changes_its_type_is_refused(tmp_path):
         pq.write_table(pa.table(rows | changes), path)
 
     write("orders/1.parquet")
-    shop.take()
+    shop.ingest()
     write("orders/2.parquet", order_id=["2"], total_amount=["ten"])
     write("orders/3.parquet", order_id=["3"], total_amount=[11])
-    taken = shop.take()
+    taken = shop.ingest()
     assert taken.rows == 1, "a whole number is a number too"
     reason = "has the column 'total_amount' as text (string), and before it was number (double)"
     assert taken.rejected["reason"].tolist() == [reason]
@@ -131,10 +131,10 @@ def test_a_typed_column_that_changes_its_type_is_refused(tmp_path):
 
 def test_an_optional_source_that_fails_is_a_remark_and_the_next_run_catches_up(tmp_path):
     shop = SmallShop(tmp_path, entities={"orders": {}}, source={"optional": True})
-    taken = shop.take()
+    taken = shop.ingest()
     taken.raise_failures()
     assert taken.rows == 0
     assert taken.remarks["remark"].str.contains("skipped, as it is optional: No folder or file").all()
     assert len(taken.remarks) == 1
     shop.write("orders/1.csv", csv(ORDERS, *order_lines(100)))
-    assert shop.take().rows == 30
+    assert shop.ingest().rows == 30

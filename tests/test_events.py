@@ -43,7 +43,7 @@ def shop(tmp_path: Path) -> SmallShop:
 
 
 def take(shop: SmallShop) -> Ingested:
-    taken = shop.take()
+    taken = shop.ingest()
     taken.raise_failures()
     return taken
 
@@ -212,7 +212,7 @@ def test_a_bad_file_is_kept_whole_with_its_reason_and_the_rest_is_taken(shop, na
 
 def test_where_nothing_is_usable_the_source_fails_and_says_why(shop):
     shop.write("a.json.gz", packed({"eventid": "1"}))
-    taken = shop.take()
+    taken = shop.ingest()
     with pytest.raises(SourceError, match=r"has no 'event_id' in any line.*found eventid. Did you mean 'eventid'\?"):
         taken.raise_failures()
     assert not shop.lake.batches()

@@ -31,7 +31,7 @@ def staged(shop: SmallShop, columns: str = "order_id, customer_id") -> list[tupl
 
 def failure(shop: SmallShop) -> str:
     """Ingest and return the one message of the source that failed, with nothing committed."""
-    taken = shop.take()
+    taken = shop.ingest()
     assert not shop.lake.batches()
     with pytest.raises(SourceError) as error:
         taken.raise_failures()
@@ -124,7 +124,7 @@ def test_where_no_file_can_be_parsed_nothing_is_committed(shop):
 def test_a_corrected_file_is_taken_and_no_longer_listed(shop):
     shop.write("orders/good.csv", csv(HEADER, ROW))
     shop.write("orders/late.csv", "")
-    shop.take()
+    shop.ingest()
     assert [n["name"] for n in shop.lake.rejected()] == ["orders/late.csv"]
     shop.write("orders/late.csv", csv(HEADER, "2,2024-01-06,bert"))
     assert staged(shop) == [("1", "anna"), ("2", "bert")]
@@ -134,25 +134,25 @@ def test_a_corrected_file_is_taken_and_no_longer_listed(shop):
 def test_a_file_that_turns_bad_keeps_its_rows_and_is_listed_until_it_is_as_before(shop):
     good = csv(HEADER, ROW)
     shop.write("orders/a.csv", good)
-    shop.take()
+    shop.ingest()
     shop.write("orders/a.csv", "nonsense\n")
     assert staged(shop) == [("1", "anna")]
     assert "has no column" in reason(shop)
     shop.write("orders/a.csv", "other nonsense\n")
-    shop.take()
+    shop.ingest()
     assert "other nonsense" in reason(shop)
     shop.write("orders/a.csv", good)
     assert staged(shop) == [("1", "anna")]
     assert shop.lake.rejected() == []
     shop.write("orders/a.csv", "nonsense\n")
-    shop.take()
+    shop.ingest()
     assert "has no column" in reason(shop)
 
 
 def test_a_header_without_rows_is_a_file_with_no_rows(shop):
     shop.write("orders/a.csv", HEADER + "\n")
     shop.write("orders/b.csv", HEADER)
-    taken = shop.take()
+    taken = shop.ingest()
     assert (taken.table["new_files"].sum(), taken.rows, len(taken.rejected)) == (2, 0, 0)
 
 
@@ -347,7 +347,7 @@ def test_folders_may_hold_glob_characters(tmp_path):
     shop = SmallShop(tmp_path / "shop [1] *", {"orders": {}})
     shop.write("orders/a.csv", csv(HEADER, ROW))
     assert staged(shop) == [("1", "anna")]
-    assert shop.take().rows == 0
+    assert shop.ingest().rows == 0
 
 
 def test_a_nul_character_is_dropped_from_a_value(shop):
@@ -417,7 +417,7 @@ def test_a_source_is_a_folder_a_file_a_glob_or_a_url(shop, path, files, names):
     shop.write("orders/deep/er/b.csv", csv(HEADER, "2,2024-01-05,b"))
     shop.entities = {"orders": {"files": files}}
     shop.source = {"path": path.format(exports=shop.exports)}
-    shop.take().raise_failures()
+    shop.ingest().raise_failures()
     (batch,) = shop.lake.batches()
     assert [f.name for f in batch.files] == names
 
@@ -444,9 +444,9 @@ def only_batch(shop: SmallShop) -> Batch:
 
 def test_the_same_files_again_are_no_new_batch(shop):
     shop.write("orders/a.csv", csv(HEADER, ROW))
-    shop.take()
+    shop.ingest()
     before = only_batch(shop)
-    taken = shop.take()
+    taken = shop.ingest()
     assert (taken.rows, only_batch(shop)) == (0, before)
 
 

@@ -166,7 +166,7 @@ def test_an_order_waits_for_its_customer_with_its_lines_and_payments_and_waits_a
     for day, customer in enumerate(("", "z", "y")):
         if customer:
             shop.write("customers/2.csv", csv(HEADERS["customers"], f"{customer},,AT,"))
-            shop.take().raise_failures()
+            shop.ingest().raise_failures()
             load.load_stage(shop.settings, warehouse, "more")
         dbt.build_models(shop.settings, warehouse, *PARTS[0])
         sql = " union all ".join(
@@ -192,7 +192,7 @@ def test_a_build_that_was_cut_off_or_repeated_comes_out_right(tmp_path, builds):
         connection.execute("delete from warehouse.fact_orders where order_id in (from ops.affected_facts)")
     # By hand: more is loaded, and the facts are built before the clean layer has seen it.
     deliveries.write(shop, 4)
-    shop.take().raise_failures()
+    shop.ingest().raise_failures()
     load.load_stage(shop.settings, warehouse, "more")
     dbt.build_models(shop.settings, warehouse, *PARTS[1])
     assert changed_keys(warehouse) > 0

@@ -1,4 +1,4 @@
-"""The lake: a batch exists once its manifest does; nothing is half there, mixed or taken twice."""
+"""The lake: a batch exists once its manifest does; nothing is half there, mixed or read twice."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ def folders(shop: SmallShop) -> list[Path]:
 
 
 def test_a_batch_exists_only_with_its_manifest(shop):
-    shop.take()
+    shop.ingest()
     (batch,) = shop.lake.batches()
     (folder,) = folders(shop)
     assert (folder.name, batch.rows, batch.sequence) == (batch.batch_id, 1, 1)
@@ -41,8 +41,22 @@ def test_a_batch_exists_only_with_its_manifest(shop):
     assert shop.lake.batches() == []
 
 
+def test_a_lake_of_an_earlier_version_is_read_under_todays_names(shop):
+    shop.ingest()
+    (folder,) = folders(shop)
+    before = shop.lake.batches()
+    text = (folder / "manifest.json").read_text(encoding="utf-8")
+    (folder / "manifest.json").write_text(text.replace('"reported_', '"told_'), encoding="utf-8")
+    note = {"source": "exports", "entity": "orders", "batch_id": before[0].batch_id, "values": {"records": 1}}
+    shop.lake.write_json("totals/exports/orders.json", note | {"told_by": "table orders", "told_at": "2026-01-31"})
+    assert '"told_rows"' in (folder / "manifest.json").read_text(encoding="utf-8")
+    assert shop.lake.batches() == before
+    reported = note | {"reported_by": "table orders", "reported_at": "2026-01-31"}
+    assert shop.lake.reported_totals() == [reported]
+
+
 def test_what_a_killed_write_left_is_written_over(shop):
-    shop.take()
+    shop.ingest()
     (folder,) = folders(shop)
     (folder / "manifest.json").unlink()
     (folder / "part-0007.parquet").write_bytes(b"half of a part")
@@ -66,15 +80,15 @@ def test_a_batch_id_follows_from_the_content(tmp_path):
     for name, content in (("one", FIRST), ("two", FIRST), ("three", SECOND)):
         shop = SmallShop(tmp_path / name, {"orders": {}})
         shop.write("orders/a.csv", content)
-        shop.take()
+        shop.ingest()
         ids += [b.batch_id for b in shop.lake.batches()]
     assert ids[0] == ids[1] != ids[2]
 
 
 def test_the_cursor_is_kept_in_the_manifests_before_and_after(shop):
-    shop.take()
+    shop.ingest()
     shop.write("orders/b.csv", SECOND)
-    shop.take()
+    shop.ingest()
     first, second = shop.lake.batches()
     assert (first.cursor_before["files"], first.cursor_after["files"], first.cursor_after["last_file"]) == (
         0,
@@ -87,7 +101,7 @@ def test_the_cursor_is_kept_in_the_manifests_before_and_after(shop):
 
 
 def test_a_lake_takes_no_other_shop(shop, tmp_path):
-    shop.take()
+    shop.ingest()
     other = Lake(shop.settings.lake_url)
     with pytest.raises(LakeError, match=r"holds the shop 'small', and this run is for 'other'.*--data-dir"):
         other.claim({"shop": "other"})
@@ -96,7 +110,7 @@ def test_a_lake_takes_no_other_shop(shop, tmp_path):
 
 @pytest.mark.parametrize("damage", ["{", '{"batch_id": 1}', "[]", "null"])
 def test_a_damaged_manifest_is_named_with_the_way_out(shop, damage):
-    shop.take()
+    shop.ingest()
     (folder,) = folders(shop)
     (folder / "manifest.json").write_text(damage)
     with pytest.raises(LakeError, match=r"manifest\.json is damaged.*Remove its folder") as error:
@@ -106,7 +120,7 @@ def test_a_damaged_manifest_is_named_with_the_way_out(shop, damage):
 
 @pytest.mark.parametrize("damage", [None, b"no parquet"])
 def test_a_damaged_part_is_named_with_the_way_out(shop, damage):
-    shop.take()
+    shop.ingest()
     (folder,) = folders(shop)
     part = folder / "part-0000.parquet"
     part.unlink() if damage is None else part.write_bytes(damage)
@@ -114,7 +128,7 @@ def test_a_damaged_part_is_named_with_the_way_out(shop, damage):
         standardize(shop.settings, shop.lake, shop.lake.batches()[0])
 
 
-def test_a_batch_that_was_removed_is_taken_again(shop):
+def test_a_batch_that_was_removed_is_read_again(shop):
     shop.load().publish()
     (folder,) = folders(shop)
     for path in folder.iterdir():
@@ -141,7 +155,7 @@ def test_a_removed_newer_batch_gives_way_to_the_older_one(shop):
 
 
 def test_a_source_that_the_configuration_lost_is_named(shop):
-    shop.take()
+    shop.ingest()
     shop.entities = {"payments": {}}
     warehouse = open_warehouse(shop.settings, "run")
     warehouse.begin()
@@ -149,7 +163,7 @@ def test_a_source_that_the_configuration_lost_is_named(shop):
         load.load_stage(shop.settings, warehouse, "run")
 
 
-def test_a_second_writer_waits_and_is_then_told_so(shop, tmp_path):
+def test_a_second_writer_waits_and_then_gives_up(shop, tmp_path):
     holder = textwrap.dedent(
         """
         import sys
@@ -181,12 +195,12 @@ def test_a_lake_in_memory_takes_and_gives_as_a_folder_does(tmp_path):
     assert [n["name"] for n in shop.lake.rejected()] == ["orders/bad.csv"]
     shop.write("orders/a.csv", SECOND)
     assert rows(shop.load(), "select order_id, customer_id from stage.orders") == [("2", "bert")]
-    assert shop.take().rows == 0
+    assert shop.ingest().rows == 0
 
 
 def test_a_manifest_says_what_came_from_where(shop):
     shop.write("orders/b.csv", SECOND + "3\n")
-    shop.take()
+    shop.ingest()
     (folder,) = folders(shop)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {k: manifest[k] for k in ("source", "entity", "run_id", "rows", "malformed", "columns")} == {

@@ -95,7 +95,7 @@ class Stores:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
-    def take(self) -> Ingested:
+    def ingest(self) -> Ingested:
         self.runs += 1
         taken = ingest(self.settings, f"run{self.runs}")
         taken.raise_failures()
@@ -124,7 +124,7 @@ def whole(life, tmp_path_factory) -> tuple[Stores, mailbox.Holdings, Ingested]:
     """All that stores ever mail, taken."""
     stores = Stores(tmp_path_factory.mktemp("whole"))
     held = write(life, stores.root, EVER)
-    return stores, held, stores.take()
+    return stores, held, stores.ingest()
 
 
 def cents(amounts: pd.Series) -> pd.Series:
@@ -324,34 +324,34 @@ def message(order: str = "A-1", text: str = TEXT, *, id: str = "1", kind: str = 
 
 def test_only_new_messages_are_opened_and_one_moved_to_cur_is_not_new(stores):
     first = stores.write("1.a.host", message("A-1"))
-    assert stores.take().rows == 2
+    assert stores.ingest().rows == 2
     first.rename(stores.box / "cur/1.a.host:2,S")
     stores.write("2.b.host", message("A-2", id="2"))
-    taken = stores.take()
+    taken = stores.ingest()
     assert taken.table["new_files"].tolist() == [1, 1]
     assert stores.rows("order_lines")["order_id"].tolist() == ["A-1", "A-2"]
-    assert stores.take().rows == 0
+    assert stores.ingest().rows == 0
 
 
 def test_a_broken_message_is_set_aside_once_and_the_corrected_one_is_taken(stores):
     stores.write("1.a.host", message("A-1"))
     broken = message("A-2").replace("1    P1    Lamp         2    12.50 EUR", "1    P1    Lamp    two or three")
     path = stores.write("2.b.host", broken)
-    assert stores.take().table["rejected_files"].tolist() == [1, 0]
+    assert stores.ingest().table["rejected_files"].tolist() == [1, 0]
     assert "does not fit its table of 5 columns" in stores.reasons()["2.b.host"]
-    assert stores.take().table["rejected_files"].tolist() == [0, 0]
+    assert stores.ingest().table["rejected_files"].tolist() == [0, 0]
     stores.write("3.c.host", message("A-2", id="3"))
-    assert stores.take().rows == 2
+    assert stores.ingest().rows == 2
     assert list(stores.reasons()) == ["2.b.host"]
     path.write_text(message("A-3"))
-    assert stores.take().rows == 2
+    assert stores.ingest().rows == 2
     assert stores.reasons() == {}
 
 
 def test_the_same_message_id_with_other_content_is_noted(stores):
     stores.write("1.a.host", message("A-1"))
     stores.write("2.b.host", message("A-1").replace("25.00", "26.00"))
-    stores.take()
+    stores.ingest()
     cursor = Lake(stores.settings.lake_url).batches("stores", "order_lines")[-1].cursor_after["kind"]
     assert (cursor["messages"], cursor["repeated"], cursor["differing"]) == (2, 1, 1)
 
@@ -359,13 +359,13 @@ def test_the_same_message_id_with_other_content_is_noted(stores):
 def test_a_place_that_is_no_maildir_is_said(stores):
     stores.box.mkdir()
     with pytest.raises(SourceError, match="is no Maildir: expected the folders 'new' and 'cur'"):
-        stores.take()
+        stores.ingest()
 
 
 def test_a_mailbox_of_which_nothing_is_understood_is_an_error(stores):
     stores.write("1.a.host", message(text="Hello\n"))
     with pytest.raises(SourceError, match=r"None of the 1 messages .* can be understood"):
-        stores.take()
+        stores.ingest()
 
 
 # --- what messages are packed in
@@ -374,7 +374,7 @@ def test_a_mailbox_of_which_nothing_is_understood_is_an_error(stores):
 def one_order(stores: Stores, content: str | bytes) -> dict[str, Any]:
     """Take one message and return its first line."""
     stores.write("1.a.host", content)
-    stores.take()
+    stores.ingest()
     return stores.rows("order_lines").iloc[0].to_dict()
 
 
@@ -414,7 +414,7 @@ def test_originals_forwarded_as_attachments_are_all_read(stores):
         + attached.format('application/octet-stream; name="order.eml"', message("A-2"))
     )
     stores.write("1.a.host", message(text=body + "--x--\n", kind="multipart/mixed; boundary=x"))
-    stores.take()
+    stores.ingest()
     assert stores.rows("order_lines")["order_id"].tolist() == ["A-1", "A-2"]
     assert stores.rows("payments")["order_id"].tolist() == ["A-1", "A-2"]
 
@@ -433,7 +433,7 @@ def test_originals_forwarded_as_attachments_are_all_read(stores):
 def test_a_message_that_contradicts_itself_is_set_aside_whole(stores, change, reason):
     stores.write("1.a.host", message("A-0", id="0"))
     stores.write("2.b.host", message().replace(*change))
-    assert stores.take().rows == 2
+    assert stores.ingest().rows == 2
     assert reason in stores.reasons()["2.b.host"]
 
 
@@ -443,7 +443,7 @@ def test_stray_bytes_cost_one_message_only(stores):
         (b"", b"\xff\xfe\x00\x01" * 50, b"Content-Type: text/plain; charset=nope\n\nx", b":\n")
     ):
         stores.write(f"2.{number}.host", content)
-    assert stores.take().table["rejected_files"].tolist() == [4, 0]
+    assert stores.ingest().table["rejected_files"].tolist() == [4, 0]
 
 
 # --- how letters are written
@@ -546,15 +546,15 @@ def test_times_become_plain_and_what_has_two_readings_is_left(text, plain):
 )
 def test_wrong_keys_are_said(stores, source, said):
     with pytest.raises(ConfigError, match=said):
-        Stores(stores.root, source).take()
+        Stores(stores.root, source).ingest()
 
 
 def test_new_words_make_all_messages_be_read_again(stores):
     stores.write("1.a.host", message("A-1"))
     stores.write("2.b.host", message("A-2", id="2").replace("Order number", "Bon-Nr."))
-    assert stores.take().rows == 2
+    assert stores.ingest().rows == 2
     told = Stores(stores.root, {"labels": {"order_id": ["bon-nr"]}}, runs=1)
-    assert told.take().table["new_files"].tolist() == [2, 2]
+    assert told.ingest().table["new_files"].tolist() == [2, 2]
     assert told.reasons() == {}
 
 
@@ -616,7 +616,7 @@ def test_a_connection_that_breaks_is_made_again(server, tmp_path, monkeypatch):
 def test_a_wrong_password_is_said_without_showing_it(server, tmp_path):
     stores = Stores(tmp_path, {"url": server.url, "password": "not-the-right-one"})
     with pytest.raises(SourceError, match=r"refused the login of 'orders@stores.example'") as told:
-        stores.take()
+        stores.ingest()
     assert "not-the-right-one" not in str(told.value)
     assert PASSWORD not in os.environ.get("STORE_MAIL_PASSWORD", "")
 
@@ -625,11 +625,11 @@ def test_a_server_that_is_down_or_has_no_such_mailbox_is_said(server, tmp_path, 
     monkeypatch.setattr(imap, "FIRST_WAIT_SECONDS", 0)
     down = Stores(tmp_path, {"url": "imap://u:geheim@127.0.0.1:1/INBOX"})
     with pytest.raises(SourceError, match=r"imap://u@127.0.0.1:1/INBOX cannot be reached") as told:
-        down.take()
+        down.ingest()
     assert "geheim" not in str(told.value)
     lost = Stores(tmp_path, {"url": server.url.replace("INBOX", "Märkte"), "password": PASSWORD})
     with pytest.raises(SourceError, match=r"refused a request .*Check the mailbox's name"):
-        lost.take()
+        lost.ingest()
 
 
 def test_a_password_never_goes_in_the_clear_to_another_machine(server, tmp_path, monkeypatch):

@@ -439,7 +439,7 @@ def test_a_score_has_its_letter(score, letter):
 def test_a_column_that_is_new_at_its_source_is_noted_with_the_run_that_took_it(tmp_path):
     shop = SmallShop(tmp_path, {"customers": {}})
     shop.write("customers/1.csv", csv("customer_id,city", "anna,Ulm"))
-    shop.take()
+    shop.ingest()
     shop.write("customers/2.csv", csv("customer_id,city,nickname", "bert,Bonn,Bertie"))
     changes = "select source, entity, column_name, change, ingested_by from ops.schema_changes"
     assert rows(shop.load(), changes) == [("exports", "customers", "nickname", "new column (string)", "run2")]

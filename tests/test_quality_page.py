@@ -410,7 +410,7 @@ def test_a_share_that_moved_is_told_before_and_then():
 
 
 def test_a_total_that_differs_from_the_sources_own_comes_first():
-    columns = ["source", "entity", "measure", "told", "gone", "held", "difference", "told_by", "told_at"]
+    columns = ["source", "entity", "measure", "reported", "gone", "held", "difference", "reported_by", "reported_at"]
     rows = [
         ("a", "orders", "rows", 9.0, 0.0, 9.0, 0.0, "a", None),
         ("b", "orders", "rows", 9.0, 0.0, 7.0, -2.0, "b", None),

@@ -83,7 +83,7 @@ def make(root: Path) -> SmallShop:
 def shop(tmp_path_factory) -> SmallShop:
     """The same after a second take: an order has changed, one is gone, and so are a letter and a line of a file."""
     made = make(tmp_path_factory.mktemp("reconciled"))
-    made.take().raise_failures()
+    made.ingest().raise_failures()
     execute(
         made.exports / "web.db",
         "update orders set total_amount = 20.25, updated_at = '2025-03-05' where id = 1",
@@ -116,7 +116,7 @@ def compared(warehouse: Warehouse) -> dict[tuple[str, str, str], tuple[Any, ...]
     found = reconciliation.against_sources(warehouse)
     keys = zip(found["source"], found["entity"], found["measure"], strict=True)
     return dict(
-        zip(keys, found[["told", "gone", "held", "difference"]].itertuples(index=False, name=None), strict=True)
+        zip(keys, found[["reported", "gone", "held", "difference"]].itertuples(index=False, name=None), strict=True)
     )
 
 
@@ -189,23 +189,23 @@ def test_a_gap_says_what_is_there_and_what_should_be(warehouse):
 
 def test_what_a_source_says_counts_only_for_the_batch_it_was_said_of(tmp_path, monkeypatch):
     shop = make(tmp_path)
-    shop.take().raise_failures()
-    assert told(shop.lake)["web", "orders"]["records"] == 3
+    shop.ingest().raise_failures()
+    assert reported(shop.lake)["web", "orders"]["records"] == 3
     execute(shop.exports / "web.db", "insert into orders values (4, 'W-4', '2025-03-06', 1, '2025-03-06')")
 
-    tell = Lake.tell
+    record = Lake.record_totals
 
     def killed(lake: Lake, source: str, entity: str, totals: Totals) -> None:
         if (source, entity) == ("web", "orders"):
             raise KeyboardInterrupt
-        tell(lake, source, entity, totals)
+        record(lake, source, entity, totals)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Lake, "tell", killed)
-        shop.take()
-    assert ("web", "orders") not in told(shop.lake)
-    assert shop.take().rows == 0
-    assert told(shop.lake)["web", "orders"] == {"records": 4, "gone": 0, "amount": pytest.approx(31.3)}
+        patch.setattr(Lake, "record_totals", killed)
+        shop.ingest()
+    assert ("web", "orders") not in reported(shop.lake)
+    assert shop.ingest().rows == 0
+    assert reported(shop.lake)["web", "orders"] == {"records": 4, "gone": 0, "amount": pytest.approx(31.3)}
 
 
 def test_an_amount_that_is_no_number_at_its_source_is_not_summed(tmp_path):
@@ -216,8 +216,8 @@ def test_an_amount_that_is_no_number_at_its_source_is_not_summed(tmp_path):
         " from orders",
     )
     shop.config["sources"]["web"]["entities"]["orders"] = {"table": "texts"}
-    shop.take().raise_failures()
-    assert told(shop.lake)["web", "orders"] == {"records": 3, "gone": 0}
+    shop.ingest().raise_failures()
+    assert reported(shop.lake)["web", "orders"] == {"records": 3, "gone": 0}
 
 
 @pytest.mark.parametrize(
@@ -234,15 +234,15 @@ def test_an_api_says_how_many_records_it_has_unless_it_was_asked_for_changes(tmp
     with serving(records) as url:
         entity = {"paging": "none", **options}
         shop.config = {"sources": {"api": {"kind": "rest", "url": url, "entities": {"products": entity}}}}
-        shop.take().raise_failures()
-        assert told(shop.lake)["api", "products"] == first
+        shop.ingest().raise_failures()
+        assert reported(shop.lake)["api", "products"] == first
         del records[0]
-        assert shop.take().rows == 0
-        assert told(shop.lake)["api", "products"] == then
+        assert shop.ingest().rows == 0
+        assert reported(shop.lake)["api", "products"] == then
 
 
-def told(lake: Lake) -> dict[tuple[str, str], dict[str, float]]:
-    return {(note["source"], note["entity"]): note["values"] for note in lake.told()}
+def reported(lake: Lake) -> dict[tuple[str, str], dict[str, float]]:
+    return {(note["source"], note["entity"]): note["values"] for note in lake.reported_totals()}
 
 
 @contextlib.contextmanager

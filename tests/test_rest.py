@@ -252,7 +252,7 @@ class Taker:
         file.write_text(yaml.safe_dump({"shop": shop, "sources": {"api": source}}), encoding="utf-8")
         return load_settings(sources=file, data_dir=self.root / "data", output_dir=self.root / "out")
 
-    def take(self) -> Ingested:
+    def ingest(self) -> Ingested:
         self.runs += 1
         return ingest(self.settings, f"run{self.runs}")
 
@@ -264,7 +264,7 @@ class Taker:
         return duckdb.sql(f"select {sql} from read_parquet({parts}, union_by_name = true) order by {order}").fetchall()
 
     def cursor(self, entity: str = "customers") -> dict[str, Any]:
-        return Lake(self.settings.lake_url).taken("api", entity, self._reader(entity)).cursor
+        return Lake(self.settings.lake_url).state("api", entity, self._reader(entity)).cursor
 
     def _reader(self, entity: str) -> str:
         from lib.base.hashing import fingerprint
@@ -272,7 +272,7 @@ class Taker:
         return fingerprint(self.settings.config.sources["api"].entities[entity].reader)
 
     def failure(self) -> str:
-        taken = self.take()
+        taken = self.ingest()
         assert taken.rows == 0
         with pytest.raises(SourceError) as error:
             taken.raise_failures()
@@ -321,8 +321,8 @@ def test_a_misbehaving_server_gives_the_same_rows(place, tmp_path, monkeypatch, 
         with serving(place, token=TOKEN, misbehave=misbehave) as url:
             entities = {e: {"mode": mode} for e in ("customers", "products")}
             taker = Taker(tmp_path / name, url, {"page_size": 60, "retries": 30}, entities)
-            assert taker.take().failures == {}
-            assert taker.take().rows == 0
+            assert taker.ingest().failures == {}
+            assert taker.ingest().rows == 0
         documents = [batch.files for batch in Lake(taker.settings.lake_url).batches()]
         taken.append([documents, *(taker.rows(entity=entity) for entity in entities)])
     assert taken[0] == taken[1]
@@ -332,11 +332,11 @@ def test_changes_are_asked_for_since_the_newest_time_of_change_less_the_overlap(
     folder = state(life, tmp_path / "shop", EARLIER)
     with serving(folder, token=TOKEN) as url:
         taker = Taker(tmp_path, url, entities={"customers": {"mode": "changes"}})
-        taker.take()
+        taker.ingest()
         before = taker.rows("customer_id")
         since = taker.cursor()["updated_at"]
         state(life, folder, LATER, EARLIER)
-        taker.take()
+        taker.ingest()
         read = taker.cursor()["records"]
     assert since == max(r["updated_at"] for r in _records(state(life, tmp_path / "copy", EARLIER)))
     assert len(taker.rows()) - len(before) == len([r for r in _records(folder) if r["updated_at"] > since])
@@ -430,7 +430,7 @@ def test_retry_after_is_honoured_as_seconds_and_as_a_date(script, tmp_path, wait
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     answers = iter([(429, {"Retry-After": "17"}, b""), (503, {"Retry-After": soon}, b""), {"data": [{"id": "1"}]}])
     script.answer = lambda *_: next(answers)
-    assert taker(script, tmp_path).take().rows == 1
+    assert taker(script, tmp_path).ingest().rows == 1
     assert waits[0] == 17
     assert 60 < waits[1] <= 90
 
@@ -446,7 +446,7 @@ def test_an_answer_that_does_not_come_in_time_is_asked_for_again(script, tmp_pat
     script.answer = answer
     own = taker(script, tmp_path)
     own.source = {"timeout_seconds": 0.3}
-    assert own.take().rows == 1
+    assert own.ingest().rows == 1
     late.set()
     assert len(waits) == 1
 
@@ -498,7 +498,7 @@ def test_records_land_verbatim(script, tmp_path):
         b' {"id": 8, "n": null, "late": "2025-01-01", "half": "x\\ud800y", "text": "a 0.12345678901234567890: b"},'
         b' {"id": "9", "n": "plain"}]}'
     )
-    assert taker(script, tmp_path).take().failures == {}
+    assert taker(script, tmp_path).ingest().failures == {}
     wanted = 'id, "n.first", "n.a.b", n, tags, ok, price, exact, big, "no", empty, late, half, text'
     first = ("007", "Zoë", "1", None, '["a",{"b":2}]', "true", "12.9", "0.12345678901234567890")
     assert taker(script, tmp_path).rows(wanted) == [
@@ -512,7 +512,7 @@ def test_what_is_no_record_costs_only_itself_and_is_told_once(script, tmp_path):
     records = [{"id": "1"}, "oops", {"name": "nobody"}, None, {"id": " "}, {"id": "2"}]
     script.answer = lambda *_: {"data": records}
     own = taker(script, tmp_path)
-    taken = own.take()
+    taken = own.ingest()
     assert (taken.table["new_rows"].item(), taken.table["malformed_lines"].item()) == (6, 4)
     assert own.rows("id, _row") == [("1", 0), ("2", 1)]
     assert own.rows("_line, _text, _error", kind="malformed") == [
@@ -525,9 +525,9 @@ def test_what_is_no_record_costs_only_itself_and_is_told_once(script, tmp_path):
     typed = standardize(own.settings, lake, lake.batches()[0])
     numbers = duckdb.sql(f"select _source_row from '{typed.path}' order by all").fetchall()
     assert numbers == [(n,) for n in range(1, 7)]
-    assert own.take().rows == 0
+    assert own.ingest().rows == 0
     records.append(5)
-    assert own.take().rows == 1
+    assert own.ingest().rows == 1
     assert len(own.rows(kind="malformed", sql="_text")) == 5
     typed = standardize(own.settings, lake, lake.batches()[1])
     assert duckdb.sql(f"select _reject_rule, _raw from '{typed.path}'").fetchall() == [
@@ -539,7 +539,7 @@ def test_versions_are_kept_also_when_a_record_goes_back_to_what_it_was(script, t
     own = taker(script, tmp_path)
     for city in ("Oslo", "Bergen", "Bergen", "Oslo", "Oslo"):
         script.answer = lambda *_, city=city: {"data": [{"id": "1", "city": city}, {"id": "2", "city": "Rome"}]}
-        own.take().raise_failures()
+        own.ingest().raise_failures()
     assert own.rows("_file, id, city") == [
         ("customers-000001", "1", "Oslo"),
         ("customers-000001", "2", "Rome"),
@@ -552,10 +552,10 @@ def test_two_records_of_one_key_are_both_handed_over_once(script, tmp_path):
     own = taker(script, tmp_path)
     records = [{"id": "1", "city": "Oslo"}, {"id": "1", "city": "Rome"}, {"id": "1", "city": "Oslo"}, {"id": "2"}]
     script.answer = lambda *_: {"data": records}
-    assert [own.take().rows, own.take().rows] == [3, 0]
+    assert [own.ingest().rows, own.ingest().rows] == [3, 0]
     assert own.rows("id, city") == [("1", "Rome"), ("1", "Oslo"), ("2", None)]
     records[1]["city"] = "Bonn"
-    assert [own.take().rows, own.take().rows] == [2, 0]
+    assert [own.ingest().rows, own.ingest().rows] == [2, 0]
 
 
 def test_a_new_column_without_values_is_no_change_and_one_with_values_is(script, tmp_path):
@@ -563,7 +563,7 @@ def test_a_new_column_without_values_is_no_change_and_one_with_values_is(script,
     found = []
     for extra in ({}, {"vip": None}, {"vip": True}):
         script.answer = lambda *_, extra=extra: {"data": [{"id": "1", **extra}, {"id": "2"}]}
-        taken = own.take()
+        taken = own.ingest()
         found.append((taken.rows, list(taken.changes["column"])))
     assert found == [(2, []), (0, []), (1, ["vip"])]
 
@@ -572,9 +572,9 @@ def test_a_column_that_is_discarded_makes_no_record_differ(script, tmp_path):
     own = taker(script, tmp_path)
     own.source = {"schema_changes": "discard"}
     script.answer = lambda *_: {"data": [{"id": "1", "city": "Oslo"}, {"id": "2"}]}
-    own.take()
+    own.ingest()
     script.answer = lambda *_: {"data": [{"id": "1", "city": "Oslo", "vip": 1}, {"id": "2", "city": "Rome", "vip": 2}]}
-    assert [own.take().rows, own.take().rows] == [1, 0]
+    assert [own.ingest().rows, own.ingest().rows] == [1, 0]
     assert own.rows("* exclude (_file)") == [("1", "Oslo", 0), ("2", None, 1), ("2", "Rome", 0)]
 
 
@@ -582,7 +582,7 @@ def test_names_that_the_taking_uses_itself_are_a_record_s_own_too(script, tmp_pa
     record = {"position": "p", "bytes": "b", "c0": "c", "_key": "k", "_content": "t", "record": "r", "id": "1"}
     script.answer = lambda *_: {"data": [record | {"_row": "9"}]}
     own = taker(script, tmp_path)
-    assert [own.take().rows, own.take().rows] == [1, 0]
+    assert [own.ingest().rows, own.ingest().rows] == [1, 0]
     assert own.rows("* exclude (_file)") == [(*record.values(), "9", 0)]
 
 
@@ -590,7 +590,7 @@ def test_what_is_gone_from_a_snapshot_is_counted_and_stays(script, tmp_path):
     own = taker(script, tmp_path)
     for ids in ("12345", "456"):
         script.answer = lambda *_, ids=ids: {"data": [{"id": n} for n in ids]}
-        own.take()
+        own.ingest()
     assert own.cursor() == {"records": 3, "gone": 3}
     assert own.rows("id") == [(n,) for n in "123456"]
 
@@ -598,7 +598,7 @@ def test_what_is_gone_from_a_snapshot_is_counted_and_stays(script, tmp_path):
 def test_a_column_that_few_records_lack_is_there_and_one_that_all_of_many_lack_is_missed(script, tmp_path):
     own = taker(script, tmp_path, columns={"customer_id": "id", "phone": "phone"})
     script.answer = lambda *_: {"data": [{"id": "1"}]}
-    own.take().raise_failures()
+    own.ingest().raise_failures()
     assert own.rows("id, phone") == [("1", None)]
     script.answer = lambda *_: {"data": [{"id": str(n), "fone": "1"} for n in range(30)]}
     assert "has no column 'phone'" in own.failure()
@@ -628,7 +628,7 @@ def test_every_way_of_paging_ends_with_all_records(script, tmp_path, paging_by):
     options = {"page": {"paging": "page", "position_parameter": "p"}, "header": {"paging": "link"}}
     entity = {"records": "" if paging_by in ("none", "header") else "found.rows", "next": "found.next"}
     own = taker(script, tmp_path, **entity, **options.get(paging_by, {"paging": paging_by}))
-    own.take().raise_failures()
+    own.ingest().raise_failures()
     assert own.rows("id") == [(r["id"],) for r in ids]
 
 
@@ -649,7 +649,7 @@ def test_pages_that_move_while_they_are_read_lose_and_double_nothing(script, tmp
         script.answer = answer
         root.mkdir()
         own = taker(script, root, paging="page", total="total")
-        own.take().raise_failures()
+        own.ingest().raise_failures()
         return sorted(n for (n,) in own.rows("id"))
 
     assert moving(lambda ids: ids.insert(0, "n"), tmp_path / "came") == list("abcdefghn")

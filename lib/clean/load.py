@@ -104,7 +104,7 @@ def export_clean(settings: Settings, warehouse: Warehouse) -> None:
 
 
 def note_source_totals(lake: Lake, warehouse: Warehouse, batches: Sequence[Batch]) -> None:
-    """Write into `ops.source_totals` what the documents taken say of themselves and what sources said at the last take.
+    """Write into `ops.source_totals` what the documents state themselves and what sources reported at the last ingest.
 
     `batches` are all of the lake.
     """
@@ -112,16 +112,15 @@ def note_source_totals(lake: Lake, warehouse: Warehouse, batches: Sequence[Batch
     documents: dict[tuple[str, str], list[Any]] = {}
     for batch in batches:
         names = live[batch.batch_id, batch.source, batch.entity]
-        rows = sum(
-            (f.rows if f.told_rows is None else f.told_rows) + f.malformed for f in batch.files if f.name in names
-        )
+        files = [f for f in batch.files if f.name in names]
+        rows = sum((f.rows if f.reported_rows is None else f.reported_rows) + f.malformed for f in files)
         total = documents.setdefault((batch.source, batch.entity), [0, batch.ingested_at])
         total[0], total[1] = total[0] + rows, max(total[1], batch.ingested_at)
-    found = [(*key, "rows", float(rows), "the documents", told_at) for key, (rows, told_at) in documents.items()]
-    for note in lake.told():
+    found = [(*key, "rows", float(rows), "the documents", at) for key, (rows, at) in documents.items()]
+    for note in lake.reported_totals():
         for measure, value in note["values"].items():
-            found.append((note["source"], note["entity"], measure, value, note["told_by"], note["told_at"]))
-    columns = ["source", "entity", "measure", "value", "told_by", "told_at"]
+            found.append((note["source"], note["entity"], measure, value, note["reported_by"], note["reported_at"]))
+    columns = ["source", "entity", "measure", "value", "reported_by", "reported_at"]
     frame = pd.DataFrame(found, columns=columns)
-    frame["told_at"] = pd.to_datetime([datetime.fromisoformat(at) for at in frame["told_at"]])
+    frame["reported_at"] = pd.to_datetime([datetime.fromisoformat(at) for at in frame["reported_at"]])
     warehouse.replace("ops.source_totals", frame)

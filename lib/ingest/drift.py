@@ -19,7 +19,7 @@ from lib.clean.standardize import readable_share
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
 from lib.lake import types_of
-from lib.sources.delivery import Delivery, RejectedFile, Taken
+from lib.sources.delivery import Delivery, RejectedFile, State
 
 CHANGE_COLUMNS = ["source", "entity", "column", "change", "document"]
 
@@ -29,13 +29,13 @@ _ENOUGH = 20
 
 
 def judge(
-    source: Source, entity: str, taken: Taken, delivery: Delivery, connection: duckdb.DuckDBPyConnection
+    source: Source, entity: str, state: State, delivery: Delivery, connection: duckdb.DuckDBPyConnection
 ) -> tuple[Delivery, list[dict[str, Any]]]:
     """Return what of a delivery may be committed, and a row (column, change, document) a new column.
 
     Raises SourceError where a delivery that came not in files lacks a column, or has one of another type.
     """
-    if not taken.types:
+    if not state.types:
         return delivery, []
     spec = source.entities[entity]
     used = set(spec.mapped) or set(ENTITIES[entity].names)
@@ -47,15 +47,15 @@ def judge(
             parts.append(part)
             continue
         types = types_of(part)
-        added = [name for name in types if name not in taken.types]
+        added = [name for name in types if name not in state.types]
         documents = _documents(part)
-        if fault := _fault(types, taken.types, used):
+        if fault := _fault(types, state.types, used):
             faulty = dict.fromkeys(documents, fault)
         elif added and source.schema_changes == "freeze":
             reason = f"has a new column {added[0]!r}, and schema_changes is freeze"
             faulty = dict.fromkeys(_with_values(connection, part, added) or documents, reason)
         else:
-            faulty = _unreadable(connection, part, entity, source, spec, taken)
+            faulty = _unreadable(connection, part, entity, source, spec, state)
         refused |= faulty
         if len(faulty) < len(documents):
             if faulty or (added and source.schema_changes == "discard"):
@@ -115,10 +115,10 @@ def _documents(part: Path) -> list[str]:
 
 
 def _unreadable(
-    connection: duckdb.DuckDBPyConnection, part: Path, entity: str, source: Source, spec: EntitySource, taken: Taken
+    connection: duckdb.DuckDBPyConnection, part: Path, entity: str, source: Source, spec: EntitySource, state: State
 ) -> dict[str, str]:
     """Return the documents with a text column of which no value can be read as its type, with the reason."""
-    known = [name for name, kind in taken.types.items() if _class(kind) == "text"]
+    known = [name for name, kind in state.types.items() if _class(kind) == "text"]
     faulty: dict[str, str] = {}
     for column, word, document, values, example in readable_share(connection, part, entity, source, spec, known):
         if values >= _ENOUGH:
@@ -149,7 +149,7 @@ def _without(delivery: Delivery, refused: dict[str, str]) -> Delivery:
             original = delivery.originals.get(file.name)
             if original is None:
                 raise SourceError(
-                    f"{file.name} {refused[file.name]}. Nothing of it was taken: correct the source, or the mapping."
+                    f"{file.name} {refused[file.name]}. Nothing of it was read: correct the source, or the mapping."
                 )
             rejected.append(RejectedFile(file.name, file.sha256, file.bytes, refused[file.name], original))
     kept = tuple(f for f in delivery.files if f.name not in refused)

@@ -19,14 +19,14 @@ from lib.ingest import drift
 from lib.lake import Lake, live_files
 from lib.settings import Settings
 from lib.sources import open_source
-from lib.sources.delivery import Take
+from lib.sources.delivery import Extractor
 
 _COLUMNS = ["source", "entity", "new_files", "rejected_files", "new_rows", "malformed_lines", "batch_id"]
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What one ingest took: a row a source and entity, and the sources that failed with their message.
+    """What one ingest read: a row a source and entity, and the sources that failed with their message.
 
     `skipped` has the failures of sources that are optional, `changes` a row a column that is new at its source.
     """
@@ -58,7 +58,7 @@ class Ingested:
 
 
 def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = lambda _: None) -> Ingested:
-    """Take what is new from every configured source into the lake.
+    """Read what is new in every configured source into the lake.
 
     A source that fails does not keep the others from delivering; see `Ingested.raise_failures`.
     """
@@ -72,10 +72,10 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
         for name, source in settings.config.sources.items():
             failed = skipped if source.optional else failures
             try:
-                with open_source(source, settings) as take:
+                with open_source(source, settings) as extract:
                     for entity in source.entities:
                         try:
-                            row, new = _take_one(settings, lake, name, source, entity, take, run_id, progress)
+                            row, new = _ingest_entity(settings, lake, name, source, entity, extract, run_id, progress)
                         except SourceError as error:
                             failed[f"{name}.{entity}"] = str(error)
                             continue
@@ -93,32 +93,32 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
     )
 
 
-def _take_one(
+def _ingest_entity(
     settings: Settings,
     lake: Lake,
     name: str,
     source: Source,
     entity: str,
-    take: Take,
+    extract: Extractor,
     run_id: str,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Take one entity and commit it; return its row of the table, and the columns that are new."""
+    """Extract what is new of one entity and commit it; return its row of the table, and the columns that are new."""
     spec = source.entities[entity]
     reader = fingerprint(spec.reader)
     scratch = Path(tempfile.mkdtemp(prefix="ingest-", dir=settings.work_dir))
     try:
         with lake.connect(settings) as connection:
-            taken = lake.taken(name, entity, reader)
+            state = lake.state(name, entity, reader)
             progress(f"{name}: {entity}")
-            delivery = take(entity, spec, taken, scratch, connection, lambda text: progress(f"{name}: {text}"))
-            delivery, changes = drift.judge(source, entity, taken, delivery, connection)
+            delivery = extract(entity, spec, state, scratch, connection, lambda text: progress(f"{name}: {text}"))
+            delivery, changes = drift.judge(source, entity, state, delivery, connection)
         lake.accept(name, entity, delivery.unchanged)
         for file in delivery.rejected:
             lake.reject(name, entity, file, run_id)
         batch = lake.commit(name, entity, reader, delivery, run_id)
         if delivery.totals is not None:
-            lake.tell(name, entity, delivery.totals)
+            lake.record_totals(name, entity, delivery.totals)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     row = {
@@ -158,5 +158,5 @@ def read_so_far(settings: Settings) -> pd.DataFrame:
 
 
 def watermarks(settings: Settings) -> dict[str, Any]:
-    """Return how far each source has been taken: its cursor after the newest batch, by source and entity."""
+    """Return how far each source has been read: its cursor after the newest batch, by source and entity."""
     return {f"{b.source}.{b.entity}": b.cursor_after for b in Lake(settings.lake_url).batches()}

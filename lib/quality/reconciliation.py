@@ -52,8 +52,9 @@ _AMOUNTS = """
 def against_sources(warehouse: Warehouse) -> pd.DataFrame:
     """Return what each source says it holds against what is staged of it.
 
-    Columns: source, entity, measure (rows, records, amount, messages), told, gone, held, difference, told_by, told_at.
-    The difference is held - told - gone: 0 is right; null where what is gone has an amount that is not told.
+    Columns: source, entity, measure (rows, records, amount, messages), reported, gone, held, difference, reported_by,
+    reported_at.
+    The difference is held - reported - gone: 0 is right; null where what is gone has an amount that is not reported.
     """
     return warehouse.query("select * from quality.source_reconciliation order by source, entity, measure")
 

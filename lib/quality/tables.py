@@ -76,20 +76,22 @@ def moved_shares(shares: pd.DataFrame) -> Html:
 def against_sources(totals: pd.DataFrame) -> Html:
     """Return what each source says that it holds beside what is held here; nothing where no source says anything.
 
-    `totals` has a row a source, entity and measure: source, entity, measure, told, gone, held, difference, told_by.
+    `totals` has a row a source, entity and measure: source, entity, measure, reported, gone, held, difference,
+    reported_by.
     """
     if totals.empty:
         return pieces.NOTHING
     off = totals["difference"].fillna(0).astype(float).abs() >= 0.005
     shown = totals.assign(rank=~off).sort_values(["rank", "source", "entity", "measure"]).reset_index(drop=True)
     gone = (shown["gone"].fillna(0).astype(float) != 0).any()
-    columns = ["source", "entity", "measure", "told", *(["gone"] if gone else []), "held", "difference", "told_by"]
-    table = shown[columns].rename(columns={"told": "the source says", "held": "held here", "gone": "gone since"})
+    names = {"reported": "the source says", "gone": "gone since", "held": "held here"}
+    columns = [name for name in names if gone or name != "gone"]
+    table = shown[["source", "entity", "measure", *columns, "difference", "reported_by"]].rename(columns=names)
     said = f"{formatting.count(int(off.sum()), 'total differs', 'totals differ')} from what the source itself says"
     if not off.any():
         said = "Every total is what the source itself says"
     mark = {(i, "difference") for i in range(int(off.sum()))}
-    note = "Gone since: taken before and no longer in the source." if gone else ""
+    note = "Gone since: read before and no longer in the source." if gone else ""
     shows = dict.fromkeys(("the source says", "gone since", "held here", "difference"), _total)
     if not off.any():
         listed = pieces.table(table, "By source and entity", note, limit=200, count=False, formats=shows)

@@ -2,14 +2,14 @@
 
 A kind's module has `MODEL`, the pydantic model of such a source in the configuration (a `lib.config.Source`), and
 `open_source`, a context manager that opens what the source's entities share (a client, a transaction, a mailbox)
-and gives a function that takes one entity. docs/adding-a-source.md shows one being made.
+and gives a function that extracts one entity. docs/adding-a-source.md shows one being made.
 """
 
 import importlib
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, cast
 
-from lib.sources.delivery import Take
+from lib.sources.delivery import Extractor
 
 if TYPE_CHECKING:
     from lib.config import Source
@@ -30,7 +30,7 @@ def source_model(kind: str) -> type["Source"]:
     return cast("type[Source]", importlib.import_module(KINDS[kind]).MODEL)
 
 
-def open_source(source: "Source", settings: "Settings") -> AbstractContextManager[Take]:
+def open_source(source: "Source", settings: "Settings") -> AbstractContextManager[Extractor]:
     """Open a source; raise SourceError where it cannot be reached."""
     module = importlib.import_module(KINDS[source.kind])
-    return cast("AbstractContextManager[Take]", module.open_source(source, settings))
+    return cast("AbstractContextManager[Extractor]", module.open_source(source, settings))

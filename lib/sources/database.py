@@ -1,9 +1,9 @@
 """Database sources: tables of a SQLite file or a PostgreSQL server, what is new in them and nothing twice.
 
-All entities of a take are read in one transaction, so that they are one state of the database. Rows are found by their
-time of change, going back some minutes, and by their id; then the ids in the table are held against those in the lake,
-and what was left behind (it committed late, or out of order) is taken, however old. What was read again and says the
-same as the lake is not handed over. Any other database that SQLAlchemy has a driver for is read as SQLite is.
+All entities of a source are read in one transaction, so that they are one state of the database. Rows are found by
+their time of change, going back some minutes, and by their id; then the table's ids are compared with those in the
+lake, and what was missed (it committed late, or out of order) is read, however old. What was read again and is the
+same as in the lake is not handed over. Any other database that SQLAlchemy has a driver for is read as SQLite is.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from lib.base.quoting import quoted, quoted_list, text_literal
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
 from lib.settings import Settings
-from lib.sources.delivery import Delivery, Take, Taken, TakenFile, Totals
+from lib.sources.delivery import Delivery, Extractor, SourceFile, State, Totals
 from lib.sources.tables import BLOCK, Database, open_database
 
 
@@ -76,26 +76,26 @@ _ZONES_APART = timedelta(hours=26)
 
 
 @contextlib.contextmanager
-def open_source(source: DatabaseSource, settings: Settings) -> Iterator[Take]:
-    """Connect, and hand over the taking of one entity after the other from one state of the database.
+def open_source(source: DatabaseSource, settings: Settings) -> Iterator[Extractor]:
+    """Connect, and hand over the extractor, which reads one entity after the other from one state of the database.
 
     Raises SourceError where the database cannot be reached.
     """
     with open_database(source.url, source.path) as database:
-        yield functools.partial(_take, source, database)
+        yield functools.partial(_extract, source, database)
 
 
-def _take(
+def _extract(
     source: DatabaseSource,
     database: Database,
     entity: str,
     spec: TableEntity,
-    taken: Taken,
+    state: State,
     scratch: Path,
     connection: duckdb.DuckDBPyConnection,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Delivery:
-    """Hand over the rows that are new or changed since `taken`, as one document, all columns as text.
+    """Hand over the rows that are new or changed since `state`, as one document, all columns as text.
 
     The cursor holds the newest `updated_at`, the highest `id` where ids are whole numbers, and how many rows are
     `gone`: in the lake, where they stay, and no longer in the table.
@@ -104,7 +104,7 @@ def _take(
     """
     with database.explained(f"{entity} (table {spec.table})"):
         table = _described(database, entity, spec)
-        return _Extract(source, database, entity, spec, table, taken, scratch, connection, progress).deliver()
+        return _Extract(source, database, entity, spec, table, state, scratch, connection, progress).deliver()
 
 
 def _described(database: Database, entity: str, spec: TableEntity) -> sa.TableClause:
@@ -143,21 +143,21 @@ def _described(database: Database, entity: str, spec: TableEntity) -> sa.TableCl
 
 @dataclass(frozen=True)
 class _Extract:
-    """One take of one table."""
+    """One extract of one table."""
 
     source: DatabaseSource
     database: Database
     entity: str
     spec: TableEntity
     table: sa.TableClause
-    taken: Taken
+    state: State
     scratch: Path
     duck: duckdb.DuckDBPyConnection
     progress: Callable[[str], None]
 
     @property
     def document(self) -> str:
-        return f"{self.entity}-{self.taken.batches + 1:06d}"
+        return f"{self.entity}-{self.state.batches + 1:06d}"
 
     @property
     def id(self) -> sa.ColumnClause[Any]:
@@ -175,13 +175,13 @@ class _Extract:
 
     def deliver(self) -> Delivery:
         newest, highest = self._position()
-        found = self._since_cursor() if self.taken.parts else None
+        found = self._since_cursor() if self.state.parts else None
         whole = found is None
         read = [self._read(None if whole else found, 0)]
         ids = read[0] if whole else self._read_ids()
         self._check_ids(ids)
         gone = 0
-        if self.taken.parts:
+        if self.state.parts:
             left_behind, gone = self._compared(ids, read[0])
             if left_behind:
                 read += [self._read(self.id.in_(left_behind), 1)] if len(left_behind) <= _MANY else []
@@ -192,8 +192,8 @@ class _Extract:
         totals = self._totals(gone)
         if not rows:
             return Delivery(totals=totals)
-        cursor = {"updated_at": newest or self.taken.cursor.get("updated_at"), "id": highest, "gone": gone}
-        file = TakenFile(self.document, sha256_of(part), part.stat().st_size, rows=rows)
+        cursor = {"updated_at": newest or self.state.cursor.get("updated_at"), "id": highest, "gone": gone}
+        file = SourceFile(self.document, sha256_of(part), part.stat().st_size, rows=rows)
         columns = tuple(c.name for c in self.table.columns)
         return Delivery(files=(file,), parts=(part,), columns=columns, cursor=cursor, totals=totals)
 
@@ -221,13 +221,13 @@ class _Extract:
         amount = sa.type_coerce(sa.func.sum(column), sa.types.NullType()) if has_amount else sa.null()
         query = sa.select(sa.func.count(), amount).select_from(self.table)
         rows, total = self.database.connection.execute(query).one()
-        told = {"records": float(rows), "gone": float(gone)} | ({"amount": float(total or 0)} if has_amount else {})
-        return Totals(told, f"table {self.spec.table}")
+        reported = {"records": float(rows), "gone": float(gone)} | ({"amount": float(total or 0)} if has_amount else {})
+        return Totals(reported, f"table {self.spec.table}")
 
     def _since_cursor(self) -> sa.ColumnElement[bool] | None:
         """Return the condition that rows since the cursor meet, None where only the whole table will do."""
-        bound = _bound(self.taken.cursor.get("updated_at"), self.source.overlap_minutes, self.has_text_times)
-        column, highest = self.updated_at, self.taken.cursor.get("id")
+        bound = _bound(self.state.cursor.get("updated_at"), self.source.overlap_minutes, self.has_text_times)
+        column, highest = self.updated_at, self.state.cursor.get("id")
         if column is None or bound is None:
             return None
         recent = column >= sa.literal_column(text_literal(bound))
@@ -273,7 +273,7 @@ class _Extract:
         name = quoted(self.spec.id)
         found = self._fetch(
             f"select i.{name}, count(*) from {_parquet(ids)} i"
-            f" full join (select distinct {name} from {_parquet(*self.taken.parts)}) k on k.{name} = i.{name}"
+            f" full join (select distinct {name} from {_parquet(*self.state.parts)}) k on k.{name} = i.{name}"
             f" where i.{name} is null or (k.{name} is null and i.{name} not in (select {name} from {_parquet(read)}))"
             " group by 1 order by 1"
         )
@@ -283,11 +283,11 @@ class _Extract:
     def _part(self, read: list[Path]) -> tuple[Path, int]:
         """Return the part to hand over and its number of rows: what was read, but for what the lake says already."""
         part = self.scratch / "part-0000.parquet"
-        if not self.taken.parts:
+        if not self.state.parts:
             read[0].replace(part)
             return part, pq.read_metadata(part).num_rows
         name, columns = quoted(self.spec.id), [c.name for c in self.table.columns]
-        before = [c for c in columns if c in self.taken.types]
+        before = [c for c in columns if c in self.state.types]
         differs = [f"f.{quoted(c)} is distinct from k.{quoted(c)}" for c in before]
         if self.source.schema_changes != "discard":
             differs += [f"f.{quoted(c)} is not null" for c in columns if c not in before]
@@ -295,7 +295,7 @@ class _Extract:
             f"""copy (
                 with fresh as (select * from {_parquet(*read)}),
                 known as (
-                    select {quoted_list(before)} from {_parquet(*self.taken.parts)}
+                    select {quoted_list(before)} from {_parquet(*self.state.parts)}
                     where {name} in (select {name} from fresh)
                     qualify row_number() over (partition by {name} order by _file desc) = 1
                 )

@@ -1,4 +1,4 @@
-"""The contract between a kind of source and the lake: what was taken so far, and what is delivered now."""
+"""The contract between a kind of source and the lake: what it holds so far, and what is delivered now."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ import duckdb
 
 
 @dataclass(frozen=True)
-class TakenFile:
+class SourceFile:
     """One source file of a batch: name below the source's path, content hash, and what was read.
 
-    `told_rows` is how many rows the file itself says it has, where it says so.
+    `reported_rows` is how many rows the file itself states, where it does.
     """
 
     name: str
@@ -22,7 +22,7 @@ class TakenFile:
     rows: int = 0
     first_row: int = 0
     malformed: int = 0
-    told_rows: int | None = None
+    reported_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,26 +38,26 @@ class RejectedFile:
 
 @dataclass(frozen=True)
 class Totals:
-    """What a source says it holds of an entity: by measure (`records`, `amount`, `messages`), and where it says so.
+    """What a source reports that it holds of an entity: by measure (`records`, `amount`, `messages`), and from where.
 
-    The measure `gone` counts what was taken before and is no longer there.
+    The measure `gone` counts what was read before and is no longer there.
     """
 
     values: dict[str, float]
-    told_by: str = ""
+    reported_by: str = ""
 
 
 @dataclass(frozen=True)
 class Delivery:
     """What a source handed over for one entity: local Parquet parts and the files they came from.
 
-    A kind that reads no files names each answer, extract or message it took as one. `unchanged` names the files that
-    still are as they were taken, `originals` says where a file's own bytes lie on this machine, and `cursor` is what
-    the kind wants to be told the next time. `totals` are told also where there is nothing new; none where documents
-    tell of themselves alone.
+    A kind that reads no files names each answer, extract or message it read as one. `unchanged` names the files that
+    are still as they were read, `originals` says where a file's own bytes lie on this machine, and `cursor` is what
+    the kind goes on from the next time. `totals` are reported also where there is nothing new; there are none where
+    only the documents themselves state how much they hold.
     """
 
-    files: tuple[TakenFile, ...] = ()
+    files: tuple[SourceFile, ...] = ()
     rejected: tuple[RejectedFile, ...] = ()
     parts: tuple[Path, ...] = ()
     columns: tuple[str, ...] = ()
@@ -68,10 +68,10 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What the lake holds of a source's entity: where the next take goes on.
+class State:
+    """What the lake holds of a source's entity: where the next extract goes on.
 
-    `files` maps each name to the hash of the newest version taken, `cursor` is what the kind handed over with the
+    `files` maps each name to the hash of the newest version read, `cursor` is what the kind handed over with the
     newest batch, `parts` are the raw Parquet files of rows, oldest first, `types` the Arrow type of each column seen
     so far, and `batches` counts the batches.
     """
@@ -83,14 +83,14 @@ class Taken:
     batches: int = 0
 
 
-class Take(Protocol):
-    """Takes what is new of one entity since `taken`, as Parquet parts in the folder `scratch`."""
+class Extractor(Protocol):
+    """Extracts what is new of one entity since `state`, as Parquet parts in the folder `scratch`."""
 
     def __call__(
         self,
         entity: str,
         spec: Any,
-        taken: Taken,
+        state: State,
         scratch: Path,
         connection: duckdb.DuckDBPyConnection,
         progress: Callable[[str], None],

@@ -20,7 +20,7 @@ from lib.base.hashing import sha256_of
 from lib.config import EntitySource, Source
 from lib.settings import Settings
 from lib.sources.delimited import Unusable
-from lib.sources.delivery import Delivery, Take, Taken, TakenFile
+from lib.sources.delivery import Delivery, Extractor, SourceFile, State
 from lib.sources.json_lines import LARGE_BYTES, pieces, whole
 from lib.sources.json_rows import Piece, Reading
 from lib.sources.listing import files_at, none_usable
@@ -50,21 +50,21 @@ _THREADS = 2
 
 
 @contextlib.contextmanager
-def open_source(source: EventsSource, settings: Settings) -> Iterator[Take]:
-    """Hand over the taking of one entity after the other; files share nothing that must be opened."""
-    yield functools.partial(take, source)
+def open_source(source: EventsSource, settings: Settings) -> Iterator[Extractor]:
+    """Hand over the extractor; files share nothing that must be opened."""
+    yield functools.partial(extract, source)
 
 
-def take(
+def extract(
     source: EventsSource,
     entity: str,
     spec: EventEntity,
-    taken: Taken,
+    state: State,
     scratch: Path,
     connection: duckdb.DuckDBPyConnection,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Delivery:
-    """Hand over the objects of every file that is new or changed since `taken`, a row each, all values as text.
+    """Hand over the objects of every file that is new or changed since `state`, a row each, all values as text.
 
     Part columns: a dotted name a value found, every column of the mapping (else of the entity) even where no line has
     it, `_file` and `_row`; lines that are no objects are in `malformed-*.parquet` as `_file`, `_line` (from 1, blank
@@ -77,8 +77,8 @@ def take(
     reading = Reading(entity, spec, scratch, connection)
     with ThreadPoolExecutor(_THREADS) as pool:
         fetched = [(name, fetch(scratch)) for name, fetch in listed]
-        known = [(name, local) for name, local in fetched if name in taken.files]
-        same = pool.map(lambda found: taken.files[found[0]] == _digest(found[1]), known, chunksize=64)
+        known = [(name, local) for name, local in fetched if name in state.files]
+        same = pool.map(lambda found: state.files[found[0]] == _digest(found[1]), known, chunksize=64)
         unchanged = {name for (name, _), is_same in zip(known, same, strict=True) if is_same}
         new = [(name, local) for name, local in fetched if name not in unchanged]
         done = 0
@@ -87,7 +87,7 @@ def take(
             reading.add(batch)
             done += sum(piece.is_first for piece in batch)
     rejected = reading.rejected
-    if rejected and not reading.files and not taken.files:
+    if rejected and not reading.files and not state.files:
         raise none_usable(entity, source.path, rejected)
     return Delivery(
         files=tuple(reading.files.values()),
@@ -147,8 +147,8 @@ def _small(name: str, local: Path) -> Piece:
     try:
         data = local.read_bytes()
     except OSError as error:
-        return Piece(TakenFile(name, "", 0), local, refused=f"cannot be read: {error.strerror or error}")
-    file = TakenFile(name, hashlib.sha256(data).hexdigest(), len(data))
+        return Piece(SourceFile(name, "", 0), local, refused=f"cannot be read: {error.strerror or error}")
+    file = SourceFile(name, hashlib.sha256(data).hexdigest(), len(data))
     try:
         return Piece(file, local, whole(name, data))
     except Unusable as why:
@@ -157,10 +157,10 @@ def _small(name: str, local: Path) -> Piece:
 
 def _large(name: str, local: Path) -> Iterator[Piece]:
     try:
-        file = TakenFile(name, sha256_of(local), local.stat().st_size)
+        file = SourceFile(name, sha256_of(local), local.stat().st_size)
         for number, content in enumerate(pieces(local)):
             yield Piece(file, local, content, is_first=number == 0)
     except OSError as error:
-        yield Piece(TakenFile(name, "", 0), local, refused=f"cannot be read: {error.strerror or error}")
+        yield Piece(SourceFile(name, "", 0), local, refused=f"cannot be read: {error.strerror or error}")
     except Unusable as why:
         yield Piece(file, local, refused=str(why))

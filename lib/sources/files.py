@@ -26,7 +26,7 @@ from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
 from lib.settings import Settings
 from lib.sources.delimited import Unusable, part_records, read_header, text_of, write_utf8
-from lib.sources.delivery import Delivery, RejectedFile, Take, Taken, TakenFile
+from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, State
 from lib.sources.listing import files_at, none_usable, suffix
 
 
@@ -72,7 +72,7 @@ _MALFORMED = pa.schema([("_file", pa.string()), ("_line", pa.int64()), ("_text",
 class _Found:
     """A usable file: where it lies, where DuckDB reads it, what its header says, and lines parted from it."""
 
-    taken: TakenFile
+    file: SourceFile
     original: Path
     readable: Path
     header: tuple[str, ...]
@@ -87,21 +87,21 @@ class _Found:
 
 
 @contextlib.contextmanager
-def open_source(source: FilesSource, settings: Settings) -> Iterator[Take]:
-    """Hand over the taking of one entity after the other; files share nothing that must be opened."""
-    yield functools.partial(take, source)
+def open_source(source: FilesSource, settings: Settings) -> Iterator[Extractor]:
+    """Hand over the extractor; files share nothing that must be opened."""
+    yield functools.partial(extract, source)
 
 
-def take(
+def extract(
     source: FilesSource,
     entity: str,
     spec: FileEntity,
-    taken: Taken,
+    state: State,
     scratch: Path,
     connection: duckdb.DuckDBPyConnection,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Delivery:
-    """Hand over the rows of every file that is new or changed since `taken`, all columns as text for CSV.
+    """Hand over the rows of every file that is new or changed since `state`, all columns as text for CSV.
 
     Part columns: the file's own, `_file` and `_row` (running number in the batch, from 0); lines that do not fit
     are in `malformed-*.parquet` as `_file`, `_line` (1 for the first record; blank lines do not count), `_text`,
@@ -124,22 +124,22 @@ def take(
         except OSError as error:
             rejected.append(RejectedFile(name, "", 0, f"cannot be read: {error.strerror or error}"))
             continue
-        if taken.files.get(name) == digest:
+        if state.files.get(name) == digest:
             unchanged.append(name)
             continue
-        file = TakenFile(name=name, sha256=digest, bytes=local.stat().st_size)
+        file = SourceFile(name=name, sha256=digest, bytes=local.stat().st_size)
         try:
             found.append(_examined(file, local, entity, spec, scratch, number))
         except Unusable as why:
             rejected.append(RejectedFile(name, digest, file.bytes, str(why), str(local)))
     progress(f"{entity}: reading {len(found):,} new files")
     delivery = _read(found, rejected, spec, scratch, connection)
-    if rejected and not delivery.files and not taken.files:
+    if rejected and not delivery.files and not state.files:
         raise none_usable(entity, source.path, rejected)
     return replace(delivery, unchanged=tuple(unchanged))
 
 
-def _examined(file: TakenFile, local: Path, entity: str, spec: FileEntity, scratch: Path, number: int) -> _Found:
+def _examined(file: SourceFile, local: Path, entity: str, spec: FileEntity, scratch: Path, number: int) -> _Found:
     """Check one file as far as possible without reading its rows; raise Unusable with the reason."""
     if file.bytes == 0:
         raise Unusable("the file is empty; expected a header line and rows")
@@ -150,7 +150,7 @@ def _examined(file: TakenFile, local: Path, entity: str, spec: FileEntity, scrat
         except (OSError, ValueError) as error:
             raise Unusable(f"is no readable Parquet file: {error}") from None
         _require_columns(tuple(schema.names), entity, spec)
-        file = replace(file, told_rows=footer.num_rows)
+        file = replace(file, reported_rows=footer.num_rows)
         return _Found(file, local, local, tuple(schema.names), types=str(schema.types))
     text, encoding, clean = text_of(local, spec.encoding)
     expected = set(spec.mapped) or set(ENTITIES[entity].names)
@@ -188,12 +188,12 @@ def _read(
         groups.setdefault(file.form, []).append(file)
     todo = list(groups.values())
     parts: list[Path] = []
-    files: list[TakenFile] = []
+    files: list[SourceFile] = []
     columns: dict[str, None] = {}
     first = 0
 
     def reject(file: _Found, reason: str) -> None:
-        rejected.append(RejectedFile(file.taken.name, file.taken.sha256, file.taken.bytes, reason, str(file.original)))
+        rejected.append(RejectedFile(file.file.name, file.file.sha256, file.file.bytes, reason, str(file.original)))
 
     while todo:
         group = todo.pop(0)
@@ -207,14 +207,14 @@ def _read(
                 reject(group[0], f"cannot be parsed: {' '.join(str(error).split())[:300]}")
             continue
         if damaged:
-            for file in [f for f in group if f.taken.name in damaged and f.malformed is not None]:
-                reject(file, f"cannot be parsed: {damaged[file.taken.name]}")
-            again = [f for f in group if not (f.taken.name in damaged and f.malformed is not None)]
+            for file in [f for f in group if f.file.name in damaged and f.malformed is not None]:
+                reject(file, f"cannot be parsed: {damaged[file.file.name]}")
+            again = [f for f in group if not (f.file.name in damaged and f.malformed is not None)]
             if again:
-                todo.insert(0, [_parted(f, spec.quote, scratch) if f.taken.name in damaged else f for f in again])
+                todo.insert(0, [_parted(f, spec.quote, scratch) if f.file.name in damaged else f for f in again])
             continue
         parts.append(part)
-        lines = [(f.taken.name, *line) for f in group for line in f.malformed or ()]
+        lines = [(f.file.name, *line) for f in group for line in f.malformed or ()]
         if lines:
             parts.append(scratch / f"malformed-{len(parts):04d}.parquet")
             pq.write_table(
@@ -222,8 +222,8 @@ def _read(
                 parts[-1],
             )
         for file in group:
-            rows, first_row = counts.get(file.taken.name, (0, 0))
-            files.append(replace(file.taken, rows=rows, first_row=first_row, malformed=len(file.malformed or ())))
+            rows, first_row = counts.get(file.file.name, (0, 0))
+            files.append(replace(file.file, rows=rows, first_row=first_row, malformed=len(file.malformed or ())))
             first += rows
         columns |= dict.fromkeys(group[0].header)
     return Delivery(
@@ -231,7 +231,7 @@ def _read(
         rejected=tuple(rejected),
         parts=tuple(parts),
         columns=tuple(columns),
-        originals={f.taken.name: str(f.original) for f in found},
+        originals={f.file.name: str(f.original) for f in found},
     )
 
 
@@ -245,7 +245,7 @@ def _write_part(
     """
     paths = [str(f.readable) for f in group]
     connection.execute("create or replace temp table _names (path varchar, name varchar)")
-    connection.execute("insert into _names select unnest(?), unnest(?)", [paths, [f.taken.name for f in group]])
+    connection.execute("insert into _names select unnest(?), unnest(?)", [paths, [f.file.name for f in group]])
     columns = ", ".join(f"r.{quoted(c)}" for c in group[0].header)
     arguments: list[Any] = [[glob.escape(p) for p in paths]]
     delimiter = group[0].delimiter

@@ -18,7 +18,7 @@ from lib.base.errors import SourceError, did_you_mean
 from lib.base.quoting import quoted, text_literal
 from lib.config import Derived, EntitySource
 from lib.entities import ENTITIES
-from lib.sources.delivery import RejectedFile, TakenFile
+from lib.sources.delivery import RejectedFile, SourceFile
 from lib.sources.json_lines import LONG_NUMBER, Steps, fault, keep_digits, leaves, name_columns, pointer, undecodable
 
 _MALFORMED = pa.schema([("_file", pa.string()), ("_line", pa.int64()), ("_text", pa.string()), ("_error", pa.string())])
@@ -31,7 +31,7 @@ _MOST_NAMES = 2_000
 class Piece:
     """A file's lines, or the next of a large file's; `refused` says why there are none."""
 
-    file: TakenFile
+    file: SourceFile
     local: Path
     content: bytes = b""
     refused: str = ""
@@ -59,7 +59,7 @@ class Reading:
     spec: EntitySource
     scratch: Path
     connection: duckdb.DuckDBPyConnection
-    files: dict[str, TakenFile] = field(default_factory=dict)
+    files: dict[str, SourceFile] = field(default_factory=dict)
     rejected: list[RejectedFile] = field(default_factory=list)
     parts: list[Path] = field(default_factory=list)
     names: dict[Steps, str] = field(default_factory=dict)

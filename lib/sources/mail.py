@@ -34,7 +34,7 @@ from lib.config import EntitySource, Source
 from lib.settings import Settings
 from lib.sources import imap
 from lib.sources.confirmation import Confirmation
-from lib.sources.delivery import Delivery, RejectedFile, Take, Taken, TakenFile, Totals
+from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, State, Totals
 from lib.sources.labels import labels_with, own_fields
 from lib.sources.message import read_message
 from lib.sources.written import Unreadable
@@ -122,7 +122,7 @@ class _Box(Protocol):
 class _Message:
     """What became of a message: its document, the orders it confirms, or the reason why there are none."""
 
-    file: TakenFile
+    file: SourceFile
     local: str
     message_id: str = ""
     sent_at: str = ""
@@ -185,8 +185,8 @@ class _Reading:
 
 
 @contextlib.contextmanager
-def open_source(source: MailSource, settings: Settings) -> Iterator[Take]:
-    """Open the mailbox; both entities are told from one reading of each message."""
+def open_source(source: MailSource, settings: Settings) -> Iterator[Extractor]:
+    """Open the mailbox; both entities come from one reading of each message."""
     with contextlib.ExitStack() as stack:
         if not source.url:
             box: _Box = _Maildir(Path(source.path))
@@ -196,23 +196,23 @@ def open_source(source: MailSource, settings: Settings) -> Iterator[Take]:
             stack.callback(mailbox.close)
         reading = _Reading(source, box)
 
-        def take_one(
+        def extract_one(
             entity: str,
             spec: MailEntity,
-            taken: Taken,
+            state: State,
             scratch: Path,
             connection: duckdb.DuckDBPyConnection,
             progress: Callable[[str], None],
         ) -> Delivery:
-            return take(reading, entity, taken, scratch, connection, progress)
+            return extract(reading, entity, state, scratch, connection, progress)
 
-        yield take_one
+        yield extract_one
 
 
-def take(
+def extract(
     reading: _Reading,
     entity: str,
-    taken: Taken,
+    state: State,
     scratch: Path,
     connection: duckdb.DuckDBPyConnection,
     progress: Callable[[str], None],
@@ -225,16 +225,16 @@ def take(
 
     Raises SourceError where the mailbox cannot be reached, or no message of it was ever understood.
     """
-    refused = taken.cursor.get("rejected", {}) if taken.cursor.get("parser") == PARSER else {}
+    refused = state.cursor.get("rejected", {}) if state.cursor.get("parser") == PARSER else {}
     new = [
         name
         for name in reading.box.names
-        if name not in taken.files and not (name in refused and reading.box.is_same(name, refused[name]))
+        if name not in state.files and not (name in refused and reading.box.is_same(name, refused[name]))
     ]
     messages = reading.read(new, progress)
     usable = [message for message in messages if not message.reason]
     unusable = [message for message in messages if message.reason]
-    if unusable and not usable and not taken.files:
+    if unusable and not usable and not state.files:
         reasons = "\n".join(f"  {m.file.name}: {m.reason}" for m in unusable[:3])
         more = f"\n  ... and {len(unusable) - 3} more" if len(unusable) > 3 else ""
         raise SourceError(
@@ -251,7 +251,7 @@ def take(
     totals = None
     if entity == ORDER_LINES:
         # Each message that is understood has a line, not each has a payment.
-        gone = (taken.files.keys() | refused.keys()) - set(reading.box.names)
+        gone = (state.files.keys() | refused.keys()) - set(reading.box.names)
         totals = Totals({"messages": float(len(reading.box.names)), "gone": float(len(gone))}, "the mailbox")
     if not usable:
         return Delivery(rejected=rejected, totals=totals)
@@ -260,14 +260,14 @@ def take(
     part = scratch / "part-0000.parquet"
     files = _write(entity, usable, columns, part)
     newest = max(usable, key=lambda m: (m.sent_at, m.file.name))
-    before = taken.cursor
+    before = state.cursor
     cursor = {
         "newest": max(newest.sent_at, before.get("newest", "")),
         "message_id": newest.message_id if newest.sent_at >= before.get("newest", "") else before.get("message_id", ""),
-        "messages": len(taken.files) + len(usable),
+        "messages": len(state.files) + len(usable),
         "parser": PARSER,
         "rejected": {n: h for n, h in refused.items() if n not in new} | {m.file.name: m.file.sha256 for m in unusable},
-        **_repeated(connection, [*taken.parts, glob.escape(str(part))], columns),
+        **_repeated(connection, [*state.parts, glob.escape(str(part))], columns),
     }
     return Delivery(
         files=files,
@@ -280,7 +280,7 @@ def take(
     )
 
 
-def _write(entity: str, messages: list[_Message], columns: tuple[str, ...], part: Path) -> tuple[TakenFile, ...]:
+def _write(entity: str, messages: list[_Message], columns: tuple[str, ...], part: Path) -> tuple[SourceFile, ...]:
     """Write the rows of an entity as one part; return the documents with their numbers of rows."""
     files = []
     values: dict[str, list[str | None]] = {name: [] for name in (*columns, "_file")}
@@ -299,7 +299,7 @@ def _write(entity: str, messages: list[_Message], columns: tuple[str, ...], part
                 column.extend([record.get(name, of_order) for record in records])
             rows += len(records)
         known = message.file
-        files.append(TakenFile(known.name, known.sha256, known.bytes, rows=rows, first_row=first))
+        files.append(SourceFile(known.name, known.sha256, known.bytes, rows=rows, first_row=first))
         first += rows
     table = pa.table({name: pa.array(column, pa.string()) for name, column in values.items()})
     table = table.append_column("_row", pa.array(range(first), pa.int64()))
@@ -374,8 +374,8 @@ def _read_file(name: str, path: str, labels: Mapping[str, tuple[str, ...]]) -> _
     try:
         raw = _bytes_of(Path(path))
     except OSError as error:
-        return _Message(TakenFile(name, "", 0), path, reason=f"cannot be read: {error.strerror or error}")
-    file = TakenFile(name, hashlib.sha256(raw).hexdigest(), len(raw))
+        return _Message(SourceFile(name, "", 0), path, reason=f"cannot be read: {error.strerror or error}")
+    file = SourceFile(name, hashlib.sha256(raw).hexdigest(), len(raw))
     try:
         found = read_message(raw, labels_with(labels))
     except Unreadable as reason:

@@ -14,7 +14,7 @@ import duckdb
 
 from lib.base.errors import SourceError
 from lib.base.quoting import quoted, text_literal
-from lib.sources.delivery import Taken, TakenFile
+from lib.sources.delivery import SourceFile, State
 from lib.sources.json_lines import Steps, name_columns, pointer
 
 _MOST_COLUMNS = 1_000
@@ -101,7 +101,7 @@ def flatten(connection: duckdb.DuckDBPyConnection, columns: list[Column], key: t
     )
 
 
-def compare(connection: duckdb.DuckDBPyConnection, taken: Taken, key: tuple[str, ...], malformed: set[str]) -> int:
+def compare(connection: duckdb.DuckDBPyConnection, state: State, key: tuple[str, ...], malformed: set[str]) -> int:
     """Make the table `_new` (position, line, is_odd) of what is to be handed over; return how many keys are gone.
 
     The lake's state of a key is all that the newest delivery with it said of it. A key whose records say something
@@ -112,10 +112,10 @@ def compare(connection: duckdb.DuckDBPyConnection, taken: Taken, key: tuple[str,
         " select _key, string_agg(distinct _content, '' order by _content) as state from _flat"
         " where _key is not null group by _key"
     )
-    if taken.parts:
-        listed = ", ".join(text_literal(p) for p in taken.parts)
+    if state.parts:
+        listed = ", ".join(text_literal(p) for p in state.parts)
         # DuckDB reads names that differ by capital letters only as one.
-        held = {name.lower(): name for name in taken.types}
+        held = {name.lower(): name for name in state.types}
         if {name.lower() for name in key} <= set(held):
             own = _key([quoted(name) for name in key])
             connection.execute(
@@ -153,7 +153,7 @@ def compare(connection: duckdb.DuckDBPyConnection, taken: Taken, key: tuple[str,
 
 def write(
     connection: duckdb.DuckDBPyConnection, scratch: Path, document: str, names: list[str]
-) -> tuple[TakenFile | None, tuple[Path, ...]]:
+) -> tuple[SourceFile | None, tuple[Path, ...]]:
     """Write what is new as Parquet parts of one document; return it and them, or nothing where nothing is new."""
     found = connection.execute(
         """
@@ -185,7 +185,7 @@ def write(
             " from _odd o join _new n on n.position = o.position and n.is_odd order by n.line)"
             f" to {text_literal(str(parts[-1]))} (format parquet, compression zstd)"
         )
-    return TakenFile(document, digest, int(size), rows=rows, malformed=odd), tuple(parts)
+    return SourceFile(document, digest, int(size), rows=rows, malformed=odd), tuple(parts)
 
 
 def _key(parts: list[str]) -> str:

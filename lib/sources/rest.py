@@ -25,7 +25,7 @@ from lib.base.secrets import keep_secret
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
 from lib.settings import Settings
-from lib.sources.delivery import Delivery, Take, Taken, Totals
+from lib.sources.delivery import Delivery, Extractor, State, Totals
 from lib.sources.paging import open_client, place_of, shown, walk
 from lib.sources.records import Column, columns_of, compare, count, flatten, write
 
@@ -108,7 +108,7 @@ MODEL = RestSource
 
 
 @contextlib.contextmanager
-def open_source(source: RestSource, settings: Settings) -> Iterator[Take]:
+def open_source(source: RestSource, settings: Settings) -> Iterator[Extractor]:
     """Open one client for all entities."""
     if source.url.startswith("{"):
         raise SourceError(
@@ -119,15 +119,15 @@ def open_source(source: RestSource, settings: Settings) -> Iterator[Take]:
     for secret in (source.token, *(value for name, value in source.headers.items() if _SECRET_HEADER.search(name))):
         keep_secret(secret)
     with open_client(source) as client:
-        yield functools.partial(take, source, client)
+        yield functools.partial(extract, source, client)
 
 
-def take(
+def extract(
     source: RestSource,
     client: "httpx.Client",
     entity: str,
     spec: RestEntity,
-    taken: Taken,
+    state: State,
     scratch: Path,
     connection: duckdb.DuckDBPyConnection,
     progress: Callable[[str], None] = lambda _: None,
@@ -145,23 +145,23 @@ def take(
     key = spec.key or tuple(name for ours in ENTITIES[entity].key if (name := spec.column_of(ours)))
     if not key:
         raise SourceError(f"{where}: nothing tells which record is which. Give 'key' of {entity}: its id's column.")
-    since = _since(spec, taken.cursor) if spec.mode == "changes" else ""
+    since = _since(spec, state.cursor) if spec.mode == "changes" else ""
     parameters = {spec.since_parameter: since} if since else {}
     stated = _read(source, entity, spec, client, connection, parameters, key, progress)
-    columns = columns_of(connection, [*key, *spec.mapped, *taken.types], where)
-    columns += _unseen(connection, entity, spec, taken, key, columns, where)
-    if source.schema_changes == "discard" and taken.types:
+    columns = columns_of(connection, [*key, *spec.mapped, *state.types], where)
+    columns += _unseen(connection, entity, spec, state, key, columns, where)
+    if source.schema_changes == "discard" and state.types:
         # What is left out of the lake must not make a record differ from it.
-        columns = [c for c in columns if c.name in taken.types]
+        columns = [c for c in columns if c.name in state.types]
     names = [c.name for c in columns]
-    document = f"{entity}-{taken.batches + 1:06d}"
+    document = f"{entity}-{state.batches + 1:06d}"
     flatten(connection, columns, key)
-    malformed = set(taken.cursor.get("malformed", []))
-    gone = compare(connection, taken, key, malformed)
+    malformed = set(state.cursor.get("malformed", []))
+    gone = compare(connection, state, key, malformed)
     if gone and spec.mode == "snapshot":
         progress(f"{entity}: {gone:,} records taken before are gone")
     file, parts = write(connection, scratch, document, names)
-    cursor = _cursor(connection, spec, taken.cursor, names, gone)
+    cursor = _cursor(connection, spec, state.cursor, names, gone)
     # Those that changed are not all that the API has.
     totals = Totals({}) if since else _totals(connection, stated, gone)
     if file is None:
@@ -212,7 +212,7 @@ def _unseen(
     connection: duckdb.DuckDBPyConnection,
     entity: str,
     spec: RestEntity,
-    taken: Taken,
+    state: State,
     key: tuple[str, ...],
     columns: list[Column],
     where: str,
@@ -224,20 +224,20 @@ def _unseen(
     """
     found = [c.name for c in columns]
     records = count(connection, "_records")
-    few = records < _ENOUGH or (spec.mode == "changes" and bool(taken.types))
+    few = records < _ENOUGH or (spec.mode == "changes" and bool(state.types))
     # Without its key no record can be used, so one that never had it is a mistake however few there are.
-    had = [*found, *taken.types] if few else found
+    had = [*found, *state.types] if few else found
     if records and (lost := [name for name in key if name not in had]):
         raise SourceError(
             f"{where}: no record has its key {lost[0]!r}; found {', '.join(found[:20]) or 'no columns'}."
             f"{did_you_mean(lost[0], found)} Correct 'key' of {entity}, or the mapping of its id."
         )
     if few:
-        expected = dict.fromkeys([*key, *taken.types, *spec.mapped])
+        expected = dict.fromkeys([*key, *state.types, *spec.mapped])
         return [Column(name, place_of(name)) for name in expected if name not in found]
     required = [spec.column_of(c.name) for c in ENTITIES[entity].columns if c.required]
     wanted = spec.mapped or [name for name in required if name]
-    if not taken.types and (lost := [name for name in wanted if name not in found]):
+    if not state.types and (lost := [name for name in wanted if name not in found]):
         raise SourceError(
             f"{where}: none of its {records:,} records has {lost[0]!r} (mapped for {entity}); found"
             f" {', '.join(found[:20])}.{did_you_mean(lost[0], found)} Correct 'columns' of {entity}."
@@ -248,8 +248,8 @@ def _unseen(
 def _totals(connection: duckdb.DuckDBPyConnection, stated: int | None, gone: int) -> Totals:
     """Return how many records the API says it has, else how many it answered, and how many taken before are gone."""
     answered = count(connection, "_now") + count(connection, "_odd")
-    told_by = "the records answered" if stated is None else "the total stated"
-    return Totals({"records": float(answered if stated is None else stated), "gone": float(gone)}, told_by)
+    reported_by = "the records answered" if stated is None else "the total stated"
+    return Totals({"records": float(answered if stated is None else stated), "gone": float(gone)}, reported_by)
 
 
 def _cursor(

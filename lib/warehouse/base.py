@@ -46,9 +46,9 @@ OPS_TABLES = {
     # What checks flagged, a row a record; what row rules and set rules found is in quality.record_findings.
     "quality.flags": "rule varchar, check_name varchar, entity varchar, source varchar, key varchar, family varchar,"
     " field varchar, value varchar",
-    # What each source said itself that it holds, at the last take.
-    "ops.source_totals": "source varchar, entity varchar, measure varchar, value double precision, told_by varchar,"
-    " told_at timestamp",
+    # What each source said itself that it holds, at the last ingest.
+    "ops.source_totals": "source varchar, entity varchar, measure varchar, value double precision, reported_by varchar,"
+    " reported_at timestamp",
     # What is out of the ordinary over time, a row a finding (lib.quality.anomalies).
     "quality.anomalies": "rule varchar, source varchar, entity varchar, measure varchar, day date,"
     " observed double precision, expected double precision, low double precision, high double precision,"

@@ -1,15 +1,15 @@
--- One row per source, entity and measure: what the source said at its last take that it holds, and what is staged of it.
+-- One row per source, entity and measure: what the source reported at the last ingest that it holds, and what is staged of it.
 --
---   rows      rows of the documents taken, as each told when it was taken, against staged rows
+--   rows      rows of the documents read, as each reported when it was read, against staged rows
 --   records   rows of a table or records of an API, each with a key of its own, against the keys staged
 --   amount    the sum of a table's order totals, against that of each order as last staged
 --   messages  messages in a mailbox, against those staged or rejected
 --
--- `gone` is what was taken before and the source no longer has: it stays as last seen.
+-- `gone` is what was read before and the source no longer has: it stays as last seen.
 {%- set entities = ['customers', 'products', 'orders', 'order_items', 'payments', 'events', 'order_lines'] %}
-with told as (
+with reported as (
 
-    select source, entity, measure, value, told_by, told_at
+    select source, entity, measure, value, reported_by, reported_at
     from {{ source('ops', 'source_totals') }}
     where measure <> 'gone'
 
@@ -25,7 +25,7 @@ gone as (
 
 with_records as (
 
-    select source, entity from told where measure = 'records'
+    select source, entity from reported where measure = 'records'
 
 ),
 
@@ -49,7 +49,7 @@ orders as (
             order by staged._source_file desc nulls last, staged._source_row desc nulls last
         ) as newest
     from {{ source('stage', 'orders') }} as staged
-    where staged._source in (select source from told where measure = 'amount')
+    where staged._source in (select source from reported where measure = 'amount')
 
 ),
 
@@ -57,11 +57,11 @@ documents as (
 
     select distinct _source as source, _source_file as name
     from {{ source('stage', 'order_lines') }}
-    where _source in (select source from told where measure = 'messages')
+    where _source in (select source from reported where measure = 'messages')
     union
     select source, name
     from {{ source('ops', 'rejected_files') }}
-    where source in (select source from told where measure = 'messages')
+    where source in (select source from reported where measure = 'messages')
 
 ),
 
@@ -97,20 +97,20 @@ held as (
 compared as (
 
     select
-        told.source, told.entity, told.measure, told.value as told,
-        case when told.measure in ('records', 'messages') then coalesce(gone.value, 0) else 0 end as gone,
+        reported.source, reported.entity, reported.measure, reported.value as reported,
+        case when reported.measure in ('records', 'messages') then coalesce(gone.value, 0) else 0 end as gone,
         coalesce(held.value, 0) as held,
-        -- What the orders that are gone came to is not told.
-        told.measure = 'amount' and coalesce(gone.value, 0) > 0 as is_open,
-        told.told_by, told.told_at
-    from told
-    left join held on held.source = told.source and held.entity = told.entity and held.measure = told.measure
-    left join gone on gone.source = told.source and gone.entity = told.entity
+        -- What the orders that are gone came to is not reported.
+        reported.measure = 'amount' and coalesce(gone.value, 0) > 0 as is_open,
+        reported.reported_by, reported.reported_at
+    from reported
+    left join held on held.source = reported.source and held.entity = reported.entity and held.measure = reported.measure
+    left join gone on gone.source = reported.source and gone.entity = reported.entity
 
 )
 
 select
-    source, entity, measure, told, gone, held,
-    case when not is_open then cast({{ amount('held - told - gone') }} as double precision) end as difference,
-    told_by, told_at
+    source, entity, measure, reported, gone, held,
+    case when not is_open then cast({{ amount('held - reported - gone') }} as double precision) end as difference,
+    reported_by, reported_at
 from compared
