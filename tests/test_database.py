@@ -561,11 +561,11 @@ def test_everything_of_the_web_shop_is_taken_day_by_day_exactly_once(life, tmp_p
 
 def test_an_order_that_came_back_whole_says_so_once(life, tmp_path):
     seen: dict[str, dict[str, bool]] = {}
-    life = web.live(life, SHOP)
+    web_shop = web.live(life, SHOP)
     for through in range(SHOP.live_from, SHOP.live_from + 700):
-        rows = life.rows["orders"]
+        rows = web_shop.rows["orders"]
         there = np.flatnonzero((rows.seen <= through) & life.orders.is_wholly_returned[rows.row])
-        orders = web.state(life, SHOP, life, "orders", there, through).filter(pc.field("channel") == "web")
+        orders = web.state(life, SHOP, web_shop, "orders", there, through).filter(pc.field("channel") == "web")
         for number, status in zip(orders["order_id"].to_pylist(), orders["status"].to_pylist(), strict=True):
             seen.setdefault(number, {})[status] = True
     assert {tuple(statuses) for statuses in seen.values()} >= {("placed", "shipped", "returned", "refunded")}
