@@ -20,7 +20,7 @@ from lib.model import dbt
 from lib.quality.score import audit
 from lib.quality.scorecard import Scorecard, compare
 from lib.settings import Settings, load_settings
-from lib.shop import at_work, simulate
+from lib.shop import simulate
 from lib.shop.rates import defects_of
 from lib.warehouse import Warehouse, open_warehouse
 
@@ -75,8 +75,7 @@ def build(settings: Settings, scale: float, label: str) -> Warehouse:
     defects = defects_of(settings.config.simulation.defects)
     simulate(settings, defects=defects.model_copy(update={"enabled": scale > 0, "scale": scale}))
     progress(f"{label}: taking in")
-    with at_work(settings) as served:
-        ingest(served, "run1").raise_failures()
+    ingest(settings, "run1").raise_failures()
     progress(f"{label}: cleaning")
     warehouse = open_warehouse(settings, "run")
     warehouse.begin()

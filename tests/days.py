@@ -10,7 +10,7 @@ from lib.clean import load
 from lib.ingest.run import ingest
 from lib.model import dbt
 from lib.settings import Settings, load_settings
-from lib.shop import at_work, open_shop
+from lib.shop import open_shop
 from lib.shop.rates import Defects
 from lib.shop.systems import ONLY_DELIVERY
 from lib.warehouse import Warehouse, open_warehouse
@@ -38,8 +38,7 @@ class DailyShop:
         self.runs += 1
         settings = self.settings
         open_shop(folder=self.folder / "sources", size="small", seed=self.seed, as_of=as_of, defects=self.defects)
-        with at_work(settings) as served:
-            ingest(served, f"run{self.runs}").raise_failures()
+        ingest(settings, f"run{self.runs}").raise_failures()
         return self.build()
 
     def build(self, *, full_refresh: bool = False) -> Warehouse:

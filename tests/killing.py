@@ -18,7 +18,6 @@ from lib import lake as lake_module
 from lib.ingest.run import ingest
 from lib.lake import Lake
 from lib.settings import Settings, load_settings
-from lib.shop import at_work
 
 #: The functions of a lake that write; a point lies before and after each call, and within each copy of a file.
 WRITES = ("_put", "write_json")
@@ -29,8 +28,7 @@ def take(settings: Settings, die_at: int = -1) -> int:
 
     def ingest_all() -> int:
         points = _count_and_die(die_at)
-        with at_work(settings) as served:
-            ingest(served, "run").raise_failures()
+        ingest(settings, "run").raise_failures()
         return points[0]
 
     status, text = _in_child(ingest_all)

@@ -56,7 +56,7 @@ def staged(feed) -> list[tuple]:
         ).fetchall()
 
 
-def test_the_example_takes_what_is_new_once_and_a_replaced_document_again(feed):
+def test_the_example_reads_what_is_new_once_and_a_replaced_document_again(feed):
     assert ingest(settings_of(feed), "run1").rows == 2
     assert staged(feed) == [("P1", "Lamp", "12.5000"), ("P2", "Shelf", "80.0000")]
     assert ingest(settings_of(feed), "run2").rows == 0

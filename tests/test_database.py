@@ -31,6 +31,7 @@ from lib.shop.rates import Defects
 from lib.shop.sizes import SIZES
 from lib.shop.systems import ShopFacts
 from lib.sources import database, open_source, tables
+from lib.sources.delivery import State, Task
 
 ORDERS = "create table orders (id integer primary key, order_id text, ordered_at text, status text, updated_at text)"
 ITEMS = (
@@ -394,14 +395,17 @@ def test_all_entities_are_taken_from_one_state(engine, request):
         shop.execute("pragma journal_mode = wal")
     shop.add((1, "placed", "2025-03-01 10:00:00"))
     source = shop.settings.config.sources["webshop"]
-    with open_source(source, shop.settings) as extract, Lake(shop.settings.lake_url).connect(shop.settings) as duck:
+    with (
+        open_source(source, shop.settings.work_dir) as extract,
+        Lake(shop.settings.lake_url).connect(shop.settings) as duck,
+    ):
         shop.add((2, "placed", "2025-03-01 10:00:00"))
         shop.execute("insert into order_items values (1, 'W-2', 'P1', 1, 9.99, '2025-03-01')")
         found = {}
         for entity, spec in source.entities.items():
             scratch = shop.root / entity
             scratch.mkdir()
-            found[entity] = extract(entity, spec, Lake("none").state("webshop", entity, ""), scratch, duck, print)
+            found[entity] = extract(Task(entity, spec, State(), scratch, duck))
     assert [sum(f.rows for f in found[e].files) for e in ("orders", "order_items")] == [1, 0]
     assert shop.new("id") == [("1",), ("2",)]
 

@@ -280,6 +280,44 @@ class Taker:
         return str(error.value)
 
 
+SERVED = """
+import contextlib
+
+@contextlib.contextmanager
+def served(url, token):
+    with open("runs.txt", "a") as runs:
+        runs.write("starts ")
+        runs.flush()
+        yield {"url": url, "token": token}
+        runs.write("ends ")
+"""
+
+
+def test_a_server_of_the_source_runs_while_the_source_without_an_address_is_read(life, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_server.py").write_text(SERVED, encoding="utf-8")
+    folder = state(life, tmp_path / "shop", EARLIER)
+    with serving(folder, token=TOKEN) as url:
+        server = {"start": "own_server:served", "arguments": {"url": url, "token": TOKEN}}
+        own = Taker(tmp_path, "", {"server": server, "token": ""}, {"customers": {}})
+        assert own.ingest().rows > 0
+        assert (tmp_path / "runs.txt").read_text() == "starts ends "
+        own.url, own.source = url, {"server": server}
+        assert own.ingest().failures == {}
+        assert (tmp_path / "runs.txt").read_text() == "starts ends ", "an address of its own is asked itself"
+
+
+def test_a_server_that_cannot_be_started_is_named(tmp_path):
+    own = Taker(tmp_path, "", {"server": {"start": "lib.shop.api:nothing"}}, {"customers": {}})
+    assert "'lib.shop.api:nothing' cannot be started: module 'lib.shop.api' has no attribute 'nothing'" in own.failure()
+    own.source = {"server": {"start": "lib.shop.api:simulated", "arguments": {"folder": str(tmp_path / "none")}}}
+    assert "There is no simulated shop in" in own.failure()
+    own.source = {}
+    with pytest.raises(ConfigError, match="give 'url', or 'server' where one is to be started"):
+        own.ingest()
+
+
 def test_the_example_takes_the_shop_once_and_later_only_what_changed_as_versions(life, tmp_path, monkeypatch):
     folder = state(life, tmp_path / "shop", EARLIER)
     earlier = pq.read_table(folder / "crm" / "customers.parquet").to_pylist()

@@ -19,7 +19,7 @@ from lib.ingest import drift
 from lib.lake import Lake, live_files
 from lib.settings import Settings
 from lib.sources import open_source
-from lib.sources.delivery import Extractor
+from lib.sources.delivery import Extractor, Task
 
 _COLUMNS = ["source", "entity", "new_files", "rejected_files", "new_rows", "malformed_lines", "batch_id"]
 
@@ -72,7 +72,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
         for name, source in settings.config.sources.items():
             failed = skipped if source.optional else failures
             try:
-                with open_source(source, settings) as extract:
+                with open_source(source, settings.work_dir) as extract:
                     for entity in source.entities:
                         try:
                             row, new = _ingest_entity(settings, lake, name, source, entity, extract, run_id, progress)
@@ -111,7 +111,8 @@ def _ingest_entity(
         with lake.connect(settings) as connection:
             state = lake.state(name, entity, reader)
             progress(f"{name}: {entity}")
-            delivery = extract(entity, spec, state, scratch, connection, lambda text: progress(f"{name}: {text}"))
+            task = Task(entity, spec, state, scratch, connection, lambda text: progress(f"{name}: {text}"))
+            delivery = extract(task)
             delivery, changes = drift.judge(source, entity, state, delivery, connection)
         lake.accept(name, entity, delivery.unchanged)
         for file in delivery.rejected:

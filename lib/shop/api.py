@@ -14,6 +14,7 @@ import hmac
 import json
 import os
 import random
+import secrets
 import socket
 import threading
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ import pyarrow as pa
 import typer
 from numpy.typing import NDArray
 
+from lib.base.errors import SourceError
 from lib.shop.crm import ENTITIES, FOLDER
 
 PAGE_SIZE, LARGEST_PAGE = 100, 5_000
@@ -281,6 +283,19 @@ def serving(
     finally:
         server.stop()
         thread.join()
+
+
+@contextlib.contextmanager
+def simulated(folder: str) -> Iterator[dict[str, str]]:
+    """Serve the simulated shop whose systems lie in a folder; the value is the address and a token made for it.
+
+    Raises SourceError where there is no shop to serve.
+    """
+    if not (Path(folder) / FOLDER).is_dir():
+        raise SourceError(f"There is no simulated shop in {folder} yet. Run 01_generate first.")
+    token = secrets.token_urlsafe(24)
+    with serving(Path(folder), token=token) as address:
+        yield {"url": address, "token": token}
 
 
 def main(

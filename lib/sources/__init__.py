@@ -7,13 +7,13 @@ and gives a function that extracts one entity. docs/adding-a-source.md shows one
 
 import importlib
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from lib.sources.delivery import Extractor
 
 if TYPE_CHECKING:
     from lib.config import Source
-    from lib.settings import Settings
 
 #: Name of a kind -> its module; imported when a source of the kind is configured.
 KINDS = {
@@ -30,7 +30,10 @@ def source_model(kind: str) -> type["Source"]:
     return cast("type[Source]", importlib.import_module(KINDS[kind]).MODEL)
 
 
-def open_source(source: "Source", settings: "Settings") -> AbstractContextManager[Extractor]:
-    """Open a source; raise SourceError where it cannot be reached."""
+def open_source(source: "Source", work_dir: Path) -> AbstractContextManager[Extractor]:
+    """Open a source, which may keep files in the work folder while it is open.
+
+    Raises SourceError where it cannot be reached.
+    """
     module = importlib.import_module(KINDS[source.kind])
-    return cast("AbstractContextManager[Extractor]", module.open_source(source, settings))
+    return cast("AbstractContextManager[Extractor]", module.open_source(source, work_dir))

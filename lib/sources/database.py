@@ -10,13 +10,12 @@ import contextlib
 import functools
 import glob
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-import duckdb
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 from pydantic import Field, model_validator
@@ -27,8 +26,7 @@ from lib.base.hashing import sha256_of
 from lib.base.quoting import quoted, quoted_list, text_literal
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
-from lib.settings import Settings
-from lib.sources.delivery import Delivery, Extractor, SourceFile, State, Totals
+from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, Totals
 from lib.sources.tables import BLOCK, Database, open_database
 
 
@@ -76,7 +74,7 @@ _ZONES_APART = timedelta(hours=26)
 
 
 @contextlib.contextmanager
-def open_source(source: DatabaseSource, settings: Settings) -> Iterator[Extractor]:
+def open_source(source: DatabaseSource, work_dir: Path) -> Iterator[Extractor]:
     """Connect, and hand over the extractor, which reads one entity after the other from one state of the database.
 
     Raises SourceError where the database cannot be reached.
@@ -85,26 +83,16 @@ def open_source(source: DatabaseSource, settings: Settings) -> Iterator[Extracto
         yield functools.partial(_extract, source, database)
 
 
-def _extract(
-    source: DatabaseSource,
-    database: Database,
-    entity: str,
-    spec: TableEntity,
-    state: State,
-    scratch: Path,
-    connection: duckdb.DuckDBPyConnection,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Delivery:
-    """Hand over the rows that are new or changed since `state`, as one document, all columns as text.
+def _extract(source: DatabaseSource, database: Database, task: Task) -> Delivery:
+    """Hand over the rows that are new or changed since the task's state, as one document, all columns as text.
 
     The cursor holds the newest `updated_at`, the highest `id` where ids are whole numbers, and how many rows are
     `gone`: in the lake, where they stay, and no longer in the table.
 
     Raises SourceError where the table, one of its columns or the database is missing, and where ids are not unique.
     """
-    with database.explained(f"{entity} (table {spec.table})"):
-        table = _described(database, entity, spec)
-        return _Extract(source, database, entity, spec, table, state, scratch, connection, progress).deliver()
+    with database.explained(f"{task.entity} (table {task.spec.table})"):
+        return _Extract(source, database, task, _described(database, task.entity, task.spec)).deliver()
 
 
 def _described(database: Database, entity: str, spec: TableEntity) -> sa.TableClause:
@@ -147,17 +135,12 @@ class _Extract:
 
     source: DatabaseSource
     database: Database
-    entity: str
-    spec: TableEntity
+    task: Task
     table: sa.TableClause
-    state: State
-    scratch: Path
-    duck: duckdb.DuckDBPyConnection
-    progress: Callable[[str], None]
 
     @property
-    def document(self) -> str:
-        return f"{self.entity}-{self.state.batches + 1:06d}"
+    def spec(self) -> TableEntity:
+        return cast(TableEntity, self.task.spec)
 
     @property
     def id(self) -> sa.ColumnClause[Any]:
@@ -175,13 +158,13 @@ class _Extract:
 
     def deliver(self) -> Delivery:
         newest, highest = self._position()
-        found = self._since_cursor() if self.state.parts else None
+        found = self._since_cursor() if self.task.state.parts else None
         whole = found is None
         read = [self._read(None if whole else found, 0)]
         ids = read[0] if whole else self._read_ids()
         self._check_ids(ids)
         gone = 0
-        if self.state.parts:
+        if self.task.state.parts:
             left_behind, gone = self._compared(ids, read[0])
             if left_behind:
                 read += [self._read(self.id.in_(left_behind), 1)] if len(left_behind) <= _MANY else []
@@ -192,8 +175,8 @@ class _Extract:
         totals = self._totals(gone)
         if not rows:
             return Delivery(totals=totals)
-        cursor = {"updated_at": newest or self.state.cursor.get("updated_at"), "id": highest, "gone": gone}
-        file = SourceFile(self.document, sha256_of(part), part.stat().st_size, rows=rows)
+        cursor = {"updated_at": newest or self.task.state.cursor.get("updated_at"), "id": highest, "gone": gone}
+        file = SourceFile(self.task.next_document, sha256_of(part), part.stat().st_size, rows=rows)
         columns = tuple(c.name for c in self.table.columns)
         return Delivery(files=(file,), parts=(part,), columns=columns, cursor=cursor, totals=totals)
 
@@ -215,7 +198,7 @@ class _Extract:
     def _totals(self, gone: int) -> Totals:
         """Return how many rows the table has, in the same state of it as all that is read, and what orders come to."""
         mapped = self.spec.columns.get("total_amount") if self.spec.columns else "total_amount"
-        column = self.table.c.get(mapped) if self.entity == "orders" and isinstance(mapped, str) else None
+        column = self.table.c.get(mapped) if self.task.entity == "orders" and isinstance(mapped, str) else None
         has_amount = column is not None and isinstance(column.type, sa.Numeric)
         # As the driver gives it: SQLite has no decimals.
         amount = sa.type_coerce(sa.func.sum(column), sa.types.NullType()) if has_amount else sa.null()
@@ -226,33 +209,33 @@ class _Extract:
 
     def _since_cursor(self) -> sa.ColumnElement[bool] | None:
         """Return the condition that rows since the cursor meet, None where only the whole table will do."""
-        bound = _bound(self.state.cursor.get("updated_at"), self.source.overlap_minutes, self.has_text_times)
-        column, highest = self.updated_at, self.state.cursor.get("id")
+        bound = _bound(self.task.state.cursor.get("updated_at"), self.source.overlap_minutes, self.has_text_times)
+        column, highest = self.updated_at, self.task.state.cursor.get("id")
         if column is None or bound is None:
             return None
         recent = column >= sa.literal_column(text_literal(bound))
         return recent if highest is None else sa.or_(recent, self.id > highest)
 
     def _read(self, condition: sa.ColumnElement[bool] | None, number: int) -> Path:
-        self.progress(f"{self.entity}: reading rows")
+        self.task.progress(f"{self.task.entity}: reading rows")
         query = sa.select(*self.table.columns).order_by(self.id)
-        target = self.scratch / f"read-{number}.parquet"
+        target = self.task.scratch / f"read-{number}.parquet"
         query = query if condition is None else query.where(condition)
-        self.database.read(query, self.document, target, self.duck)
+        self.database.read(query, self.task.next_document, target, self.task.connection)
         return target
 
     def _read_ids(self) -> Path:
-        self.progress(f"{self.entity}: comparing ids")
-        target = self.scratch / "ids.parquet"
+        self.task.progress(f"{self.task.entity}: comparing ids")
+        target = self.task.scratch / "ids.parquet"
         if not (self.database.is_sqlite and isinstance(self.id.type, sa.Integer)):
-            self.database.read(sa.select(self.id), self.document, target, self.duck)
+            self.database.read(sa.select(self.id), self.task.next_document, target, self.task.connection)
             return target
         # Thousands in one text, so that no row of its own is made in Python for each.
         text = sa.func.group_concat(sa.func.coalesce(self.id, "")).label("ids")
-        packed = self.scratch / "packed.parquet"
+        packed = self.task.scratch / "packed.parquet"
         query = sa.select(text).select_from(self.table).group_by(self.id.op("/")(BLOCK))
-        self.database.read(query, self.document, packed, self.duck)
-        self.duck.execute(
+        self.database.read(query, self.task.next_document, packed, self.task.connection)
+        self.task.connection.execute(
             f"copy (select nullif(unnest(string_split(ids, ',')), '') as {quoted(self.spec.id)}"
             f" from {_parquet(packed)}) to {text_literal(str(target))} (format parquet)"
         )
@@ -265,7 +248,7 @@ class _Extract:
             raise SourceError(
                 f"Table {self.spec.table!r} in {self.database.place} has {rows:,} rows and {distinct:,} different"
                 f" values of {self.spec.id!r}; expected a value of its own in each row. Name the table's key in 'id' of"
-                f" {self.entity}."
+                f" {self.task.entity}."
             )
 
     def _compared(self, ids: Path, read: Path) -> tuple[list[Any], int]:
@@ -273,7 +256,7 @@ class _Extract:
         name = quoted(self.spec.id)
         found = self._fetch(
             f"select i.{name}, count(*) from {_parquet(ids)} i"
-            f" full join (select distinct {name} from {_parquet(*self.state.parts)}) k on k.{name} = i.{name}"
+            f" full join (select distinct {name} from {_parquet(*self.task.state.parts)}) k on k.{name} = i.{name}"
             f" where i.{name} is null or (k.{name} is null and i.{name} not in (select {name} from {_parquet(read)}))"
             " group by 1 order by 1"
         )
@@ -282,25 +265,26 @@ class _Extract:
 
     def _part(self, read: list[Path]) -> tuple[Path, int]:
         """Return the part to hand over and its number of rows: what was read, but for what the lake says already."""
-        part = self.scratch / "part-0000.parquet"
-        if not self.state.parts:
+        part = self.task.scratch / "part-0000.parquet"
+        if not self.task.state.parts:
             read[0].replace(part)
             return part, pq.read_metadata(part).num_rows
         name, columns = quoted(self.spec.id), [c.name for c in self.table.columns]
-        before = [c for c in columns if c in self.state.types]
+        before = [c for c in columns if c in self.task.state.types]
         differs = [f"f.{quoted(c)} is distinct from k.{quoted(c)}" for c in before]
         if self.source.schema_changes != "discard":
             differs += [f"f.{quoted(c)} is not null" for c in columns if c not in before]
-        self.duck.execute(
+        self.task.connection.execute(
             f"""copy (
                 with fresh as (select * from {_parquet(*read)}),
                 known as (
-                    select {quoted_list(before)} from {_parquet(*self.state.parts)}
+                    select {quoted_list(before)} from {_parquet(*self.task.state.parts)}
                     where {name} in (select {name} from fresh)
                     qualify row_number() over (partition by {name} order by _file desc) = 1
                 )
                 select {", ".join(f"f.{quoted(c)}" for c in columns)},
-                    {text_literal(self.document)} as _file, row_number() over (order by f._row, f.{name}) - 1 as _row
+                    {text_literal(self.task.next_document)} as _file,
+                    row_number() over (order by f._row, f.{name}) - 1 as _row
                 from fresh f
                 left join known k on k.{name} = f.{name}
                 where k.{name} is null or {" or ".join(differs)}
@@ -310,7 +294,7 @@ class _Extract:
         return part, pq.read_metadata(part).num_rows
 
     def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
-        return self.duck.execute(sql).fetchall()
+        return self.task.connection.execute(sql).fetchall()
 
 
 def _bound(newest: str | None, minutes: int, as_text: bool) -> str | None:

@@ -1,9 +1,9 @@
-"""The contract between a kind of source and the lake: what it holds so far, and what is delivered now."""
+"""The contract between a kind of source and the lake: what is to be extracted, and what is delivered."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 
@@ -83,15 +83,25 @@ class State:
     batches: int = 0
 
 
-class Extractor(Protocol):
-    """Extracts what is new of one entity since `state`, as Parquet parts in the folder `scratch`."""
+@dataclass(frozen=True)
+class Task:
+    """One extract: the entity and its configuration, what the lake holds of it, and what to work with.
 
-    def __call__(
-        self,
-        entity: str,
-        spec: Any,
-        state: State,
-        scratch: Path,
-        connection: duckdb.DuckDBPyConnection,
-        progress: Callable[[str], None],
-    ) -> Delivery: ...
+    `scratch` is a folder for the Parquet parts and all else that is written on the way.
+    """
+
+    entity: str
+    spec: Any
+    state: State
+    scratch: Path
+    connection: duckdb.DuckDBPyConnection
+    progress: Callable[[str], None] = lambda _: None
+
+    @property
+    def next_document(self) -> str:
+        """The name of an extract that adds to what the lake holds."""
+        return f"{self.entity}-{self.state.batches + 1:06d}"
+
+
+#: Extracts what is new of an entity since the task's state, as Parquet parts in its scratch folder.
+Extractor = Callable[[Task], Delivery]

@@ -8,19 +8,17 @@ together: Python unpacks them side by side, DuckDB takes the values out of their
 import contextlib
 import functools
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-import duckdb
 from pydantic import Field
 
 from lib.base.hashing import sha256_of
 from lib.config import EntitySource, Source
-from lib.settings import Settings
 from lib.sources.delimited import Unusable
-from lib.sources.delivery import Delivery, Extractor, SourceFile, State
+from lib.sources.delivery import Delivery, Extractor, SourceFile, Task
 from lib.sources.json_lines import LARGE_BYTES, pieces, whole
 from lib.sources.json_rows import Piece, Reading
 from lib.sources.listing import files_at, none_usable
@@ -50,21 +48,13 @@ _THREADS = 2
 
 
 @contextlib.contextmanager
-def open_source(source: EventsSource, settings: Settings) -> Iterator[Extractor]:
+def open_source(source: EventsSource, work_dir: Path) -> Iterator[Extractor]:
     """Hand over the extractor; files share nothing that must be opened."""
     yield functools.partial(extract, source)
 
 
-def extract(
-    source: EventsSource,
-    entity: str,
-    spec: EventEntity,
-    state: State,
-    scratch: Path,
-    connection: duckdb.DuckDBPyConnection,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Delivery:
-    """Hand over the objects of every file that is new or changed since `state`, a row each, all values as text.
+def extract(source: EventsSource, task: Task) -> Delivery:
+    """Hand over the objects of every file that is new or changed since the task's state, a row each, as text.
 
     Part columns: a dotted name a value found, every column of the mapping (else of the entity) even where no line has
     it, `_file` and `_row`; lines that are no objects are in `malformed-*.parquet` as `_file`, `_line` (from 1, blank
@@ -73,6 +63,7 @@ def extract(
 
     Raises SourceError where the place does not exist, holds no such files, or none was ever usable.
     """
+    entity, spec, state, scratch, connection = task.entity, task.spec, task.state, task.scratch, task.connection
     listed = files_at(source.path, spec.files, _ENDINGS, "JSON", source.newest_days)
     reading = Reading(entity, spec, scratch, connection)
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -83,7 +74,7 @@ def extract(
         new = [(name, local) for name, local in fetched if name not in unchanged]
         done = 0
         for batch in _batches(new, pool):
-            progress(f"{entity}: reading file {done + 1:,} of {len(new):,}")
+            task.progress(f"{entity}: reading file {done + 1:,} of {len(new):,}")
             reading.add(batch)
             done += sum(piece.is_first for piece in batch)
     rejected = reading.rejected

@@ -9,7 +9,7 @@ from the others: DuckDB skips what follows a quote that is never closed, and kee
 import contextlib
 import functools
 import glob
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,9 +24,8 @@ from lib.base.hashing import sha256_of
 from lib.base.quoting import quoted, text_literal
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
-from lib.settings import Settings
 from lib.sources.delimited import Unusable, part_records, read_header, text_of, write_utf8
-from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, State
+from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, Task
 from lib.sources.listing import files_at, none_usable, suffix
 
 
@@ -87,21 +86,13 @@ class _Found:
 
 
 @contextlib.contextmanager
-def open_source(source: FilesSource, settings: Settings) -> Iterator[Extractor]:
+def open_source(source: FilesSource, work_dir: Path) -> Iterator[Extractor]:
     """Hand over the extractor; files share nothing that must be opened."""
     yield functools.partial(extract, source)
 
 
-def extract(
-    source: FilesSource,
-    entity: str,
-    spec: FileEntity,
-    state: State,
-    scratch: Path,
-    connection: duckdb.DuckDBPyConnection,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Delivery:
-    """Hand over the rows of every file that is new or changed since `state`, all columns as text for CSV.
+def extract(source: FilesSource, task: Task) -> Delivery:
+    """Hand over the rows of every file that is new or changed since the task's state, all columns as text for CSV.
 
     Part columns: the file's own, `_file` and `_row` (running number in the batch, from 0); lines that do not fit
     are in `malformed-*.parquet` as `_file`, `_line` (1 for the first record; blank lines do not count), `_text`,
@@ -109,13 +100,14 @@ def extract(
 
     Raises SourceError where the place does not exist, holds no such files, or none was ever usable.
     """
+    entity, spec, state, scratch, connection = task.entity, task.spec, task.state, task.scratch, task.connection
     found: list[_Found] = []
     rejected: list[RejectedFile] = []
     unchanged: list[str] = []
     names = files_at(source.path, spec.files, (*_TEXT, *_PARQUET), "CSV or Parquet")
     for number, (name, fetch) in enumerate(names):
         if number % 50 == 0:
-            progress(f"{entity}: looking at file {number + 1:,} of {len(names):,}")
+            task.progress(f"{entity}: looking at file {number + 1:,} of {len(names):,}")
         local = fetch(scratch)
         try:
             if local.is_dir():
@@ -132,7 +124,7 @@ def extract(
             found.append(_examined(file, local, entity, spec, scratch, number))
         except Unusable as why:
             rejected.append(RejectedFile(name, digest, file.bytes, str(why), str(local)))
-    progress(f"{entity}: reading {len(found):,} new files")
+    task.progress(f"{entity}: reading {len(found):,} new files")
     delivery = _read(found, rejected, spec, scratch, connection)
     if rejected and not delivery.files and not state.files:
         raise none_usable(entity, source.path, rejected)

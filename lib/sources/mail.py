@@ -6,6 +6,7 @@ rejected whole with the reason. What was resent or forwarded gives the same rows
 """
 
 import contextlib
+import functools
 import gc
 import glob
 import hashlib
@@ -31,10 +32,9 @@ from lib.base.files import PROJECT
 from lib.base.quoting import quoted_list
 from lib.base.secrets import mask
 from lib.config import EntitySource, Source
-from lib.settings import Settings
 from lib.sources import imap
 from lib.sources.confirmation import Confirmation
-from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, State, Totals
+from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, Task, Totals
 from lib.sources.labels import labels_with, own_fields
 from lib.sources.message import read_message
 from lib.sources.written import Unreadable
@@ -185,39 +185,20 @@ class _Reading:
 
 
 @contextlib.contextmanager
-def open_source(source: MailSource, settings: Settings) -> Iterator[Extractor]:
+def open_source(source: MailSource, work_dir: Path) -> Iterator[Extractor]:
     """Open the mailbox; both entities come from one reading of each message."""
     with contextlib.ExitStack() as stack:
         if not source.url:
             box: _Box = _Maildir(Path(source.path))
         else:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mail-", dir=settings.work_dir))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mail-", dir=work_dir))
             box = mailbox = imap.Mailbox(imap.address(source.url, source.password), Path(folder))
             stack.callback(mailbox.close)
-        reading = _Reading(source, box)
-
-        def extract_one(
-            entity: str,
-            spec: MailEntity,
-            state: State,
-            scratch: Path,
-            connection: duckdb.DuckDBPyConnection,
-            progress: Callable[[str], None],
-        ) -> Delivery:
-            return extract(reading, entity, state, scratch, connection, progress)
-
-        yield extract_one
+        yield functools.partial(extract, _Reading(source, box))
 
 
-def extract(
-    reading: _Reading,
-    entity: str,
-    state: State,
-    scratch: Path,
-    connection: duckdb.DuckDBPyConnection,
-    progress: Callable[[str], None],
-) -> Delivery:
-    """Hand over the rows of every message not taken yet, all columns as text.
+def extract(reading: _Reading, task: Task) -> Delivery:
+    """Hand over the rows of every message not read yet, all columns as text.
 
     Part columns: those of the entity that confirmations have, `message_id`, `_file` and `_row`. The cursor says which
     message is the newest, how many were taken, and of those how many had an id that was there before (`repeated`),
@@ -225,13 +206,14 @@ def extract(
 
     Raises SourceError where the mailbox cannot be reached, or no message of it was ever understood.
     """
+    entity, state = task.entity, task.state
     refused = state.cursor.get("rejected", {}) if state.cursor.get("parser") == PARSER else {}
     new = [
         name
         for name in reading.box.names
         if name not in state.files and not (name in refused and reading.box.is_same(name, refused[name]))
     ]
-    messages = reading.read(new, progress)
+    messages = reading.read(new, task.progress)
     usable = [message for message in messages if not message.reason]
     unusable = [message for message in messages if message.reason]
     if unusable and not usable and not state.files:
@@ -257,7 +239,7 @@ def extract(
         return Delivery(rejected=rejected, totals=totals)
     labels = labels_with(reading.source.labels)
     columns = (*(labels.line_columns if entity == ORDER_LINES else labels.payment_columns), "message_id")
-    part = scratch / "part-0000.parquet"
+    part = task.scratch / "part-0000.parquet"
     files = _write(entity, usable, columns, part)
     newest = max(usable, key=lambda m: (m.sent_at, m.file.name))
     before = state.cursor
@@ -267,7 +249,7 @@ def extract(
         "messages": len(state.files) + len(usable),
         "parser": PARSER,
         "rejected": {n: h for n, h in refused.items() if n not in new} | {m.file.name: m.file.sha256 for m in unusable},
-        **_repeated(connection, [*state.parts, glob.escape(str(part))], columns),
+        **_repeated(task.connection, [*state.parts, glob.escape(str(part))], columns),
     }
     return Delivery(
         files=files,

@@ -10,22 +10,23 @@ A record that is gone from a snapshot stays as it was last seen; the cursor coun
 
 import contextlib
 import functools
+import importlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import duckdb
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lib.base.errors import SourceError, did_you_mean
 from lib.base.quoting import text_literal
 from lib.base.secrets import keep_secret
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
-from lib.settings import Settings
-from lib.sources.delivery import Delivery, Extractor, State, Totals
+from lib.sources.delivery import Delivery, Extractor, State, Task, Totals
 from lib.sources.paging import open_client, place_of, shown, walk
 from lib.sources.records import Column, columns_of, compare, count, flatten, write
 
@@ -79,11 +80,26 @@ class RestEntity(EntitySource):
         return column if isinstance(column, str) else ""
 
 
+class Server(BaseModel):
+    """A server of this machine that runs only while the source is read: a Python context manager and its arguments.
+
+    It is named `package.module:function`, and yields the keys of the source that it decides: `url`, and often `token`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    start: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    arguments: dict[str, str] = Field({})
+
+
 class RestSource(Source):
-    """A JSON API: its address, the token it asks for, and how patiently it is asked."""
+    """A JSON API: its address, the token it asks for, and how patiently it is asked.
+
+    Where `url` is empty, `server` is started.
+    """
 
     kind: Literal["rest"]
-    url: str = Field(min_length=1)
+    url: str = ""
+    server: Server | None = None
     token: str = Field("", repr=False)
     headers: dict[str, str] = Field({}, repr=False)
     page_size: int = Field(1_000, gt=0)
@@ -94,7 +110,7 @@ class RestSource(Source):
     @field_validator("url")
     @classmethod
     def _is_web_address(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://", "{")):
+        if value and not value.startswith(("http://", "https://")):
             raise ValueError("expected an address that starts with https:// or http://")
         return value
 
@@ -103,35 +119,46 @@ class RestSource(Source):
     def _without_line_end(cls, value: str) -> str:
         return value.strip()
 
+    @model_validator(mode="after")
+    def _has_an_address(self) -> "RestSource":
+        if not self.url and not self.server:
+            raise ValueError("give 'url', or 'server' where one is to be started")
+        return self
+
 
 MODEL = RestSource
 
 
 @contextlib.contextmanager
-def open_source(source: RestSource, settings: Settings) -> Iterator[Extractor]:
-    """Open one client for all entities."""
-    if source.url.startswith("{"):
+def open_source(source: RestSource, work_dir: Path) -> Iterator[Extractor]:
+    """Open one client for all entities, on a server of its own where the source has no address."""
+    with contextlib.ExitStack() as stack:
+        if not source.url and source.server:
+            source = source.model_copy(update=stack.enter_context(_started(source.server)))
+        yield functools.partial(extract, source, stack.enter_context(_opened(source)))
+
+
+def _started(server: Server) -> AbstractContextManager[Mapping[str, str]]:
+    module, _, function = server.start.partition(":")
+    try:
+        start = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
         raise SourceError(
-            f"The API's address {source.url} stands for the simulated shop's own API, which does not run."
-        )
+            f"The server {server.start!r} cannot be started: {error}. Expected package.module:function of a Python"
+            " context manager. Correct 'server' of this source."
+        ) from None
+    return cast("AbstractContextManager[Mapping[str, str]]", start(**server.arguments))
+
+
+def _opened(source: RestSource) -> AbstractContextManager["httpx.Client"]:
     if not (source.token.isascii() and source.token.isprintable()):
         raise SourceError(f"The token for {shown(source.url)} holds a character that no HTTP header may. Set it anew.")
     for secret in (source.token, *(value for name, value in source.headers.items() if _SECRET_HEADER.search(name))):
         keep_secret(secret)
-    with open_client(source) as client:
-        yield functools.partial(extract, source, client)
+    return open_client(source)
 
 
-def extract(
-    source: RestSource,
-    client: "httpx.Client",
-    entity: str,
-    spec: RestEntity,
-    state: State,
-    scratch: Path,
-    connection: duckdb.DuckDBPyConnection,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Delivery:
+def extract(source: RestSource, client: "httpx.Client", task: Task) -> Delivery:
     """Hand over the records that are new or changed, as one document `<entity>-<number of the delivery>`.
 
     Part columns: the records' own, all text, `_file` and `_row` (running number in the batch, from 0). What is no
@@ -141,6 +168,7 @@ def extract(
 
     Raises SourceError where the API cannot be reached or used; nothing is handed over then.
     """
+    entity, spec, state, connection, progress = task.entity, task.spec, task.state, task.connection, task.progress
     where = f"{shown(source.url.rstrip('/'))}/{(spec.path or entity).lstrip('/')}"
     key = spec.key or tuple(name for ours in ENTITIES[entity].key if (name := spec.column_of(ours)))
     if not key:
@@ -154,13 +182,12 @@ def extract(
         # What is left out of the lake must not make a record differ from it.
         columns = [c for c in columns if c.name in state.types]
     names = [c.name for c in columns]
-    document = f"{entity}-{state.batches + 1:06d}"
     flatten(connection, columns, key)
     malformed = set(state.cursor.get("malformed", []))
     gone = compare(connection, state, key, malformed)
     if gone and spec.mode == "snapshot":
         progress(f"{entity}: {gone:,} records taken before are gone")
-    file, parts = write(connection, scratch, document, names)
+    file, parts = write(connection, task.scratch, task.next_document, names)
     cursor = _cursor(connection, spec, state.cursor, names, gone)
     # Those that changed are not all that the API has.
     totals = Totals({}) if since else _totals(connection, stated, gone)
