@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lib.insights import channels as insights
-from lib.report.insight import SILENT, Finding, heading, presenter
+from lib.report.insight import Insight, heading, presenter
 
 
 def plain(text: str) -> str:
@@ -14,7 +14,7 @@ def plain(text: str) -> str:
 
 
 def title(result) -> str:
-    assert isinstance(result, Finding), result
+    assert isinstance(result, Insight), result
     return plain(result.title)
 
 
@@ -91,7 +91,7 @@ def test_orders_without_a_channel_stay_in_the_whole() -> None:
     ],
 )
 def test_where_there_are_no_channels_to_compare_nothing_is_said(frame) -> None:
-    assert insights.channels(frame) is SILENT
+    assert insights.channels(frame) is None
 
 
 def test_the_funnel_names_how_many_buy_and_where_most_are_lost() -> None:
@@ -122,9 +122,9 @@ def test_devices_are_told_apart_where_they_convert_apart() -> None:
 def test_a_shop_without_events_is_told_nothing_not_even_a_heading(tmp_path) -> None:
     nothing = sessions(months=0)
     results = insights.funnel(nothing), insights.conversion_by_device(nothing)
-    assert results == (SILENT, SILENT)
-    assert insights.conversion_by_device(sessions("unknown", sessions=1000, converted=9)) is SILENT
+    assert results == (None, None)
+    assert insights.conversion_by_device(sessions("unknown", sessions=1000, converted=9)) is None
     show = presenter(SimpleNamespace(charts_dir=tmp_path))
     assert heading("From visit to purchase", *results).html == show(results[0], "").html == ""
     some = insights.funnel(sessions(sessions=10))
-    assert heading("From <b>", some, SILENT).html == "<h2>From &lt;b&gt;</h2>"
+    assert heading("From <b>", some, None).html == '<h2 id="from-b">From &lt;b&gt;</h2>'

@@ -187,7 +187,7 @@ def test_a_chart_shows_finding_measure_picture_data_and_query() -> None:
         data=pd.DataFrame({"amount": range(1000)}),
         query="select a < b",
     )
-    html = chart._repr_html_()
+    html = chart.html
     assert "<h3>Found</h3>" in html
     assert "<p>Measure</p>" in html
     assert 'role="img" aria-label="Bars"' in html

@@ -91,7 +91,7 @@ def test_both_engines_make_the_same_of_it(shops):
 
 def test_a_report_shows_hostile_text_as_text(shop):
     names = shop.warehouse.query("select name, category from analytics.product_summary")
-    page = pieces.table(names, "Products")._repr_html_()
+    page = pieces.table(names, "Products").html
     assert "<script>" not in page and "&lt;script&gt;alert" in page
 
 

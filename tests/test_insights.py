@@ -10,7 +10,7 @@ import pandas as pd
 
 from lib.insights import customers, sales, summary
 from lib.report.charts import Chart
-from lib.report.insight import Finding, Gap, presenter
+from lib.report.insight import Insight, NoData, presenter
 from lib.report.pieces import Html
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "06_insights.ipynb"
@@ -98,13 +98,13 @@ EMPTY = {
 
 
 def title(result) -> str:
-    assert isinstance(result, Finding), result
+    assert isinstance(result, Insight), result
     return plain(result.title)
 
 
 def said(result) -> str:
-    assert isinstance(result, Gap), result
-    return result.text
+    assert isinstance(result, NoData), result
+    return result.reason
 
 
 # Sales and season
@@ -457,10 +457,10 @@ def test_a_finding_is_saved_with_the_stage_and_a_gap_is_a_note(tmp_path: Path) -
     assert noted == [shown]
     assert shown.query == "select 1"
     assert shown.files["svg"].is_file()
-    gap = show(Gap("Nothing here."), "select 1")
+    gap = show(NoData("Nothing here."), "select 1")
     assert isinstance(gap, Html)
     assert "Nothing here." in gap.html
-    assert show(Gap("Nothing here."), "select 1").html == ""  # said once is enough
+    assert show(NoData("Nothing here."), "select 1").html == ""  # said once is enough
     assert len(noted) == 1
 
 

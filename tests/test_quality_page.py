@@ -13,10 +13,10 @@ from lib.quality import charts, dispositions, page, tables
 from lib.quality.dispositions import Outcomes
 from lib.quality.score import Audit
 from lib.report import pages, pieces
-from lib.report.insight import Finding, presenter
+from lib.report.insight import Insight, presenter
 from tests.test_report import Page, check, code, notebook, shown, text
 
-GAP = "\N{NO-BREAK SPACE}"
+NBSP = "\N{NO-BREAK SPACE}"
 CHECKS = ["check_name", "description", "dimension", "severity", "table_name", "column_name"]
 CHECKS += ["failing_rows", "tested_rows", "score", "state", "rule", "field"]
 
@@ -118,9 +118,9 @@ def marked(html: str) -> list[str]:
 def test_the_heading_says_whether_the_data_may_be_published_and_where_the_rows_are():
     said = page.headline(AUDIT, ROWS, 11, 0.99961, 0.994)
     assert '<p class="finding">Good enough to publish: 96.8 of 100, grade A</p>' in said.html
-    assert f"2{GAP}checks of 3 found something, 1 of them an error." in said.html
-    assert f"11{GAP}cells were put right, <b>20</b> of 1,000 rows wait in quarantine, none is lost." in said.html
-    assert f"<b>99.9{GAP}%</b>" in said.html, "what is not whole is not said to be 100 %"
+    assert f"2{NBSP}checks of 3 found something, 1 of them an error." in said.html
+    assert f"11{NBSP}cells were put right, <b>20</b> of 1,000 rows wait in quarantine, none is lost." in said.html
+    assert f"<b>99.9{NBSP}%</b>" in said.html, "what is not whole is not said to be 100 %"
     assert "Gate passed" in said.html
 
 
@@ -138,7 +138,7 @@ def test_a_refusal_names_its_first_reason_and_lists_all():
 
 def test_checks_without_anything_to_look_at_are_not_said_to_pass():
     absent = replace(AUDIT, checks=AUDIT.checks.assign(state=["warned", "failed", "absent"]))
-    assert f"2{GAP}checks of 2 found something" in page.headline(absent, ROWS).html
+    assert f"2{NBSP}checks of 2 found something" in page.headline(absent, ROWS).html
     passed = page.key_figures(absent, ROWS, pd.DataFrame())[1]
     assert (passed.value, passed.note) == ("0", "of 2; 1 without rows to look at")
     assert "Not one row has been delivered yet." in page.headline(absent, ROWS.iloc[:0]).html
@@ -149,7 +149,7 @@ def test_a_lost_row_is_in_the_heading():
     assert "None of 1,000 rows waits in quarantine, none is lost." in page.headline(AUDIT, none).html
     said = page.headline(AUDIT, ROWS.assign(unaccounted_rows=[3, 0])).html
     assert "<b>3 are unaccounted for</b>" in said
-    assert f"3{GAP}rows lost" in said
+    assert f"3{NBSP}rows lost" in said
 
 
 def test_the_score_is_shown_with_its_course_and_its_change():
@@ -157,7 +157,7 @@ def test_the_score_is_shown_with_its_course_and_its_change():
     score, *others = page.key_figures(AUDIT, ROWS, by_run, 11)
     assert (score.value, score.change, score.tone, list(score.spark)) == (
         "96.8 · A",
-        f"+0.8{GAP}pt",
+        f"+0.8{NBSP}pt",
         "good",
         [95, 96, 96.8],
     )
@@ -172,7 +172,7 @@ def test_the_score_is_shown_with_its_course_and_its_change():
 def test_failures_come_worst_first_each_with_a_sentence_and_its_count():
     html = failing(pd.DataFrame()).html
     assert html.index("What was paid is the order&#39;s total") < html.index("Every order has a source")
-    assert f"not so in 37 of 1,000{GAP}rows (3.7{GAP}%) · consistency · error · clean.orders" in html
+    assert f"not so in 37 of 1,000{NBSP}rows (3.7{NBSP}%) · consistency · error · clean.orders" in html
     assert (
         failing(pd.DataFrame(), checks=audited(a_check("fine"))).text
         == "Every check that has anything to look at passed."
@@ -216,7 +216,7 @@ def test_what_was_done_with_a_record_is_linked_to_its_rule(small):
     done = lambda wanted: dispositions.what_happened(small, wanted, {"unknown_customer", "whitespace"})  # noqa: E731
     cells = re.findall(r"<tr>.*?<td[^>]*>([^<]*(?:<a.*?|repaired.*?|kept.*?))</td></tr>", failing(rows, done).html)
     first, second, third, fourth = cells
-    assert first == f'in quarantine: <a href="#rule-unknown_customer">unknown customer</a> and 1{GAP}more'
+    assert first == f'in quarantine: <a href="#rule-unknown_customer">unknown customer</a> and 1{NBSP}more'
     assert second == 'repaired: wrong sign quantity <code class="was">-2</code> → <code class="was">2</code>'
     assert third == fourth == "kept as it is", (
         "a customer of that id is none of the order's, and a flag changes nothing"
@@ -255,8 +255,8 @@ def test_every_rule_is_explained_once_with_a_count_and_an_example():
     html = dispositions.tables(DONE).html
     ids = re.findall(r'<tr id="rule-(\w+)">', html)
     assert sorted(ids) == sorted(DONE.anchors)
-    assert f"In quarantine: 18{GAP}rows" in html and "orders of web (9) and orders of history (9)" in html
-    assert f"Repaired or left empty: 11{GAP}cells" in html
+    assert f"In quarantine: 18{NBSP}rows" in html and "orders of web (9) and orders of history (9)" in html
+    assert f"Repaired or left empty: 11{NBSP}cells" in html
     assert 'customers, name <code class="was">·Meyer</code> → <code class="was">Meyer</code>' in html
     assert 'customers, email <code class="was">x</code> → left empty' in html
     assert not dispositions.tables(NOTHING_DONE)
@@ -286,7 +286,7 @@ def test_scores_stand_by_dimension_beside_the_gate_and_by_table_worst_first():
     assert "at least 80" in bars and "at least 97" in bars
     grid = page.by_table(AUDIT).html
     assert '<th scope="row">clean.orders</th>' in grid
-    assert f"<b>1{GAP}table</b> without a fault" in grid and "<code>clean.customers</code>" in grid
+    assert f"<b>1{NBSP}table</b> without a fault" in grid and "<code>clean.customers</code>" in grid
 
 
 def test_all_checks_are_there_behind_one_line():
@@ -311,13 +311,13 @@ def days(unusual: dict[str, tuple[float, float]], source="web", entity="events",
     ("unusual", "title"),
     [
         ({}, "No day stands out among the events of web"),
-        ({"2025-11-03": (50, -9)}, f"50{GAP}% of the events of web were missing on 3 Nov 2025"),
+        ({"2025-11-03": (50, -9)}, f"50{NBSP}% of the events of web were missing on 3 Nov 2025"),
         ({"2025-11-03": (0, -9)}, "None of the events of web came on 3 Nov 2025"),
         (
             {"2025-11-03": (50, -9), "2025-11-09": (200, 12)},
-            f"On 9 Nov 2025 there were 2.0 times the usual events of web, and 1{GAP}other day stands out",
+            f"On 9 Nov 2025 there were 2.0 times the usual events of web, and 1{NBSP}other day stands out",
         ),
-        ({"2025-11-03": (150, 9)}, f"On 3 Nov 2025 there were 50{GAP}% more events of web than usual"),
+        ({"2025-11-03": (150, 9)}, f"On 3 Nov 2025 there were 50{NBSP}% more events of web than usual"),
     ],
 )
 def test_a_chart_of_daily_volume_says_what_stands_out(unusual, title):
@@ -349,10 +349,10 @@ def test_the_trend_needs_two_runs():
         columns=["run_id", "dimension", "score"],
     )
     trend = charts.trend(history, 90)
-    assert isinstance(trend, Finding)
+    assert isinstance(trend, Insight)
     assert trend.title == "The score rose from 95.0 to 96.0 since the last run, most of it in validity"
     once = charts.trend(history.head(2))
-    assert not isinstance(once, Finding) and not presenter(None)(once, "").html
+    assert not isinstance(once, Insight) and not presenter(None)(once, "").html
 
 
 def steps(*values: tuple[str, float, float, bool], measure="rows") -> pd.DataFrame:
@@ -369,15 +369,15 @@ def test_the_way_of_the_rows_names_what_takes_most():
             ("Facts", 93, 0, True),
         )
     )
-    assert way.title == f"Of 100{GAP}order lines delivered, 93 reach the facts; most of the others: merged"
+    assert way.title == f"Of 100{NBSP}order lines delivered, 93 reach the facts; most of the others: merged"
     assert way.alt.startswith("Bars from step to step: Delivered 100, Merged −5")
     whole = charts.way_of_rows(steps(("Delivered", 100, 0, True), ("Merged", 100, 0, False), ("Facts", 100, 0, True)))
-    assert whole.title == f"All 100{GAP}order lines delivered reach the facts"
+    assert whole.title == f"All 100{NBSP}order lines delivered reach the facts"
 
 
 def test_a_sum_that_differs_from_the_level_before_is_the_title():
     right = steps(("Gross", 10, 0, True), ("Returns", 8, -2, False), ("Net", 8, 0, True), measure="amount")
-    assert charts.way_of_amounts(right, "EUR").title == f"Net revenue is the same on every level: 8{GAP}EUR"
+    assert charts.way_of_amounts(right, "EUR").title == f"Net revenue is the same on every level: 8{NBSP}EUR"
     wrong = steps(("Gross", 10, 0, True), ("Net", 8, -2, True), measure="amount")
     assert charts.way_of_amounts(wrong, "EUR").title == "Net differs by −2.00 from the level before"
 
@@ -404,7 +404,7 @@ def test_a_share_that_moved_is_told_before_and_then():
     ]
     rows += [("device", "2025-03-01", "phone", 0.5, 0.5, 0.0, False)]
     html = tables.moved_shares(pd.DataFrame(rows, columns=columns)).html
-    assert "card" in html and f"70{GAP}%" in html
+    assert "card" in html and f"70{NBSP}%" in html
     assert "cash" not in html and "phone" not in html
     assert not tables.moved_shares(pd.DataFrame(rows[2:], columns=columns))
 
@@ -416,7 +416,7 @@ def test_a_total_that_differs_from_the_sources_own_comes_first():
         ("b", "orders", "rows", 9.0, 0.0, 7.0, -2.0, "b", None),
     ]
     html = tables.against_sources(pd.DataFrame(rows, columns=columns)).html
-    assert f"1{GAP}total differs from what the source itself says" in html
+    assert f"1{NBSP}total differs from what the source itself says" in html
     assert marked(html) == ["−2"]
     assert html.index(">b<") < html.index(">a<")
     assert "Every total is" in tables.against_sources(pd.DataFrame(rows[:1], columns=columns)).html
@@ -448,13 +448,13 @@ def test_how_good_the_checks_are_is_one_sentence_and_a_table_by_kind():
     summary = {"planted": 2140, "recall": 0.9962, "precision": 0.9945, "repair_accuracy": 0.9985}
     said = tables.how_good(summary).text
     assert said == (
-        f"Against the ledger of 2,140{GAP}planted defects they found **99.6{GAP}%**, and"
-        f" **99.4{GAP}%** of what they flagged was planted; **99.8{GAP}%** of repaired cells equal the value before."
+        f"Against the ledger of 2,140{NBSP}planted defects they found **99.6{NBSP}%**, and"
+        f" **99.4{NBSP}%** of what they flagged was planted; **99.8{NBSP}%** of repaired cells equal the value before."
     )
     html = tables.by_kind(KINDS).html
     assert html.index("whitespace") < html.index("orphan") < html.index("Debatable") < html.index("ambiguous date")
     assert "zeroed" not in html
-    assert marked(html) == [f"90.9{GAP}%"], "what is below 95 % is marked, but not where it is debatable"
+    assert marked(html) == [f"90.9{NBSP}%"], "what is below 95 % is marked, but not where it is debatable"
 
 
 def test_where_nothing_is_planted_nothing_is_said():

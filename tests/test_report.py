@@ -16,7 +16,7 @@ from lib.report.charts import save_chart
 from lib.report.pieces import Action, Kpi
 
 EVIL = "<script>alert(1)</script>\"'&"
-GAP = "\N{NO-BREAK SPACE}"
+NBSP = "\N{NO-BREAK SPACE}"
 
 RUN = {
     "run_id": "20260131T020000Z",
@@ -118,7 +118,8 @@ def code(*outputs, tags=(), source="x = secret_code()"):
 
 
 def shown(piece):
-    return nbformat.v4.new_output("execute_result", {"text/html": piece._repr_html_(), "text/plain": repr(piece)})
+    data, metadata = piece._repr_mimebundle_()
+    return nbformat.v4.new_output("execute_result", data, metadata=metadata)
 
 
 def text(source):
@@ -145,7 +146,7 @@ def text(source):
 )
 def test_a_piece_escapes_data_and_has_a_plain_representation(piece) -> None:
     Page(piece.html)
-    assert "<script" not in piece._repr_html_()
+    assert "<script" not in piece._repr_mimebundle_()[0]["text/html"]
     assert "&lt;script&gt;" in piece.html
     assert " at 0x" not in repr(piece)
 
@@ -155,7 +156,7 @@ def test_a_table_aligns_numbers_separates_thousands_and_counts_its_rows() -> Non
     html = pieces.table(frame, "Products", limit=3).html
     assert '<td class="r">1,234.50</td><td class="r">4,321</td>' in html
     assert html.count("<td>a</td>") == 3
-    assert f"3 of 60{GAP}rows" in html
+    assert f"3 of 60{NBSP}rows" in html
     assert '<th scope="col" class="r">net amount</th>' in html
 
 
@@ -178,11 +179,11 @@ def test_a_table_formats_ids_years_dates_gaps_and_chosen_columns() -> None:
     )
     html = pieces.table(frame, formats={"rate": ".1%", "share": formatting.percent}).html
     cells = re.findall(r"<td[^>]*>(.*?)</td>", html)
-    assert cells == ["123456", "2026", "31 Jan 2026", "–", "12.5%", f"50{GAP}%", "yes"]
+    assert cells == ["123456", "2026", "31 Jan 2026", "–", "12.5%", f"50{NBSP}%", "yes"]
 
 
 def test_an_empty_table_says_so() -> None:
-    assert f"0{GAP}rows" in pieces.table(pd.DataFrame({"a": []}), "None").html
+    assert f"0{NBSP}rows" in pieces.table(pd.DataFrame({"a": []}), "None").html
 
 
 def test_a_score_below_the_threshold_is_marked_and_a_missing_one_is_a_dash() -> None:
@@ -222,7 +223,7 @@ def test_a_section_without_anything_in_it_is_left_out() -> None:
     assert not pieces.section("Title", pieces.NOTHING, None, says="Said.")
     assert not pieces.fold("Line", pieces.NOTHING)
     full = pieces.section("Title", pieces.note("x"), says="Said **so**.")
-    assert full.html.startswith('<div class="md"><h2>Title</h2><p class="says">Said <b>so</b>.</p></div>')
+    assert full.html.startswith('<div class="md"><h2 id="title">Title</h2><p class="says">Said <b>so</b>.</p></div>')
 
 
 def test_bold_and_code_are_understood_after_escaping() -> None:
@@ -242,9 +243,9 @@ def test_a_sparkline_skips_gaps_and_needs_two_values() -> None:
         (0, "0"),
         (950, "950"),
         (9999, "9,999"),
-        (12345, f"12.3{GAP}k"),
-        (999_999, f"1.00{GAP}M"),
-        (Decimal("-2500000"), f"−2.50{GAP}M"),
+        (12345, f"12.3{NBSP}k"),
+        (999_999, f"1.00{NBSP}M"),
+        (Decimal("-2500000"), f"−2.50{NBSP}M"),
         (12.5, "12.50"),
     ],
 )
@@ -253,22 +254,22 @@ def test_long_amounts_are_shortened(value, text) -> None:
 
 
 def test_words_agree_with_their_numbers() -> None:
-    assert formatting.count(1, "order") == f"1{GAP}order"
-    assert formatting.count(1200, "order") == f"1,200{GAP}orders"
+    assert formatting.count(1, "order") == f"1{NBSP}order"
+    assert formatting.count(1200, "order") == f"1,200{NBSP}orders"
     assert formatting.listing(["a", "b", "c"]) == "a, b and c"
-    assert formatting.signed(-0.04) == f"0.0{GAP}%"
-    assert formatting.signed(6.12) == f"+6.1{GAP}%"
-    assert formatting.percent(0.034) == f"3.4{GAP}%"
-    assert formatting.percent(0.34) == f"34{GAP}%"
-    assert formatting.small(0.0002) == f"<{GAP}0.1{GAP}%"
+    assert formatting.signed(-0.04) == f"0.0{NBSP}%"
+    assert formatting.signed(6.12) == f"+6.1{NBSP}%"
+    assert formatting.percent(0.034) == f"3.4{NBSP}%"
+    assert formatting.percent(0.34) == f"34{NBSP}%"
+    assert formatting.small(0.0002) == f"<{NBSP}0.1{NBSP}%"
     assert (formatting.points(99.99), formatting.points(96.8), formatting.points(100), formatting.points(None)) == (
         "99.9",
         "96.8",
         "100.0",
         "–",
     )
-    assert formatting.rate(0.99961) == f"99.9{GAP}%"
-    assert formatting.duration(185) == f"3{GAP}min{GAP}05{GAP}s"
+    assert formatting.rate(0.99961) == f"99.9{NBSP}%"
+    assert formatting.duration(185) == f"3{NBSP}min{NBSP}05{NBSP}s"
     assert formatting.when("2026-01-31T03:00:00+01:00") == "31 Jan 2026, 02:00 UTC"
 
 
@@ -297,7 +298,7 @@ def test_a_notebook_page_shows_prose_and_outputs_and_no_code_or_logs(tmp_path: P
     assert '<a href="#batches">Batches</a>' in html
     assert any(svg.get("aria-label") == "Bars of a and b" for svg in page.all("svg"))
     assert "Demo shop" in html
-    assert "data-embed" not in html
+    assert html.count("<style>") == 1, "a page has the styles of its pieces once"
     assert {"../notebooks/02_ingest.ipynb", "../index.html", "../../../index.html"} <= {
         a["href"] for a in page.all("a")
     }
@@ -346,6 +347,16 @@ def test_a_notebook_page_renders_without_heading_and_without_run(tmp_path: Path)
     assert "<h1>02_ingest</h1>" in html
 
 
+def test_a_section_whose_cells_show_nothing_is_left_out_with_its_link(tmp_path: Path) -> None:
+    cells = [text("## Empty\n\nHow much?"), code(shown(pieces.NOTHING)), text("More of it."), code()]
+    path = notebook(
+        tmp_path, text("# T"), *cells, text("## Prose alone"), text("## Full"), code(shown(pieces.note("x")))
+    )
+    html = pages.notebook_page(path, run=RUN, stage_name="s")
+    assert re.findall(r'<h2 id="(.*?)">', html) == ["prose-alone", "full"]
+    assert "#empty" not in html and "How much?" not in html and "More of it." not in html
+
+
 def test_repeated_section_names_have_links_of_their_own(tmp_path: Path) -> None:
     path = notebook(tmp_path, text("# T"), text("## Same"), text("## Same"))
     check(pages.notebook_page(path, run=RUN, stage_name="s"))
@@ -358,8 +369,8 @@ def test_the_page_of_a_run_says_how_it_ended_and_links_its_parts() -> None:
     html = pages.run_page(RUN)
     page = check(html)
     assert "<h1>Published with a quality score of 96.8</h1>" in html
-    assert f"48{GAP}s" in html
-    assert f"214.6{GAP}k" in html
+    assert f"48{NBSP}s" in html
+    assert f"214.6{NBSP}k" in html
     assert "batches 14" in html
     links = {link["href"] for link in page.all("a")}
     assert {
@@ -375,7 +386,7 @@ def test_the_page_of_a_run_says_how_good_the_checks_were_where_there_is_a_ledger
     ledger = {"planted": 2140, "recall": 0.9999, "precision": 0.994, "repair_accuracy": None}
     html = pages.run_page(RUN | {"quality": RUN["quality"] | {"ledger": ledger}})
     check(html)
-    assert f"2,140 planted defects the checks found <b>99.9{GAP}%</b>" in html
+    assert f"2,140 planted defects the checks found <b>99.9{NBSP}%</b>" in html
     assert "repaired cells" not in html
     assert "planted" not in pages.run_page(RUN)
 

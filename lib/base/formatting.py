@@ -7,7 +7,7 @@ import math
 from datetime import UTC, date, datetime
 from typing import Any
 
-GAP = "\N{NO-BREAK SPACE}"
+NBSP = "\N{NO-BREAK SPACE}"
 
 
 MINUS = "\N{MINUS SIGN}"
@@ -43,7 +43,7 @@ def compact(value: Any) -> str:
         if size >= limit:
             digits = 2 if unit != "k" else 1
             text = f"{amount / divisor:,.{digits}f}"
-            return text.replace("-", MINUS) + GAP + unit
+            return text.replace("-", MINUS) + NBSP + unit
     whole = size >= 100 or amount == int(amount)
     return number(amount, 0 if whole else 2)
 
@@ -53,7 +53,7 @@ def axis(value: Any) -> str:
     amount = as_float(value)
     for divisor, unit in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
         if abs(amount) >= divisor:
-            return f"{amount / divisor:,.4g}".replace("-", MINUS) + GAP + unit
+            return f"{amount / divisor:,.4g}".replace("-", MINUS) + NBSP + unit
     return f"{amount:,.4g}".replace("-", MINUS)
 
 
@@ -64,12 +64,12 @@ def percent(share: Any, decimals: int | None = None) -> str:
         return DASH
     if decimals is None:
         decimals = 1 if 0 < abs(amount) < 9.95 else 0
-    return number(amount, decimals) + GAP + "%"
+    return number(amount, decimals) + NBSP + "%"
 
 
 def small(share: Any) -> str:
     """Return a share of 1 as `percent` does, and `< 0.1 %` where there is hardly any."""
-    return f"<{GAP}0.1{GAP}%" if 0 < as_float(share) < 0.0005 else percent(share)
+    return f"<{NBSP}0.1{NBSP}%" if 0 < as_float(share) < 0.0005 else percent(share)
 
 
 def points(score: Any) -> str:
@@ -81,7 +81,7 @@ def points(score: Any) -> str:
 def rate(share: Any) -> str:
     """Return a share of 1 as `99.6 %`, cut and not rounded."""
     amount = as_float(share)
-    return points(amount * 100) + GAP + "%" if math.isfinite(amount) else DASH
+    return points(amount * 100) + NBSP + "%" if math.isfinite(amount) else DASH
 
 
 def signed(value: Any, decimals: int = 1, unit: str = "%") -> str:
@@ -90,13 +90,13 @@ def signed(value: Any, decimals: int = 1, unit: str = "%") -> str:
     if not math.isfinite(amount):
         return DASH
     text = number(amount, decimals)
-    return ("+" if amount > 0 and text.strip("0.,") else "") + text + GAP + unit
+    return ("+" if amount > 0 and text.strip("0.,") else "") + text + NBSP + unit
 
 
 def count(amount: Any, one: str, many: str | None = None) -> str:
     """Return `1 order`, `2 orders` or `1,234 boxes`."""
     many = many or one + "s"
-    return f"{number(amount)}{GAP}{one if as_float(amount) == 1 else many}"
+    return f"{number(amount)}{NBSP}{one if as_float(amount) == 1 else many}"
 
 
 def listing(words: list[str]) -> str:
@@ -110,13 +110,13 @@ def duration(seconds: Any) -> str:
     if not math.isfinite(amount):
         return DASH
     if amount < 9.95:
-        return f"{amount:.1f}{GAP}s"
+        return f"{amount:.1f}{NBSP}s"
     whole = round(amount)
     if whole < 60:
-        return f"{whole}{GAP}s"
+        return f"{whole}{NBSP}s"
     if whole < 3600:
-        return f"{whole // 60}{GAP}min{GAP}{whole % 60:02d}{GAP}s"
-    return f"{whole // 3600}{GAP}h{GAP}{whole % 3600 // 60:02d}{GAP}min"
+        return f"{whole // 60}{NBSP}min{NBSP}{whole % 60:02d}{NBSP}s"
+    return f"{whole // 3600}{NBSP}h{NBSP}{whole % 3600 // 60:02d}{NBSP}min"
 
 
 def when(value: Any) -> str:

@@ -12,8 +12,7 @@ from lib.base import formatting
 from lib.base.formatting import number, percent
 from lib.report import plots
 from lib.report.insight import (
-    SILENT,
-    Finding,
+    Insight,
     Result,
     complete_months,
     enumerated,
@@ -51,7 +50,7 @@ def channels(frame: pd.DataFrame, currency: str | None = None) -> Result:
     """
     months = _by_channel(frame)
     if months.empty or len(named(pd.DataFrame({"channel": months.columns}), "channel")) < 2:
-        return SILENT
+        return None
     now = months.tail(SEASON)
     before, when = _earlier(months, now)
     shares = now.sum() / now.sum().sum()
@@ -75,7 +74,7 @@ def channels(frame: pd.DataFrame, currency: str | None = None) -> Result:
         figure = plots.dumbbells(names.tolist(), data["share_before"].tolist(), shares.tolist(), called)
         subtitle = f"Share of net revenue by channel, against {when}"
     alt = f"Share of net revenue by channel, {of}: {enumerated(names, texts)}."
-    return Finding("channels", title, subtitle, alt, figure, data.round(4))
+    return Insight("channels", title, subtitle, alt, figure, data.round(4))
 
 
 def _by_channel(frame: pd.DataFrame) -> pd.DataFrame:
@@ -124,7 +123,7 @@ def funnel(frame: pd.DataFrame) -> Result:
     """
     shown = _last_year(frame)
     if not len(shown) or not shown["sessions"].sum() > 0:
-        return SILENT
+        return None
     # A step that this shop's pages never report is no step.
     reached = shown[list(STEPS)].sum()
     steps = [step for step in STEPS if reached[step] > 0]
@@ -141,7 +140,7 @@ def funnel(frame: pd.DataFrame) -> Result:
     figure = plots.hbars(names, reached[steps], texts=texts, highlight=(len(steps) - 1,))
     data = pd.DataFrame({"step": names, "sessions": reached[steps].to_numpy(), "share": rates}).round({"share": 4})
     subtitle = f"Sessions that reach a step, and their share of all, {span(shown['month'])}"
-    return Finding("conversion_funnel", title, subtitle, alt, figure, data)
+    return Insight("conversion_funnel", title, subtitle, alt, figure, data)
 
 
 def conversion_by_device(frame: pd.DataFrame) -> Result:
@@ -149,13 +148,13 @@ def conversion_by_device(frame: pd.DataFrame) -> Result:
     shown = _last_year(frame)
     known = named(shown, "device") if len(shown) else shown
     if known.empty:
-        return SILENT
+        return None
     data = known.groupby("device", as_index=False)[["sessions", "converted_sessions"]].sum()
     data = data[data["sessions"] >= FEWEST]
     data["conversion_rate"] = data["converted_sessions"] / data["sessions"]
     data = data.sort_values(["conversion_rate", "device"], ascending=[False, True], ignore_index=True)
     if len(data) < 2 or not data["converted_sessions"].sum() > 0:
-        return SILENT
+        return None
     names, rates = pd.Series([pretty(device) for device in data["device"]]), data["conversion_rate"]
     first, last = percent(rates.iloc[0]), percent(rates.iloc[-1])
     title = f"{names.iloc[0]} converts best: {first}, against {last} on {names.iloc[-1].lower()}"
@@ -167,7 +166,7 @@ def conversion_by_device(frame: pd.DataFrame) -> Result:
     alt = f"Bars of the share of sessions that end in a purchase, by device: {enumerated(names, texts)}."
     figure = plots.hbars(names.tolist(), rates, texts=texts)
     subtitle = f"Share of sessions that end in a purchase, by device, {span(shown['month'])}"
-    return Finding("conversion_by_device", title, subtitle, alt, figure, data.round({"conversion_rate": 4}))
+    return Insight("conversion_by_device", title, subtitle, alt, figure, data.round({"conversion_rate": 4}))
 
 
 def _last_year(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,8 +10,8 @@ from lib.base.formatting import percent
 from lib.report import plots
 from lib.report.insight import (
     NO_SALES,
-    Finding,
-    Gap,
+    Insight,
+    NoData,
     Result,
     complete_months,
     concentration,
@@ -29,13 +29,13 @@ def customer_concentration(customers: pd.DataFrame) -> Result:
     spent = floats(customers)["net_amount"].dropna() if len(customers) else pd.Series(dtype=float)
     curve = concentration(spent)
     if curve is None:
-        return Gap("Fewer than five known customers have bought, so how revenue spreads over them is left out.")
+        return NoData("Fewer than five known customers have bought, so how revenue spreads over them is left out.")
     data, mark, many = curve
     title = f"The best fifth of customers bring {percent(mark[1])} of revenue"
     size = formatting.count(many, "known customer")
     alt = f"Curve of revenue cumulated over {size}, best first. {title}."
     figure = plots.concentration(data["share_of_all"].tolist(), data["revenue_share"].tolist(), mark)
-    return Finding("customer_concentration", title, f"Cumulated share of net revenue of {size}", alt, figure, data)
+    return Insight("customer_concentration", title, f"Cumulated share of net revenue of {size}", alt, figure, data)
 
 
 def segments(frame: pd.DataFrame) -> Result:
@@ -43,7 +43,7 @@ def segments(frame: pd.DataFrame) -> Result:
     frame = floats(frame).sort_values("net_amount", ascending=False, ignore_index=True)
     people, total = (frame["customers"].sum(), frame["net_amount"].sum()) if len(frame) else (0.0, 0.0)
     if not (people > 0 and total > 0):
-        return Gap("No known customer has bought yet, so customer segments are left out.")
+        return NoData("No known customer has bought yet, so customer segments are left out.")
     data = frame.assign(customers_share=frame["customers"] / people, revenue_share=frame["net_amount"] / total)
     top = data.iloc[0]
     people_share, revenue_share = percent(top["customers_share"]), percent(top["revenue_share"])
@@ -55,7 +55,7 @@ def segments(frame: pd.DataFrame) -> Result:
     alt = f"Share of customers and share of revenue by segment: {enumerated(pd.Series(names), pairs)}."
     columns = data["customers_share"].tolist(), data["revenue_share"].tolist()
     figure = plots.dumbbells(names, *columns, ("share of customers", "share of revenue"))
-    return Finding(
+    return Insight(
         "customer_segments",
         title,
         "Customers grouped by recency, frequency and money spent (RFM)",
@@ -69,12 +69,12 @@ def new_and_returning(growth: pd.DataFrame, currency: str | None = None, months:
     """Return revenue of new, returning and unknown customers by month, or by quarter beyond four years."""
     growth = floats(growth)
     if growth.empty:
-        return Gap(NO_SALES)
+        return NoData(NO_SALES)
     full = complete_months(growth)
     shown = full if len(full) else growth
     shown = shown.tail(months) if months else shown
     if not shown[["new_net_amount", "returning_net_amount"]].sum().sum() > 0:
-        return Gap("No order of this shop names its customer, so new and returning ones cannot be told apart.")
+        return NoData("No order of this shop names its customer, so new and returning ones cannot be told apart.")
     year = shown.tail(12)
     returning, new = year["returning_net_amount"].sum(), year["new_net_amount"].sum()
     part, period = percent(share(returning, new + returning)), span(year["month"])
@@ -87,7 +87,7 @@ def new_and_returning(growth: pd.DataFrame, currency: str | None = None, months:
     }
     subtitle = f"Net revenue by {step}{unit(currency)}; new: first order in these data"
     alt = f"Stacked columns of net revenue of new and returning customers by {step}. {title}."
-    return Finding("new_and_returning", title, subtitle, alt, plots.stacked(labels, parts), data)
+    return Insight("new_and_returning", title, subtitle, alt, plots.stacked(labels, parts), data)
 
 
 def _columns_over_time(growth: pd.DataFrame) -> tuple[str, pd.DataFrame, list[str]]:

@@ -1,7 +1,7 @@
 """Questions about sales, products and payments: a small table in, a finding out.
 
 Each title is computed from the data and claims no more than they bear. Where a shop lacks what a question
-needs, the answer is a `Gap`: one sentence that says so. Customers are in `lib.insights.customers`, the
+needs, the answer is a `NoData`: one sentence that says so. Customers are in `lib.insights.customers`, the
 headline, key figures and what to do in `lib.insights.summary`, drawing in `lib.report.plots`.
 """
 
@@ -14,8 +14,8 @@ from lib.report import plots
 from lib.report.charts import shorten
 from lib.report.insight import (
     NO_SALES,
-    Finding,
-    Gap,
+    Insight,
+    NoData,
     Result,
     complete_months,
     concentration,
@@ -40,7 +40,7 @@ def revenue_by_month(monthly: pd.DataFrame, currency: str | None = None, months:
     """Return net revenue by month; the title gives Q4's share where full calendar years are there."""
     monthly = floats(monthly)
     if monthly.empty or monthly["net_amount"].isna().all():
-        return Gap(NO_SALES)
+        return NoData(NO_SALES)
     shown = monthly.tail(months) if months else monthly
     whole = complete_months(monthly)
     peak = highest(shown, "net_amount")
@@ -54,7 +54,7 @@ def revenue_by_month(monthly: pd.DataFrame, currency: str | None = None, months:
     open_end = ", open point: month not complete" if complete is not None and not complete.all() else ""
     data = shown[["month", "net_amount", *(["is_complete"] if complete is not None else [])]]
     subtitle = f"Net revenue by month{unit(currency)}{open_end}"
-    return Finding("revenue_by_month", _season(whole, currency), subtitle, alt, figure, data)
+    return Insight("revenue_by_month", _season(whole, currency), subtitle, alt, figure, data)
 
 
 def _season(whole: pd.DataFrame, currency: str | None) -> str:
@@ -83,7 +83,7 @@ def gross_to_net(monthly: pd.DataFrame, currency: str | None = None) -> Result:
     total = monthly[parts].sum(min_count=1)
     gross, net, margin = total["gross_amount"], total["net_amount"], total["margin_amount"]
     if not gross > 0:
-        return Gap(NO_SALES)
+        return NoData(NO_SALES)
     discounts, returns = (0.0 if pd.isna(v) else v for v in (total["discount_amount"], total["return_amount"]))
     steps = [("Gross", gross, "total"), ("Discounts", -discounts, "change"), ("Returns", -returns, "change")]
     steps = [s for s in steps if s[2] == "total" or s[1]] + [("Net", net, "total")]
@@ -100,7 +100,7 @@ def gross_to_net(monthly: pd.DataFrame, currency: str | None = None) -> Result:
     data = pd.DataFrame([(label, value) for label, value, _ in steps], columns=["step", "amount"])
     alt = "Bars from gross sales to net revenue: " + ", ".join(f"{s} {money(v, currency)}" for s, v, _ in steps) + "."
     subtitle = f"Sums over {span(monthly['month'])}{unit(currency)}"
-    return Finding("gross_to_net", title, subtitle, alt, plots.waterfall(steps), data)
+    return Insight("gross_to_net", title, subtitle, alt, plots.waterfall(steps), data)
 
 
 def busiest_hours(hourly: pd.DataFrame) -> Result:
@@ -108,9 +108,9 @@ def busiest_hours(hourly: pd.DataFrame) -> Result:
     hourly = floats(hourly)
     total = hourly["orders"].sum() if len(hourly) else 0
     if not total > 0:
-        return Gap(NO_SALES)
+        return NoData(NO_SALES)
     if (hourly.loc[hourly["orders"] > 0, "hour"].nunique()) < 2:
-        return Gap("The orders carry a date but no time of day, so weekday and hour cannot be shown.")
+        return NoData("The orders carry a date but no time of day, so weekday and hour cannot be shown.")
     grid = hourly.pivot_table(index="weekday", columns="hour", values="orders", aggfunc="sum", fill_value=0)
     grid = grid.reindex(index=range(1, 8), columns=range(24), fill_value=0)
     days, hours = grid.sum(axis=1), grid.sum(axis=0)
@@ -131,16 +131,16 @@ def busiest_hours(hourly: pd.DataFrame) -> Result:
     )
     data = grid.set_axis([str(h) for h in range(24)], axis=1).astype(int)
     data.insert(0, "weekday", WEEKDAYS)
-    return Finding("busiest_hours", title, "Orders by weekday and hour, local time", alt, plots.heatmap(grid), data)
+    return Insight("busiest_hours", title, "Orders by weekday and hour, local time", alt, plots.heatmap(grid), data)
 
 
 def category_revenue(categories: pd.DataFrame, currency: str | None = None) -> Result:
     """Return net revenue by category, with margin where costs are known."""
     if categories.empty:
-        return Gap(NO_SALES)
+        return NoData(NO_SALES)
     known = named(floats(categories), "category").sort_values("net_amount", ascending=False, ignore_index=True)
     if len(known) < 2:
-        return Gap(NO_CATEGORIES)
+        return NoData(NO_CATEGORIES)
     total = floats(categories)["net_amount"].sum()
     margin = known["margin_rate"] if "margin_rate" in known else pd.Series(np.nan, index=known.index)
     texts = [
@@ -160,7 +160,7 @@ def category_revenue(categories: pd.DataFrame, currency: str | None = None) -> R
     columns = [c for c in ("category", "orders", "net_amount", "margin_amount", "margin_rate") if c in known]
     figure = plots.hbars(known["category"].tolist(), known["net_amount"], texts=texts)
     measure = "share of net revenue" + (" and margin" if margin.notna().any() else "")
-    return Finding(
+    return Insight(
         "category_revenue",
         title,
         f"Net revenue by category{unit(currency)}: {measure}",
@@ -175,7 +175,7 @@ def best_sellers(products: pd.DataFrame, currency: str | None = None, top_n: int
     products = floats(products).sort_values("net_amount", ascending=False, ignore_index=True)
     total = products["net_amount"].sum() if len(products) else 0.0
     if not total > 0:
-        return Gap(NO_SALES)
+        return NoData(NO_SALES)
     top = products.head(max(top_n, 1)).copy()
     top["name"] = top["name"].where(top["name"].notna(), top["product_id"]).astype(str)
     texts, thin = [], []
@@ -202,7 +202,7 @@ def best_sellers(products: pd.DataFrame, currency: str | None = None, top_n: int
     alt = f"Bars of the best selling products by net revenue: {enumerated(top['name'], texts)}."
     figure = plots.hbars(top["name"].tolist(), top["net_amount"], texts=texts, warn=thin, limit=max(top_n, 1))
     columns = ["product_id", "name", "category", "net_amount", "margin_rate", "return_rate"]
-    return Finding("best_sellers", title, subtitle, alt, figure, top[[c for c in columns if c in top]])
+    return Insight("best_sellers", title, subtitle, alt, figure, top[[c for c in columns if c in top]])
 
 
 def product_concentration(products: pd.DataFrame) -> Result:
@@ -210,13 +210,13 @@ def product_concentration(products: pd.DataFrame) -> Result:
     earned = floats(products)["net_amount"].dropna() if len(products) else pd.Series(dtype=float)
     curve = concentration(earned)
     if curve is None:
-        return Gap("Fewer than five products have sold, so how revenue spreads over them is left out.")
+        return NoData("Fewer than five products have sold, so how revenue spreads over them is left out.")
     data, mark, many = curve
     title = f"The best fifth of products bring {percent(mark[1])} of revenue"
     size = formatting.count(many, "product")
     alt = f"Curve of revenue cumulated over {size}, best first. {title}."
     figure = plots.concentration(data["share_of_all"].tolist(), data["revenue_share"].tolist(), mark, "products")
-    return Finding("product_concentration", title, f"Cumulated share of net revenue of {size} sold", alt, figure, data)
+    return Insight("product_concentration", title, f"Cumulated share of net revenue of {size} sold", alt, figure, data)
 
 
 def payment_methods(payments: pd.DataFrame, currency: str | None = None) -> Result:
@@ -224,7 +224,7 @@ def payment_methods(payments: pd.DataFrame, currency: str | None = None) -> Resu
     payments = floats(payments).sort_values("paid_amount", ascending=False, ignore_index=True)
     total = payments["paid_amount"].sum() if len(payments) else 0.0
     if not total > 0:
-        return Gap("There are no payments in this shop's data, so payment methods are left out.")
+        return NoData("There are no payments in this shop's data, so payment methods are left out.")
     names = [pretty(method) for method in payments["payment_method"]]
     failed = (payments["failed_payments"] / payments["payments"].where(payments["payments"] > 0)).fillna(0)
     texts = [
@@ -238,16 +238,16 @@ def payment_methods(payments: pd.DataFrame, currency: str | None = None) -> Resu
     alt = f"Bars of the amount paid by method: {enumerated(pd.Series(names), texts)}."
     figure = plots.hbars(names, payments["paid_amount"], texts=texts)
     measure = ", with failed attempts" if (failed > 0).any() else ""
-    return Finding("payment_methods", title, f"Share of the amount paid by method{measure}", alt, figure, payments)
+    return Insight("payment_methods", title, f"Share of the amount paid by method{measure}", alt, figure, payments)
 
 
 def returns_by_month(monthly: pd.DataFrame, months: int = 0) -> Result:
     """Return returned and cancelled goods as a share of gross sales by month, against the year before."""
     monthly = floats(monthly)
     if monthly.empty or not monthly["gross_amount"].sum() > 0:
-        return Gap(NO_SALES)
+        return NoData(NO_SALES)
     if not monthly["return_amount"].fillna(0).any():
-        return Gap("This shop's data hold no returns or cancellations.")
+        return NoData("This shop's data hold no returns or cancellations.")
     shown = (monthly.tail(months) if months else monthly).copy()
     shown["return_share"] = shown["return_amount"] / shown["gross_amount"].where(shown["gross_amount"] > 0)
     whole = complete_months(monthly)
@@ -268,13 +268,13 @@ def returns_by_month(monthly: pd.DataFrame, months: int = 0) -> Result:
         shown["month"],
         shown["return_share"],
         fmt=percent,
-        ticks=lambda v: f"{v * 100:.3g}{formatting.GAP}%",
+        ticks=lambda v: f"{v * 100:.3g}{formatting.NBSP}%",
         complete=complete,
         show_q4=False,
     )
     alt = f"Line chart of returned goods as a share of gross sales, {span(shown['month'])}. {title}."
     data = shown[["month", "gross_amount", "return_amount", "return_share"]].round({"return_share": 4})
-    return Finding(
+    return Insight(
         "returns_by_month",
         title,
         "Returned and cancelled goods by month, share of gross sales",
@@ -287,13 +287,13 @@ def returns_by_month(monthly: pd.DataFrame, months: int = 0) -> Result:
 def returns_by_category(categories: pd.DataFrame) -> Result:
     """Return the share of gross sales that came back, by category."""
     if categories.empty:
-        return Gap(NO_SALES)
+        return NoData(NO_SALES)
     known = named(floats(categories), "category")
     known = known[known["gross_amount"] > 0].copy()
     if len(known) < 2:
-        return Gap(NO_CATEGORIES)
+        return NoData(NO_CATEGORIES)
     if not known["return_amount"].fillna(0).any():
-        return Gap("This shop's data hold no returns or cancellations.")
+        return NoData("This shop's data hold no returns or cancellations.")
     known["return_share"] = known["return_amount"] / known["gross_amount"]
     known = known.sort_values("return_share", ascending=False, ignore_index=True)
     usual = share(known["return_amount"].sum(), known["gross_amount"].sum())
@@ -304,7 +304,7 @@ def returns_by_category(categories: pd.DataFrame) -> Result:
     alt = f"Bars of the share of gross sales returned or cancelled: {enumerated(known['category'], texts)}."
     figure = plots.hbars(known["category"].tolist(), known["return_share"], texts=texts)
     data = known[["category", "gross_amount", "return_amount", "return_share"]].round({"return_share": 4})
-    return Finding(
+    return Insight(
         "returns_by_category",
         title,
         "Returned and cancelled goods, share of the category's gross sales",

@@ -8,7 +8,7 @@ import pandas as pd
 from lib.base import formatting
 from lib.base.formatting import compact
 from lib.report import plots
-from lib.report.insight import SILENT, Finding, Result
+from lib.report.insight import Insight, Result
 
 #: How many days a chart of daily volume shows: enough for the season around, few enough to tell days apart.
 WINDOW = 120
@@ -18,7 +18,7 @@ WINDOW = 120
 SERIES = 4
 
 
-def daily_volumes(days: pd.DataFrame) -> list[Finding]:
+def daily_volumes(days: pd.DataFrame) -> list[Insight]:
     """Return a chart for each series that has unusual days, those with most of them first, or else of the largest.
 
     `days` has a row a series and day: source, entity, day, rows, expected, low, high, z, is_unusual.
@@ -36,7 +36,7 @@ def daily_volumes(days: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _volume(source: str, entity: str, days: pd.DataFrame) -> Finding:
+def _volume(source: str, entity: str, days: pd.DataFrame) -> Insight:
     unusual = days[days["is_unusual"]]
     end = days["day"].max()
     if len(unusual):  # where the last of them lies far back, the chart ends a while after it
@@ -52,7 +52,7 @@ def _volume(source: str, entity: str, days: pd.DataFrame) -> Finding:
     figure = plots.band_by_day(window["day"], window["rows"], window["low"], window["high"], window["is_unusual"])
     subtitle = "Rows a day, by local time; shaded: what is usual for a day like it"
     data = window[["day", "rows", "expected", "low", "high", "z", "is_unusual"]]
-    return Finding(f"volume_{source}_{entity}", title, subtitle, alt, figure, data)
+    return Insight(f"volume_{source}_{entity}", title, subtitle, alt, figure, data)
 
 
 def _volume_title(what: str, unusual: pd.DataFrame) -> str:
@@ -93,7 +93,7 @@ def trend(history: pd.DataFrame, least: float | None = None) -> Result:
     """
     grid = scores_by_run(history)
     if len(grid) < 2 or "overall" not in grid:
-        return SILENT
+        return None
     overall = grid["overall"]
     change = float(overall.iloc[-1]) - float(overall.iloc[-2])
     before, now = formatting.points(overall.iloc[-2]), formatting.points(overall.iloc[-1])
@@ -108,7 +108,7 @@ def trend(history: pd.DataFrame, least: float | None = None) -> Result:
     others = {str(name): grid[name].to_list() for name in grid.columns if name != "overall"}
     figure = plots.lines_by_run(_run_labels(list(grid.index)), ("overall", overall.to_list()), others, least)
     data = grid.reset_index()
-    return Finding("score_by_run", title, "Score by run, overall and by dimension, of 100", alt, figure, data)
+    return Insight("score_by_run", title, "Score by run, overall and by dimension, of 100", alt, figure, data)
 
 
 def scores_by_run(history: pd.DataFrame, last: int = 30) -> pd.DataFrame:
@@ -138,7 +138,7 @@ def way_of_rows(steps: pd.DataFrame) -> Result:
     steps before it leave), is_total, says.
     """
     if steps.empty or not float(steps["rows"].iloc[0]) > 0:
-        return SILENT
+        return None
     first, last = steps["rows"].iloc[0], steps["rows"].iloc[-1]
     taken = steps[~steps["is_total"].astype(bool) & (steps["change"] != 0)]
     title = f"Of {formatting.count(first, 'order line')} delivered, {formatting.number(last)} reach the facts"
@@ -153,11 +153,11 @@ def way_of_rows(steps: pd.DataFrame) -> Result:
 def way_of_amounts(steps: pd.DataFrame, currency: str = "") -> Result:
     """Return the way of the money from gross sales to the sums by month; `steps` as for rows, with `amount`."""
     if steps.empty or not float(steps["amount"].iloc[0]) > 0:
-        return SILENT
+        return None
     totals = steps[steps["is_total"].astype(bool)].iloc[1:]
     off = totals[totals["change"].astype(float).abs() >= 0.005]
     net = compact(steps["amount"].iloc[-1])
-    money = f"{net}{formatting.GAP}{currency}" if currency else net
+    money = f"{net}{formatting.NBSP}{currency}" if currency else net
     title = f"Net revenue is the same on every level: {money}"
     if len(off):
         title = f"{off['step'].iloc[0]} differs by {formatting.number(off['change'].iloc[0], 2)} from the level before"
@@ -167,7 +167,7 @@ def way_of_amounts(steps: pd.DataFrame, currency: str = "") -> Result:
 
 def _way(
     name: str, title: str, subtitle: str, steps: pd.DataFrame, measure: str, fmt: Callable[[object], str]
-) -> Finding:
+) -> Insight:
     bars: list[tuple[str, float, str]] = []
     for step in steps.to_dict("records"):
         if step["is_total"]:
@@ -176,4 +176,4 @@ def _way(
         elif step["change"]:
             bars.append((str(step["step"]), float(step["change"]), "change"))
     alt = "Bars from step to step: " + ", ".join(f"{label} {fmt(value)}" for label, value, _ in bars) + "."
-    return Finding(name, title, subtitle, alt, plots.waterfall(bars, fmt=fmt), steps)
+    return Insight(name, title, subtitle, alt, plots.waterfall(bars, fmt=fmt), steps)

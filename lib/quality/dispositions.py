@@ -159,7 +159,7 @@ def _by_rule(caption: str, frame: pd.DataFrame, free: set[str], total: str) -> H
             anchors[position] = anchor(rule)
     frame = frame.copy()
     frame.insert(1, "what is done", [RULES[rule].says if rule in RULES else "" for rule in frame["rule"]])
-    frame["rule"] = [_plain(rule).replace(" ", formatting.GAP) for rule in frame["rule"]]
+    frame["rule"] = [_plain(rule).replace(" ", formatting.NBSP) for rule in frame["rule"]]
     return pieces.table(frame, f"{caption}: {total}", limit=100, count=False, anchors=anchors)
 
 

@@ -13,7 +13,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from textwrap import wrap
@@ -25,7 +25,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lib.report.pieces import embed, table
+from lib.report.pieces import Html, table
 
 INK, MUTE, LINE, PAPER = "#1b1d1f", "#666b71", "#e4e4df", "#ffffff"
 
@@ -83,40 +83,17 @@ _STYLE = {
 }
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A saved figure: its words, its inline SVG, its data and query, and the files it was written to."""
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Chart(Html):
+    """A saved figure as a piece of a page: its words, its inline SVG, and the files it was written to."""
 
     name: str
     title: str
     subtitle: str
     alt: str
-    svg: str = field(repr=False)
-    data: pd.DataFrame | None = field(default=None, repr=False, compare=False)
-    query: str | None = field(default=None, repr=False)
-    files: dict[str, Path] = field(default_factory=dict, repr=False)
-
-    @property
-    def html(self) -> str:
-        """Return the chart as a `<figure>`: finding, measure, picture, and folded data and query."""
-        return (
-            f'<figure class="chart" id="chart-{self.name}"><figcaption><h3>{escape(self.title)}</h3>'
-            f"<p>{escape(self.subtitle)}</p></figcaption>{self.svg}{self._details()}</figure>"
-        )
-
-    def _details(self) -> str:
-        parts = []
-        if self.query:
-            parts.append(f"<pre><code>{escape(self.query.strip())}</code></pre>")
-        if self.data is not None:
-            parts.append(table(self.data, limit=TABLE_ROWS).html)
-        if not parts:
-            return ""
-        label = " and ".join(["Data"] * (self.data is not None) + ["query"] * bool(self.query)).capitalize()
-        return f"<details><summary>{label}</summary>{''.join(parts)}</details>"
-
-    def _repr_html_(self) -> str:
-        return embed(self.html)
+    svg: str
+    query: str | None
+    files: dict[str, Path]
 
 
 def save_chart(
@@ -150,7 +127,29 @@ def save_chart(
                 data.to_csv(files["csv"], index=False, lineterminator="\n")
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close(fig)
-    return Chart(name, title, subtitle, alt, svg, data, query, files)
+    html = (
+        f'<figure class="chart" id="chart-{name}"><figcaption><h3>{escape(title)}</h3>'
+        f"<p>{escape(subtitle)}</p></figcaption>{svg}{_details(data, query)}</figure>"
+    )
+    return Chart(
+        html=html,
+        text=f"{title} ({subtitle})",
+        name=name,
+        title=title,
+        subtitle=subtitle,
+        alt=alt,
+        svg=svg,
+        query=query,
+        files=files,
+    )
+
+
+def _details(data: pd.DataFrame | None, query: str | None) -> str:
+    """Return the data and the query behind a chart, folded."""
+    code = f"<pre><code>{escape(query.strip())}</code></pre>" if query else ""
+    rows = table(data, limit=TABLE_ROWS).html if data is not None else ""
+    label = " and ".join(["Data"] * bool(rows) + ["query"] * bool(code)).capitalize()
+    return f"<details><summary>{label}</summary>{code}{rows}</details>" if label else ""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What an answer is made of: a `Finding` or a `Gap`, how it is shown, and what all answers share."""
+"""What an answer is made of: an `Insight` or a `NoData`, how it is shown, and what all answers share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lib.base import formatting
 from lib.base.formatting import compact
 from lib.report.charts import Chart, save_chart, shorten
-from lib.report.pieces import Html, note
+from lib.report.pieces import NOTHING, Html, note, slug
 
 UNKNOWN = {"", "unknown", "none", "nan", "n/a"}
 
@@ -21,7 +21,7 @@ NO_SALES = "There are no sales in this warehouse yet, so there is nothing to sho
 
 
 @dataclass(frozen=True)
-class Finding:
+class Insight:
     """A question's answer: what the data say, the measure and unit, the picture, and the plotted data."""
 
     name: str
@@ -33,29 +33,26 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Gap:
+class NoData:
     """Why a question has no answer in this shop's data, in one sentence."""
 
-    text: str
+    reason: str
 
 
-Result = Finding | Gap
-
-
-#: What a shop is not told of: a question that only some shops have.
-SILENT = Gap("")
+#: None where the question is one that this shop does not have.
+Result = Insight | NoData | None
 
 
 def presenter(stage: Any) -> Callable[[Result, str], Chart | Html]:
-    """Return `show(result, query)`, which saves a finding's chart with the stage, or says what is missing."""
-
-    said: set[str] = set()
+    """Return `show(result, query)`, which saves an insight's chart with the stage, or says what is missing."""
+    given = {""}  # reasons are given once
 
     def show(result: Result, query: str) -> Chart | Html:
-        if isinstance(result, Gap):
-            again = not result.text or result.text in said  # what a shop lacks is said once
-            said.add(result.text)
-            return Html("", "") if again else note(result.text)
+        if not isinstance(result, Insight):
+            reason = result.reason if result else ""
+            repeated = reason in given
+            given.add(reason)
+            return NOTHING if repeated else note(reason)
         words_of = {"title": result.title, "subtitle": result.subtitle, "alt": result.alt}
         folder = stage.charts_dir
         chart = save_chart(result.figure, result.name, **words_of, data=result.data, query=query, folder=folder)
@@ -67,9 +64,9 @@ def presenter(stage: Any) -> Callable[[Result, str], Chart | Html]:
 
 def heading(text: str, *results: Result) -> Html:
     """Return the heading of a section that only some shops have; nothing where none of its results says anything."""
-    if not any(isinstance(result, Finding) for result in results):
+    if not any(isinstance(result, Insight) for result in results):
         return Html("", "")
-    return Html(f"<h2>{escape(text)}</h2>", text)
+    return Html(f'<h2 id="{slug(text)}">{escape(text)}</h2>', text, {"section": text})
 
 
 def floats(frame: pd.DataFrame) -> pd.DataFrame:
@@ -137,7 +134,7 @@ def unit(currency: str | None) -> str:
 
 def money(value: float, currency: str | None) -> str:
     """Return `214.6 k EUR`."""
-    return compact(value) + (f"{formatting.GAP}{currency}" if currency else "")
+    return compact(value) + (f"{formatting.NBSP}{currency}" if currency else "")
 
 
 def span(months: pd.Series, style: str = "%b %Y") -> str:

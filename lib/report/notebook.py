@@ -1,118 +1,121 @@
 """An executed notebook as the body of a page: prose and outputs, no code, no logs, no stack traces.
 
-nbconvert renders it with the template in `lib/report/templates/notebook`; the page around it is in `lib.report.pieces`.
+nbconvert turns the prose into HTML. What a piece of `lib.report.pieces` is stands in its output's metadata; other
+outputs are shown as they are. The page around the body is in `lib.report.pages`.
 """
 
 import re
-from dataclasses import dataclass
-from html import escape, unescape
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbconvert import HTMLExporter, TemplateExporter
-from traitlets.config import Config
+from markupsafe import Markup, escape
+from nbconvert.filters import strip_ansi
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from lib.report.pieces import TEMPLATES
+from lib.report.pieces import PIECE, slug, styles
 
-LEFT_OUT = "hide-report"
+#: Tags of cells that the page leaves out; papermill marks the notices of its own that it puts in.
+LEFT_OUT = {"hide-report", "papermill-error-cell-tag"}
 
 
-PAPERMILL_NOTICES = ("papermill-error-cell-tag",)
+@dataclass
+class Section:
+    """A heading and what stands below it; `shown` holds what each code cell displays."""
+
+    anchor: str = ""
+    title: str = ""
+    html: str = ""
+    shown: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Body:
-    """What a page needs of a notebook; all but `title` and `finding` is HTML."""
+    """What a page needs of a notebook: its title and introduction, the computed headline, the sections."""
 
     title: str
-    intro: str
-    finding: str
-    lede: str
-    badges: str
-    contents: list[tuple[str, str]]
-    html: str
+    intro: Markup
+    headline: Mapping[str, str]
+    sections: list[Section]
+
+    @property
+    def html(self) -> Markup:
+        return Markup("\n".join(section.html for section in self.sections).strip())
+
+
+class _Prose(IPythonRenderer):
+    """Renders Markdown; takes out the first main heading, and begins a section at each heading of the second level."""
+
+    def __init__(self) -> None:
+        super().__init__(escape=False)
+        self.title = ""
+        self.sections = [Section()]
+
+    def heading(self, text: str, level: int, **attributes: Any) -> str:
+        title = str(Markup(text).striptags())
+        if level == 1 and not self.title:
+            self.title = title
+            return ""
+        if level != 2:
+            return str(super().heading(text, level, **attributes))
+        anchor = slug(title)
+        if anchor in {section.anchor for section in self.sections}:
+            anchor += f"-{len(self.sections)}"
+        self.sections.append(Section(anchor, title))
+        return f'<h2 id="{anchor}">{text}</h2>\n'
 
 
 def read_notebook(path: Path) -> Body:
-    """Return the parts of the executed notebook at `path`."""
-    notebook = nbformat.read(path, as_version=4)
-    # Not HTMLExporter's own: it sends the page through an HTML parser, which renames the parts of an SVG.
-    html, _ = TemplateExporter.from_notebook_node(_exporter(), notebook)
-    html = re.sub(r"<style data-embed>.*?</style>", "", html, flags=re.S)  # the page brings these styles
-    title, intro, html = _heading(html)
-    finding, lede, badges, html = _finding(html)
-    contents, html = _contents(html)
-    return Body(title, intro, finding, lede, badges, contents, html.strip())
+    """Return the parts of the executed notebook at `path`.
 
-
-def _exporter() -> HTMLExporter:
-    config = Config()
-    config.TagRemovePreprocessor.enabled = True
-    config.TagRemovePreprocessor.remove_cell_tags = {LEFT_OUT, *PAPERMILL_NOTICES}
-    exporter = HTMLExporter(
-        config=config,
-        template_name="notebook",
-        extra_template_basedirs=[str(TEMPLATES)],
-        exclude_anchor_links=True,
-        filters={"output_html": _output},
-    )
-    exporter.anchor_link_text = ""
-    return exporter
+    A section whose code cells show nothing is left out: it is about what this shop does not have.
+    """
+    prose, intro = _Prose(), ""
+    headline: Mapping[str, str] = {}
+    markdown = MarkdownWithMath(renderer=prose)
+    for cell in nbformat.read(path, as_version=4).cells:
+        if LEFT_OUT & set(cell.metadata.get("tags", [])):
+            continue
+        if cell.cell_type == "markdown":
+            untitled = not prose.title
+            html = markdown.render(cell.source).strip()
+            if untitled and prose.title:
+                intro = html
+            else:
+                prose.sections[-1].html += f'\n<div class="md">{html}</div>'
+        elif cell.cell_type == "code":
+            headings = [o.metadata[PIECE] for o in cell.outputs if "title" in o.get("metadata", {}).get(PIECE, {})]
+            headline = headline or (headings[0] if headings else {})
+            for about in (o.get("metadata", {}).get(PIECE, {}) for o in cell.outputs):
+                if "section" in about:
+                    prose.sections.append(Section(slug(about["section"]), about["section"]))
+            shown = "\n".join(filter(None, map(_output, cell.outputs)))
+            prose.sections[-1].html += "\n" + shown
+            prose.sections[-1].shown.append(shown)
+    sections = [s for s in prose.sections if not s.anchor or not s.shown or any(s.shown)]
+    return Body(prose.title, Markup(intro), headline, sections)
 
 
 def _output(output: Any) -> str:
+    """Return an output as HTML; nothing for logs, for objects that are not to be read, and for the page's headline."""
+    if output.output_type == "error":
+        name, message = escape(strip_ansi(output.ename)), escape(strip_ansi(output.evalue))
+        return f'<div class="error" role="alert"><b>{name}</b>\n{message}</div>'
+    if output.output_type not in ("display_data", "execute_result"):
+        return ""
     data, metadata = output.get("data", {}), output.get("metadata", {})
     html = data.get("text/html", "")
-    if html and not _text(html) and "<img" not in html and "<svg" not in html:
-        return ""  # a progress line that has been cleared
+    if PIECE in metadata:
+        return "" if "title" in metadata[PIECE] else html.removeprefix(styles())
     if html and "<script" not in html.lower():
-        return html if "<style data-embed>" in html else f'<div class="out">{html}</div>'
+        return f'<div class="out">{html}</div>'
     if "image/svg+xml" in data:
         return f'<div class="out">{data["image/svg+xml"]}</div>'
-    for kind in ("image/png", "image/jpeg"):
-        if kind in data:
-            alt = metadata.get(kind, {}).get("alt") or metadata.get("alt") or "Picture from the notebook"
-            source = f"data:{kind};base64,{data[kind].strip()}"
-            return f'<div class="out"><img src="{source}" alt="{escape(alt)}"></div>'
+    for kind in {"image/png", "image/jpeg"} & data.keys():
+        alt = metadata.get(kind, {}).get("alt") or metadata.get("alt") or "Picture from the notebook"
+        return f'<div class="out"><img src="data:{kind};base64,{data[kind].strip()}" alt="{escape(alt)}"></div>'
     text = data.get("text/plain", "").strip()
-    if not text or re.match(r"<.* at 0x[0-9a-f]+>|<Figure size", text):  # an object, not something to read
-        return ""
-    return f"<pre>{escape(text)}</pre>"
-
-
-def _heading(html: str) -> tuple[str, str, str]:
-    """Return the first heading, the prose of its cell, and the page without both."""
-    found = re.search(r'<div class="md">\s*<h1[^>]*>(.*?)</h1>(.*?)</div>', html, flags=re.S)
-    if not found:
-        return "", "", html
-    return _text(found[1]), found[2].strip(), html.replace(found[0], "", 1)
-
-
-def _finding(html: str) -> tuple[str, str, str, str]:
-    """Return headline, lede and badges of a `report.headline`, and the page without it."""
-    lede, badges = r'(?:<p class="lede">(.*?)</p>)?', r'(<p class="badges">.*?</p>)?'
-    pattern = rf'<div class="headline"><p class="finding">(.*?)</p>{lede}{badges}</div>'
-    found = re.search(pattern, html, flags=re.S)
-    if not found:
-        return "", "", "", html
-    return _text(found[1]), found[2] or "", found[3] or "", html.replace(found[0], "", 1)
-
-
-def _contents(html: str) -> tuple[list[tuple[str, str]], str]:
-    """Return (id, text) of each section, and the page with those ids."""
-    contents: list[tuple[str, str]] = []
-
-    def mark(match: re.Match[str]) -> str:
-        text = _text(match[1])
-        slug = re.sub(r"[^\w]+", "-", text.lower()).strip("-") or "section"
-        taken = {anchor for anchor, _ in contents}
-        anchor = slug if slug not in taken else f"{slug}-{len(contents)}"
-        contents.append((anchor, text))
-        return f'<h2 id="{anchor}">{match[1]}</h2>'
-
-    return contents, re.sub(r"<h2[^>]*>(.*?)</h2>", mark, html, flags=re.S)
-
-
-def _text(html: str) -> str:
-    return unescape(re.sub(r"<[^>]+>", "", html)).strip()
+    is_object = re.match(r"<.* at 0x[0-9a-f]+>|<Figure size", text)
+    return f"<pre>{escape(text)}</pre>" if text and not is_object else ""

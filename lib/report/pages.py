@@ -17,7 +17,7 @@ def notebook_page(path: Path, *, run: Mapping[str, Any] | None = None, stage_nam
 
     body = read_notebook(path)
     stage = next((s for s in (run or {}).get("stages") or [] if (s or {}).get("name") == stage_name), None)
-    title = body.finding or body.title or (stage or {}).get("title") or stage_name or path.stem
+    title = body.headline.get("title") or body.title or (stage or {}).get("title") or stage_name or path.stem
     return _page(
         "notebook_page.html.j2",
         body=body,

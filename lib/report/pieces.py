@@ -8,11 +8,11 @@ from data is escaped here. Numbers become words in `lib.base.formatting`; the ma
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import jinja2
 import pandas as pd
@@ -29,15 +29,22 @@ LONG = 24  # characters from which a cell of a table is broken into lines on a p
 Tone = Literal["good", "bad", "neutral"]
 
 
-@dataclass(frozen=True)
+#: Marks an output in a notebook's JSON as one of these pieces. The value is what a page must know of it: the parts of a
+#: headline, nothing of others.
+PIECE = "shop_piece"
+
+
+@dataclass(frozen=True, repr=False)
 class Html:
-    """A piece of a page that a notebook can display; `text` is the same for a terminal."""
+    """A piece of a page that a notebook can display: its HTML, and the same as text for a terminal."""
 
     html: str
     text: str
+    about: Mapping[str, str] = field(default_factory=dict)
 
-    def _repr_html_(self) -> str:
-        return embed(self.html)
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        html = styles() + self.html if self.html else ""
+        return {"text/html": html, "text/plain": self.text}, {PIECE: dict(self.about)}
 
     def __repr__(self) -> str:
         return self.text
@@ -47,13 +54,6 @@ class Html:
 
 
 NOTHING = Html("", "")
-
-
-class Piece(Protocol):
-    """What can stand on a page: an `Html` or a chart."""
-
-    @property
-    def html(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -136,22 +136,23 @@ def table(
     return Html(html, f"{caption or 'Table'} ({size})" if size else caption or "Table")
 
 
-def section(title: str, *parts: Piece | None, says: str = "") -> Html:
+def section(title: str, *parts: Html | None, says: str = "") -> Html:
     """Return a heading, a sentence and the parts below; nothing where every part is empty."""
     html = joined(*parts)
     if not html:
         return NOTHING
     text = f'<p class="says">{rich(says)}</p>' if says else ""
-    return Html(f'<div class="md"><h2>{escape(title)}</h2>{text}</div>{html.html}', f"{title}\n{html.text}")
+    heading = f'<div class="md"><h2 id="{slug(title)}">{escape(title)}</h2>{text}</div>'
+    return Html(heading + html.html, f"{title}\n{html.text}", {"section": title})
 
 
-def joined(*parts: Piece | None) -> Html:
+def joined(*parts: Html | None) -> Html:
     """Return the parts one below the other."""
     full = [part for part in parts if part is not None and part.html]
     return Html("".join(part.html for part in full), "\n".join(str(getattr(part, "text", "")) for part in full))
 
 
-def fold(summary: str, *parts: Piece | None) -> Html:
+def fold(summary: str, *parts: Html | None) -> Html:
     """Return the parts behind a line that opens them; in print they are open."""
     html = joined(*parts)
     if not html:
@@ -176,9 +177,10 @@ def verdict(text: str, tone: Tone = "neutral") -> Html:
 
 def headline(title: str, lede: str = "", marks: Sequence[str | tuple[str, Tone]] = ()) -> Html:
     """Return the finding of a whole notebook; on its page it becomes the main heading."""
+    about = {"title": title, "lede": rich(lede), "badges": badges(marks).html if marks else ""}
     below = f'<p class="lede">{rich(lede)}</p>' if lede else ""
-    top = f'<p class="finding">{escape(title)}</p>'
-    return Html(f'<div class="headline">{top}{below}{badges(marks).html if marks else ""}</div>', f"{title}\n{lede}")
+    html = f'<div class="headline"><p class="finding">{escape(title)}</p>{below}{about["badges"]}</div>'
+    return Html(html, f"{title}\n{lede}", about)
 
 
 def actions(items: Sequence[Action]) -> Html:
@@ -220,6 +222,11 @@ def score_grid(frame: pd.DataFrame, caption: str, head: str = "") -> Html:
     return Html(html, caption)
 
 
+def slug(title: str) -> str:
+    """Return a heading's id."""
+    return re.sub(r"[^\w]+", "-", title.lower()).strip("-") or "section"
+
+
 def rich(text: str) -> Markup:
     """Return escaped text with `**bold**` and `` `code` `` as markup."""
     safe = str(escape(text))
@@ -227,9 +234,10 @@ def rich(text: str) -> Markup:
     return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", safe))
 
 
-def embed(html: str) -> str:
-    """Return a piece with the styles it needs outside of the project's own pages."""
-    return f"<style data-embed>{_css('embed.css')}{_css('parts.css')}</style>{html}"
+@lru_cache
+def styles() -> str:
+    """Return the styles that each piece brings along in a notebook; a page of ours has them once, at its top."""
+    return f"<style>{_css('embed.css')}{_css('parts.css')}</style>"
 
 
 def _tint(score: float) -> int:
