@@ -36,7 +36,7 @@ DAMAGES = {
     "events_are_in_one_session": "update analytics.daily_sessions set sessions = sessions + 1",
     "events_are_understood": "update clean.events set event_type = 'odd' where event_id = 'e'",
     "events_arrive_in_time": "update clean.events set event_at = timestamp '2024-01-05 09:00:00' where event_id = 'f'",
-    "every_row_is_accounted_for": "update score.row_accounting set unaccounted_rows = 1",
+    "every_row_is_accounted_for": "update quality.row_accounting set unaccounted_rows = 1",
     "files_can_be_taken": (
         "insert into ops.rejected_files (source, entity, name, reason) values ('exports', 'orders', '9.csv', 'empty')"
     ),
@@ -87,7 +87,7 @@ DAMAGES = {
     "sessions_end_after_they_start": "update warehouse.fact_sessions set event_count = 0",
     "shares_stay_about_the_same": ODD.format("distribution_shift"),
     "sources_are_up_to_date": ODD.format("stale_source"),
-    "sources_hold_what_is_staged": "update score.source_reconciliation set difference = 1",
+    "sources_hold_what_is_staged": "update quality.source_reconciliation set difference = 1",
     "subcategories_stand_in_their_category": "update stage.products set category = 'Toys' where product_id = 's'",
     "versions_of_customers_are_seamless": "update warehouse.dim_customers set valid_to = timestamp '2024-01-01'",
     "versions_of_products_are_seamless": "update warehouse.dim_products set is_current = false",
