@@ -18,7 +18,7 @@ from tests.small_shop import SmallShop, csv, rows
 DOUBLED = "insert into {0} select * from {0}"
 EMPTY = "insert into {0} ({1}) values (null)"
 WAITS = "insert into quarantine.{0} (_rule, _reason) values ('missing_key', 'its key is missing')"
-ODD = "insert into score.anomalies (rule, source, entity, day) values ('{0}', 'exports', 'orders', date '2024-01-05')"
+ODD = "insert into quality.anomalies (rule, source, entity, day) values ('{0}', 'exports', 'orders', date '2024-01-05')"
 AGAIN = "insert into ops.dispositions_{0} (row_key, disposition, rule) values ('1', 'merged', 'exact_duplicate')"
 
 #: One way to break each check, applied to the tables of a healthy shop.
@@ -258,8 +258,8 @@ def audits(tmp_path_factory) -> Audits:
         "relationships_fact_orders_order_date__date_key__ref_dim_date_",
     ):
         found[check] = failing_rows(warehouse, damaged, check)
-    history = "select dimension, score from score.scores union all select table_name, score from score.table_scores"
-    return Audits(healthy, damaged, found, rows(warehouse, "select * from score.flags"), dict(rows(warehouse, history)))
+    history = "select dimension, score from quality.scores union all select table_name, score from quality.table_scores"
+    return Audits(healthy, damaged, found, rows(warehouse, "select * from quality.flags"), dict(rows(warehouse, history)))
 
 
 def test_a_healthy_shop_passes_every_check(audits):
@@ -376,7 +376,7 @@ def odd(tmp_path_factory) -> tuple[Warehouse, Audit]:
 
 def test_what_only_looks_like_a_fault_is_not_flagged(odd):
     warehouse, audit = odd
-    assert sorted(rows(warehouse, "select distinct rule, key from score.flags")) == [
+    assert sorted(rows(warehouse, "select distinct rule, key from quality.flags")) == [
         # A subcategory may be at home in two categories, and one of two products may stand in any.
         ("category_swap", "c"),
         # Of those with one e-mail address or phone number the first who signed up stays; a name alone is not enough.
