@@ -259,7 +259,8 @@ def audits(tmp_path_factory) -> Audits:
     ):
         found[check] = failing_rows(warehouse, damaged, check)
     history = "select dimension, score from quality.scores union all select table_name, score from quality.table_scores"
-    return Audits(healthy, damaged, found, rows(warehouse, "select * from quality.flags"), dict(rows(warehouse, history)))
+    flags = rows(warehouse, "select * from quality.flags")
+    return Audits(healthy, damaged, found, flags, dict(rows(warehouse, history)))
 
 
 def test_a_healthy_shop_passes_every_check(audits):
