@@ -2,6 +2,7 @@
 
 import ast
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -42,16 +43,13 @@ def months(start: str, net: list[float], *, cost: float | None = 0.6, complete: 
     return frame
 
 
-def growth(monthly: pd.DataFrame, new: float, returning: float, unknown: float = 0.0) -> pd.DataFrame:
+def with_customers(
+    monthly: pd.DataFrame, new: float = 0.0, returning: float = 0.0, unknown: float = 0.0
+) -> pd.DataFrame:
+    """The same months with what new, returning and unknown customers brought, as shares of net revenue."""
     net = monthly["net_amount"].astype(float)
-    return pd.DataFrame(
-        {
-            "month": monthly["month"],
-            "is_complete": monthly["is_complete"],
-            "new_net_amount": net * new,
-            "returning_net_amount": net * returning,
-            "unknown_net_amount": net * unknown,
-        }
+    return monthly.assign(
+        new_net_amount=net * new, returning_net_amount=net * returning, unknown_net_amount=net * unknown
     )
 
 
@@ -73,7 +71,7 @@ def products(net: list[float], margin: list[float | None], **columns) -> pd.Data
     return frame.assign(**columns)
 
 
-EMPTY_MONTHS = months("2025-01-01", [1.0]).iloc[:0]
+EMPTY_MONTHS = with_customers(months("2025-01-01", [1.0])).iloc[:0]
 EMPTY = {
     "categories": pd.DataFrame(
         columns=[
@@ -93,7 +91,6 @@ EMPTY = {
     "segments": pd.DataFrame(columns=["segment", "customers", "net_amount"]),
     "hourly": pd.DataFrame(columns=["weekday", "hour", "orders"]),
     "products": products([1.0], [0.4]).iloc[:0],
-    "growth": growth(EMPTY_MONTHS, 0.5, 0.5),
 }
 
 
@@ -286,7 +283,7 @@ def test_the_best_fifth_is_counted_over_customers_that_bought() -> None:
     frame = pd.DataFrame({"net_amount": [60.0, 10.0, 10.0, 10.0, 10.0, 0.0, -5.0]})
     result = customers.customer_concentration(frame)
     assert title(result) == "The best fifth of customers bring 60 % of revenue"
-    assert plain(result.subtitle) == "Cumulated share of net revenue of 5 known customers"
+    assert plain(result.subtitle) == "Cumulative share of net revenue of 5 known customers"
     assert "Fewer than five" in said(customers.customer_concentration(frame.head(4)))
 
 
@@ -297,21 +294,21 @@ def test_the_segment_with_most_revenue_is_the_finding() -> None:
 
 def test_returning_revenue_is_a_share_of_known_customers_over_full_months() -> None:
     monthly = months("2025-01-01", [100.0, 100.0, 9000.0], complete=False)
-    result = customers.new_and_returning(growth(monthly, 0.2, 0.6, 0.2))
+    result = customers.new_and_returning(with_customers(monthly, 0.2, 0.6, 0.2))
     assert title(result) == "Returning customers brought 75 % of known customers' revenue, Jan 2025 to Feb 2025"
     assert len(result.data) == 2
 
 
 def test_more_than_four_years_are_shown_by_whole_quarters() -> None:
     monthly = months("2020-02-01", [100.0] * 60)
-    result = customers.new_and_returning(growth(monthly, 0.5, 0.5))
+    result = customers.new_and_returning(with_customers(monthly, 0.5, 0.5))
     assert result.data["quarter"].tolist()[0] == "2020Q2"
     assert result.data["new_net_amount"].tolist() == [150.0] * 19
 
 
 def test_a_shop_that_knows_no_customer_says_so() -> None:
     monthly = months("2025-01-01", [100.0])
-    assert "names its customer" in said(customers.new_and_returning(growth(monthly, 0, 0, 1)))
+    assert "names its customer" in said(customers.new_and_returning(with_customers(monthly, 0, 0, 1)))
     assert "No known customer" in said(customers.segments(EMPTY["segments"]))
 
 
@@ -320,7 +317,7 @@ def test_a_shop_that_knows_no_customer_says_so() -> None:
 
 def test_the_headline_compares_with_a_year_before_where_there_is_one() -> None:
     monthly = months("2024-12-01", [1000.0] + [800.0] * 10 + [1000.0, 1150.0])
-    headline, lede = summary.headline(monthly, growth(monthly, 0.4, 0.6), categories(), "EUR")
+    headline, lede = summary.headline(with_customers(monthly, 0.4, 0.6), categories(), "EUR")
     assert plain(headline) == "December 2025 brought 1,150 EUR, 15.0 % more than a year before"
     assert plain(lede).startswith("That is 15.0 % more than November. Since December 2024 the shop took 130 orders")
     assert "**60 %** of known customers' revenue" in plain(lede)
@@ -329,18 +326,18 @@ def test_the_headline_compares_with_a_year_before_where_there_is_one() -> None:
 
 def test_a_short_history_is_compared_with_the_month_before_or_not_at_all() -> None:
     two = months("2025-01-01", [1000.0, 500.0])
-    assert plain(summary.headline(two, EMPTY["growth"], EMPTY["categories"], None)[0]) == (
+    assert plain(summary.headline(with_customers(two), EMPTY["categories"], None)[0]) == (
         "February 2025 brought 500, 50 % less than January"
     )
     one = months("2025-01-01", [1000.0])
-    assert plain(summary.headline(one, EMPTY["growth"], EMPTY["categories"], None)[0]) == "January 2025 brought 1,000"
+    assert plain(summary.headline(with_customers(one), EMPTY["categories"], None)[0]) == "January 2025 brought 1,000"
     part = months("2025-01-01", [1000.0], complete=False)
-    assert "no month is complete yet" in summary.headline(part, EMPTY["growth"], EMPTY["categories"], None)[0]
+    assert "no month is complete yet" in summary.headline(with_customers(part), EMPTY["categories"], None)[0]
 
 
 def test_key_figures_carry_change_tone_and_course() -> None:
     monthly = months("2025-01-01", [1000.0, 1100.0])
-    figures = {kpi.label: kpi for kpi in summary.key_figures(monthly, growth(monthly, 0.4, 0.6), "EUR")}
+    figures = {kpi.label: kpi for kpi in summary.key_figures(with_customers(monthly, 0.4, 0.6), "EUR")}
     net = figures["Net revenue, EUR"]
     assert (net.value, plain(net.change), net.tone, net.note) == ("1,100", "+10.0 %", "good", "on Jan")
     assert list(net.spark) == [1000.0, 1100.0]
@@ -352,12 +349,12 @@ def test_key_figures_carry_change_tone_and_course() -> None:
 def test_a_rising_return_rate_is_bad() -> None:
     monthly = months("2025-01-01", [1000.0, 1000.0])
     monthly.loc[1, "return_amount"] *= 2
-    figure = next(k for k in summary.key_figures(monthly, EMPTY["growth"]) if k.label == "Return rate")
+    figure = next(k for k in summary.key_figures(with_customers(monthly)) if k.label == "Return rate")
     assert (figure.tone, figure.change[0]) == ("bad", "+")
 
 
 def test_key_figures_leave_out_what_a_shop_does_not_have() -> None:
-    labels = [kpi.label for kpi in summary.key_figures(months("2025-01-01", [1.0], cost=None), EMPTY["growth"])]
+    labels = [kpi.label for kpi in summary.key_figures(with_customers(months("2025-01-01", [1.0], cost=None)))]
     assert labels == ["Net revenue", "Orders", "Average order", "Return rate"]
 
 
@@ -372,7 +369,7 @@ def test_actions_carry_their_numbers_and_the_largest_comes_first() -> None:
         }
     )
     goods = products([500.0, 400.0], [0.6, 0.1], return_amount=[0.0, 200.0])
-    found = summary.to_act_on(customers, goods, EMPTY["growth"], EMPTY["payments"], "EUR")
+    found = summary.to_act_on(customers, goods, EMPTY_MONTHS, EMPTY["payments"], "EUR")
     assert [plain(action.what) for action in found] == [
         "Win back 1 high-value customer gone quiet.",
         "Find out why 1 product comes back.",
@@ -396,7 +393,7 @@ def test_customers_are_won_back_who_left_long_ago_but_not_for_years() -> None:
             "monetary_score": [5, 5, 4, 4, 1],
         }
     )
-    (found,) = summary.to_act_on(customers, EMPTY["products"], EMPTY["growth"], EMPTY["payments"], "EUR")
+    (found,) = summary.to_act_on(customers, EMPTY["products"], EMPTY_MONTHS, EMPTY["payments"], "EUR")
     assert plain(found.what) == "Win back 2 high-value customers gone quiet."
     assert "They have spent **600 EUR**" in plain(found.why)
 
@@ -404,7 +401,7 @@ def test_customers_are_won_back_who_left_long_ago_but_not_for_years() -> None:
 def test_nothing_to_act_on_where_no_figure_calls_for_it() -> None:
     customers = EMPTY["customers"]
     goods = products([500.0, 400.0], [0.4, 0.4])
-    assert summary.to_act_on(customers, goods, EMPTY["growth"], EMPTY["payments"]) == []
+    assert summary.to_act_on(customers, goods, EMPTY_MONTHS, EMPTY["payments"]) == []
 
 
 def test_unknown_buyers_and_failed_payments_are_raised_above_their_thresholds() -> None:
@@ -412,11 +409,11 @@ def test_unknown_buyers_and_failed_payments_are_raised_above_their_thresholds() 
     payments = pd.DataFrame(
         {"payment_method": ["gift_card"], "payments": [100], "paid_amount": [900.0], "failed_payments": [10]}
     )
-    found = summary.to_act_on(EMPTY["customers"], EMPTY["products"], growth(monthly, 0.4, 0.4, 0.2), payments)
+    found = summary.to_act_on(EMPTY["customers"], EMPTY["products"], with_customers(monthly, 0.4, 0.4, 0.2), payments)
     assert [action.what for action in found] == ["Learn who your buyers are.", "Check payments by gift card."]
     assert "about 100." in plain(found[1].why)
     quiet = summary.to_act_on(
-        EMPTY["customers"], EMPTY["products"], growth(monthly, 0.5, 0.46, 0.04), EMPTY["payments"]
+        EMPTY["customers"], EMPTY["products"], with_customers(monthly, 0.5, 0.46, 0.04), EMPTY["payments"]
     )
     assert quiet == []
 
@@ -435,14 +432,14 @@ def test_an_empty_warehouse_is_a_sentence_everywhere() -> None:
         sales.product_concentration(EMPTY["products"]),
         sales.returns_by_category(EMPTY["categories"]),
         sales.payment_methods(EMPTY["payments"]),
-        customers.new_and_returning(EMPTY["growth"]),
+        customers.new_and_returning(EMPTY_MONTHS),
         customers.customer_concentration(EMPTY["customers"]),
         customers.segments(EMPTY["segments"]),
     ]
     assert all(said(result).endswith(".") for result in results)
-    assert summary.headline(EMPTY_MONTHS, EMPTY["growth"], EMPTY["categories"], "EUR")[0] == "No sales yet"
-    assert summary.key_figures(EMPTY_MONTHS, EMPTY["growth"]) == []
-    assert summary.to_act_on(EMPTY["customers"], EMPTY["products"], EMPTY["growth"], EMPTY["payments"]) == []
+    assert summary.headline(EMPTY_MONTHS, EMPTY["categories"], "EUR")[0] == "No sales yet"
+    assert summary.key_figures(EMPTY_MONTHS) == []
+    assert summary.to_act_on(EMPTY["customers"], EMPTY["products"], EMPTY_MONTHS, EMPTY["payments"]) == []
 
 
 def test_a_finding_is_saved_with_the_stage_and_a_gap_is_a_note(tmp_path: Path) -> None:
@@ -473,7 +470,7 @@ def test_every_finding_has_alternative_text_that_gives_numbers() -> None:
         sales.category_revenue(categories()),
         sales.returns_by_category(categories()),
         sales.best_sellers(products([5.0, 4.0], [0.4, 0.4])),
-        customers.new_and_returning(growth(monthly, 0.5, 0.5)),
+        customers.new_and_returning(with_customers(monthly, 0.5, 0.5)),
     ):
         assert len(result.alt) > 40
         assert any(c.isdigit() for c in result.alt)
@@ -490,3 +487,16 @@ def test_the_notebook_is_stored_clean_with_short_cells_and_typed_parameters() ->
     names = [node.target.id for node in ast.parse(parameters[0].source).body if isinstance(node, ast.AnnAssign)]
     assert names == ["sources", "data_dir", "output_dir", "target", "run_id", "top_n", "months"]
     assert all("# " in line for line in parameters[0].source.splitlines())
+
+
+def test_each_chart_of_the_notebook_stands_beside_its_query_below_a_question_in_words() -> None:
+    book = nbformat.read(NOTEBOOK, as_version=4)
+    shown = 0
+    for before, cell in pairwise(book.cells):
+        if "stage.show(" in cell.source:
+            shown += 1
+            assert "sql = " in cell.source or "sql = " in before.source
+    assert shown == 15
+    sections = [cell.source for cell in book.cells if cell.source.startswith("## ")]
+    asking = [text for text in sections if not text.startswith("## Closing")]
+    assert len(asking) == 7 and all("?" in text and len(text.split()) >= 40 for text in asking)

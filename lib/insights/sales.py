@@ -1,130 +1,117 @@
-"""Questions about sales, products and payments: a small table in, a finding out.
+"""Questions about sales, products and payments: a small table goes in, an insight comes out.
 
-Each title is computed from the data and claims no more than they bear. Where a shop lacks what a question
-needs, the answer is a `NoData`: one sentence that says so. Customers are in `lib.insights.customers`, the
-headline, key figures and what to do in `lib.insights.summary`, drawing in `lib.report.plots`.
+Each title is computed from the data and claims no more than they bear. Where a shop lacks what a question needs, the
+answer is `NoData`: one sentence that says so. The headline, key figures and what to do are in `lib.insights.summary`,
+the drawing is in `lib.report`.
 """
 
 import numpy as np
 import pandas as pd
 
-from lib.base import formatting
-from lib.base.formatting import compact, percent
-from lib.report import plots
-from lib.report.charts import shorten
-from lib.report.insight import (
+from lib.base.formatting import NBSP, compact, count, listing, percent
+from lib.insights.answers import (
     NO_SALES,
-    Insight,
-    NoData,
-    Result,
-    complete_months,
-    concentration,
-    enumerated,
-    floats,
+    bars,
+    best_fifth,
+    complete,
     highest,
+    label,
     money,
     named,
-    pretty,
+    period,
+    question,
     share,
-    span,
     unit,
 )
+from lib.report import plots
+from lib.report.charts import shorten
+from lib.report.insight import Insight, NoData, Result
 
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+NO_CATEGORIES = "The products of this shop carry no categories, so what would be shown by category is left out."
+NO_RETURNS = "This shop's data hold no returns or cancellations."
 
 
-NO_CATEGORIES = "The products of this shop carry no categories, so what is told by category is left out."
-
-
+@question()
 def revenue_by_month(monthly: pd.DataFrame, currency: str | None = None, months: int = 0) -> Result:
-    """Return net revenue by month; the title gives Q4's share where full calendar years are there."""
-    monthly = floats(monthly)
-    if monthly.empty or monthly["net_amount"].isna().all():
+    """Return net revenue by month; the title gives Q4's share where there are full calendar years.
+
+    `months` limits the chart to the last so many; the title is about all of them.
+    """
+    if monthly["net_amount"].isna().all():
         return NoData(NO_SALES)
-    shown = monthly.tail(months) if months else monthly
-    whole = complete_months(monthly)
+    shown = monthly.tail(months or len(monthly))
     peak = highest(shown, "net_amount")
-    most, last = money(peak["net_amount"], currency), money(shown["net_amount"].iloc[-1], currency)
     alt = (
-        f"Line chart of net revenue by month, {span(shown['month'])}. "
-        f"The highest is {peak['month']:%B %Y} with {most}; the last month has {last}."
+        f"Line chart of net revenue by month, {period(shown['month'])}. The highest is {peak['month']:%B %Y} with "
+        f"{money(peak['net_amount'], currency)}; the last month has {money(shown['net_amount'].iloc[-1], currency)}."
     )
-    complete = shown["is_complete"].fillna(False) if "is_complete" in shown else None
-    figure = plots.line_by_month(shown["month"], shown["net_amount"], complete=complete)
-    open_end = ", open point: month not complete" if complete is not None and not complete.all() else ""
-    data = shown[["month", "net_amount", *(["is_complete"] if complete is not None else [])]]
+    figure = plots.line_by_month(shown["month"], shown["net_amount"], complete=shown["is_complete"])
+    open_end = "" if shown["is_complete"].all() else ", open point: month not complete"
     subtitle = f"Net revenue by month{unit(currency)}{open_end}"
-    return Insight("revenue_by_month", _season(whole, currency), subtitle, alt, figure, data)
+    return Insight("revenue_by_month", _season(complete(monthly), currency), subtitle, alt, figure, shown)
 
 
-def _season(whole: pd.DataFrame, currency: str | None) -> str:
-    """Return what full months say about the season: Q4's share of full years, else the peak month."""
-    if whole.empty:
+def _season(months: pd.DataFrame, currency: str | None) -> str:
+    """Return what complete months say about the season: Q4's share of full years, else the best month."""
+    if months.empty:
         return "No month is complete yet"
-    years = whole.groupby(whole["month"].dt.year)["net_amount"].agg(["size", "sum"])
+    years = months.groupby(months["month"].dt.year)["net_amount"].agg(["size", "sum"])
     full = [int(year) for year in years.index[years["size"] == 12]]
     if full:
-        inside = whole[whole["month"].dt.year.isin(full)]
+        inside = months[months["month"].dt.year.isin(full)]
         fourth = share(inside.loc[inside["month"].dt.quarter == 4, "net_amount"].sum(), inside["net_amount"].sum())
         of = f"of revenue in {full[0]}" if len(full) == 1 else f"of a year's revenue, {full[0]}–{full[-1]}"
-        quiet = "" if fourth >= 0.28 else "No Christmas peak: "
-        return f"{quiet}Q4 brought {percent(fourth)} {of}"
-    if len(whole) == 1:
-        return f"{whole['month'].iloc[0]:%B %Y} brought {money(whole['net_amount'].iloc[0], currency)}"
-    peak = highest(whole, "net_amount")
-    many = "two" if len(whole) == 2 else f"{len(whole)}"
-    return f"{peak['month']:%B %Y} is the best of the {many} full months: {money(peak['net_amount'], currency)}"
+        return f"{'' if fourth >= 0.28 else 'No Christmas peak: '}Q4 brought {percent(fourth)} {of}"
+    peak = highest(months, "net_amount")
+    most = money(peak["net_amount"], currency)
+    if len(months) == 1:
+        return f"{peak['month']:%B %Y} brought {most}"
+    return f"{peak['month']:%B %Y} is the best of the {'two' if len(months) == 2 else len(months)} full months: {most}"
 
 
+@question()
 def gross_to_net(monthly: pd.DataFrame, currency: str | None = None) -> Result:
-    """Return the way from gross sales over discounts and returns to net revenue and, where known, margin."""
-    monthly = floats(monthly)
-    parts = ["gross_amount", "discount_amount", "return_amount", "net_amount", "cost_amount", "margin_amount"]
-    total = monthly[parts].sum(min_count=1)
+    """Return the steps from gross sales over discounts and returns to net revenue and, where known, margin."""
+    total = monthly.drop(columns=["month", "is_complete"], errors="ignore").sum(min_count=1)
     gross, net, margin = total["gross_amount"], total["net_amount"], total["margin_amount"]
     if not gross > 0:
         return NoData(NO_SALES)
-    discounts, returns = (0.0 if pd.isna(v) else v for v in (total["discount_amount"], total["return_amount"]))
-    steps = [("Gross", gross, "total"), ("Discounts", -discounts, "change"), ("Returns", -returns, "change")]
-    steps = [s for s in steps if s[2] == "total" or s[1]] + [("Net", net, "total")]
-    lost = formatting.listing([w for w, v in (("discounts", discounts), ("returns", returns)) if v])
-    verb = "take" if (discounts and returns) or lost in ("discounts", "returns") else ""
-    title = (
-        f"{lost.capitalize()} {verb} {percent(share(gross - net, gross))} of gross sales"
-        if lost
-        else "All gross sales remain as net revenue"
-    )
+    taken = {"Discounts": total["discount_amount"], "Returns": total["return_amount"]}
+    taken = {name: amount for name, amount in taken.items() if amount and pd.notna(amount)}
+    steps = [("Gross", gross, "total"), *((name, -amount, "change") for name, amount in taken.items())]
+    steps += [("Net", net, "total")]
+    title = "All gross sales remain as net revenue"
+    if taken:
+        title = f"{listing(list(taken)).capitalize()} take {percent(share(gross - net, gross))} of gross sales"
     if pd.notna(margin):
         steps += [("Cost", margin - net, "change"), ("Margin", margin, "total")]
         title += f"; {percent(share(margin, net))} of net revenue is margin"
-    data = pd.DataFrame([(label, value) for label, value, _ in steps], columns=["step", "amount"])
-    alt = "Bars from gross sales to net revenue: " + ", ".join(f"{s} {money(v, currency)}" for s, v, _ in steps) + "."
-    subtitle = f"Sums over {span(monthly['month'])}{unit(currency)}"
+    data = pd.DataFrame(steps, columns=["step", "amount", "kind"]).drop(columns="kind")
+    alt = f"Bars from gross sales to net revenue: {', '.join(f'{s} {money(v, currency)}' for s, v, _ in steps)}."
+    subtitle = f"Sums over {period(monthly['month'])}{unit(currency)}"
     return Insight("gross_to_net", title, subtitle, alt, plots.waterfall(steps), data)
 
 
+@question()
 def busiest_hours(hourly: pd.DataFrame) -> Result:
     """Return orders by weekday and local hour, and when the shop is busiest."""
-    hourly = floats(hourly)
-    total = hourly["orders"].sum() if len(hourly) else 0
+    total = hourly["orders"].sum()
     if not total > 0:
         return NoData(NO_SALES)
-    if (hourly.loc[hourly["orders"] > 0, "hour"].nunique()) < 2:
+    if hourly.loc[hourly["orders"] > 0, "hour"].nunique() < 2:
         return NoData("The orders carry a date but no time of day, so weekday and hour cannot be shown.")
     grid = hourly.pivot_table(index="weekday", columns="hour", values="orders", aggfunc="sum", fill_value=0)
     grid = grid.reindex(index=range(1, 8), columns=range(24), fill_value=0)
-    days, hours = grid.sum(axis=1), grid.sum(axis=0)
-    hour, day = int(np.argmax(hours.to_numpy())), WEEKDAYS[int(np.argmax(days.to_numpy()))]
+    days, hours = grid.sum(axis=1).set_axis(WEEKDAYS), grid.sum(axis=0)
+    day, hour = days.idxmax(), int(np.argmax(hours))
     at = f"{hour}:00 to {(hour + 1) % 24}:00"
-    closed = [name for name, orders in zip(WEEKDAYS, days, strict=True) if orders == 0]
-    even = days.max() < 1.08 * total / 7
-    title = (
-        f"{at} is the busiest hour; the days hardly differ"
-        if even
-        else f"{day} is the busiest day, {at} the busiest hour"
-    )
-    if closed and len(closed) <= 2:
-        title += f"; no orders on {formatting.listing(closed)}"
+    title = f"{day} is the busiest day, {at} the busiest hour"
+    if days.max() < 1.08 * total / 7:
+        title = f"{at} is the busiest hour; the days hardly differ"
+    closed = days.index[days == 0].tolist()
+    if 0 < len(closed) <= 2:
+        title += f"; no orders on {listing(closed)}"
     alt = (
         f"Heat map of orders by weekday and hour. {day} has {percent(days.max() / total)} of the orders, "
         f"the hour from {at} {percent(hours.max() / total)}."
@@ -134,181 +121,139 @@ def busiest_hours(hourly: pd.DataFrame) -> Result:
     return Insight("busiest_hours", title, "Orders by weekday and hour, local time", alt, plots.heatmap(grid), data)
 
 
-def category_revenue(categories: pd.DataFrame, currency: str | None = None) -> Result:
-    """Return net revenue by category, with margin where costs are known."""
-    if categories.empty:
-        return NoData(NO_SALES)
-    known = named(floats(categories), "category").sort_values("net_amount", ascending=False, ignore_index=True)
-    if len(known) < 2:
-        return NoData(NO_CATEGORIES)
-    total = floats(categories)["net_amount"].sum()
-    margin = known["margin_rate"] if "margin_rate" in known else pd.Series(np.nan, index=known.index)
-    texts = [
-        percent(share(net, total)) + (f" · margin {percent(rate, 0)}" if pd.notna(rate) else "")
-        for net, rate in zip(known["net_amount"], margin, strict=True)
-    ]
-    top = known.iloc[0]
-    title = f"{shorten(top['category'], 40)} leads with {percent(share(top['net_amount'], total))} of revenue"
-    if margin.notna().sum() > 1:
-        best = highest(known, "margin_rate")
-        title += (
-            ", and earns the best margin"
-            if best["category"] == top["category"]
-            else f"; {shorten(best['category'], 40)} earns the best margin, {percent(best['margin_rate'], 0)}"
-        )
-    alt = f"Bars of net revenue by category: {enumerated(known['category'], texts)}."
-    columns = [c for c in ("category", "orders", "net_amount", "margin_amount", "margin_rate") if c in known]
-    figure = plots.hbars(known["category"].tolist(), known["net_amount"], texts=texts)
-    measure = "share of net revenue" + (" and margin" if margin.notna().any() else "")
-    return Insight(
-        "category_revenue",
-        title,
-        f"Net revenue by category{unit(currency)}: {measure}",
-        alt,
-        figure,
-        known[columns],
-    )
-
-
-def best_sellers(products: pd.DataFrame, currency: str | None = None, top_n: int = 10) -> Result:
-    """Return the products with the highest net revenue and their margin; thin margins are marked."""
-    products = floats(products).sort_values("net_amount", ascending=False, ignore_index=True)
-    total = products["net_amount"].sum() if len(products) else 0.0
-    if not total > 0:
-        return NoData(NO_SALES)
-    top = products.head(max(top_n, 1)).copy()
-    top["name"] = top["name"].where(top["name"].notna(), top["product_id"]).astype(str)
-    texts, thin = [], []
-    usual = share(
-        products["margin_amount"].sum(min_count=1),
-        products.loc[products["margin_amount"].notna(), "net_amount"].sum(),
-    )
-    for i, (net, rate) in enumerate(zip(top["net_amount"], top["margin_rate"], strict=True)):
-        texts.append(compact(net) + (f" · {percent(rate, 0)}" if pd.notna(rate) else ""))
-        if pd.notna(rate) and rate < usual / 2:
-            thin.append(i)
-    part = percent(share(top["net_amount"].sum(), total))
-    lead = shorten(top["name"].iloc[0], 40)
-    if len(products) <= len(top):
-        title = f"{lead} is the best seller with {percent(share(top['net_amount'].iloc[0], total))} of revenue"
-    elif len(top) == 1:
-        title = f"The best seller, {lead}, brings {part} of revenue"
-    else:
-        title = f"{len(top)} of {formatting.count(len(products), 'product')} bring {part} of revenue, led by {lead}"
-    with_margin = bool(top["margin_rate"].notna().any())
-    subtitle = f"Net revenue{unit(currency)}" + (
-        " · margin; red: less than half the shop's margin" if thin else " · margin" if with_margin else ""
-    )
-    alt = f"Bars of the best selling products by net revenue: {enumerated(top['name'], texts)}."
-    figure = plots.hbars(top["name"].tolist(), top["net_amount"], texts=texts, warn=thin, limit=max(top_n, 1))
-    columns = ["product_id", "name", "category", "net_amount", "margin_rate", "return_rate"]
-    return Insight("best_sellers", title, subtitle, alt, figure, top[[c for c in columns if c in top]])
-
-
-def product_concentration(products: pd.DataFrame) -> Result:
-    """Return how much of revenue the best fifth of products brings."""
-    earned = floats(products)["net_amount"].dropna() if len(products) else pd.Series(dtype=float)
-    curve = concentration(earned)
-    if curve is None:
-        return NoData("Fewer than five products have sold, so how revenue spreads over them is left out.")
-    data, mark, many = curve
-    title = f"The best fifth of products bring {percent(mark[1])} of revenue"
-    size = formatting.count(many, "product")
-    alt = f"Curve of revenue cumulated over {size}, best first. {title}."
-    figure = plots.concentration(data["share_of_all"].tolist(), data["revenue_share"].tolist(), mark, "products")
-    return Insight("product_concentration", title, f"Cumulated share of net revenue of {size} sold", alt, figure, data)
-
-
-def payment_methods(payments: pd.DataFrame, currency: str | None = None) -> Result:
-    """Return the amount paid by method, with the share of failed payments where some failed."""
-    payments = floats(payments).sort_values("paid_amount", ascending=False, ignore_index=True)
-    total = payments["paid_amount"].sum() if len(payments) else 0.0
-    if not total > 0:
-        return NoData("There are no payments in this shop's data, so payment methods are left out.")
-    names = [pretty(method) for method in payments["payment_method"]]
-    failed = (payments["failed_payments"] / payments["payments"].where(payments["payments"] > 0)).fillna(0)
-    texts = [
-        percent(share(paid, total)) + (f" · {percent(rate)} failed" if rate > 0 else "")
-        for paid, rate in zip(payments["paid_amount"], failed, strict=True)
-    ]
-    lead = percent(share(payments["paid_amount"].iloc[0], total))
-    title = f"{names[0]} makes {lead} of the amount paid"
-    if len(names) == 1:
-        title = f"{names[0]} is the only payment method"
-    alt = f"Bars of the amount paid by method: {enumerated(pd.Series(names), texts)}."
-    figure = plots.hbars(names, payments["paid_amount"], texts=texts)
-    measure = ", with failed attempts" if (failed > 0).any() else ""
-    return Insight("payment_methods", title, f"Share of the amount paid by method{measure}", alt, figure, payments)
-
-
+@question()
 def returns_by_month(monthly: pd.DataFrame, months: int = 0) -> Result:
     """Return returned and cancelled goods as a share of gross sales by month, against the year before."""
-    monthly = floats(monthly)
-    if monthly.empty or not monthly["gross_amount"].sum() > 0:
+    if not monthly["gross_amount"].sum() > 0:
         return NoData(NO_SALES)
     if not monthly["return_amount"].fillna(0).any():
-        return NoData("This shop's data hold no returns or cancellations.")
-    shown = (monthly.tail(months) if months else monthly).copy()
-    shown["return_share"] = shown["return_amount"] / shown["gross_amount"].where(shown["gross_amount"] > 0)
-    whole = complete_months(monthly)
-    last = whole.tail(12) if len(whole) else monthly
-    now = share(last["return_amount"].sum(), last["gross_amount"].sum())
-    title = f"{percent(now)} of gross sales came back or were cancelled, {span(last['month'])}"
-    if len(whole) >= 24:
-        earlier = whole.iloc[-24:-12]
-        change = (now - share(earlier["return_amount"].sum(), earlier["gross_amount"].sum())) * 100
-        compared = (
-            "as in the year before"
-            if abs(change) < 0.05
-            else f"{abs(change):.1f} points {'more' if change > 0 else 'less'} than the year before"
-        )
-        title = f"{percent(now)} of gross sales came back or were cancelled in twelve months, {compared}"
-    complete = shown["is_complete"].fillna(False) if "is_complete" in shown else None
+        return NoData(NO_RETURNS)
+    full = complete(monthly)
+    year = full.tail(12) if len(full) else monthly
+    title = f"{percent(_return_share(year))} of gross sales came back or were cancelled"
+    if len(full) >= 24:
+        change = (_return_share(year) - _return_share(full.iloc[-24:-12])) * 100
+        size = f"{abs(change):.1f} points {'more' if change > 0 else 'less'} than the year before"
+        title += f" in twelve months, {'as in the year before' if abs(change) < 0.05 else size}"
+    else:
+        title += f", {period(year['month'])}"
+    shown = monthly.tail(months or len(monthly))
+    shown = shown.assign(return_share=shown["return_amount"] / shown["gross_amount"].where(shown["gross_amount"] > 0))
     figure = plots.line_by_month(
         shown["month"],
         shown["return_share"],
         fmt=percent,
-        ticks=lambda v: f"{v * 100:.3g}{formatting.NBSP}%",
-        complete=complete,
+        ticks=lambda v: f"{v * 100:.3g}{NBSP}%",
+        complete=shown["is_complete"],
         show_q4=False,
     )
-    alt = f"Line chart of returned goods as a share of gross sales, {span(shown['month'])}. {title}."
-    data = shown[["month", "gross_amount", "return_amount", "return_share"]].round({"return_share": 4})
-    return Insight(
-        "returns_by_month",
-        title,
-        "Returned and cancelled goods by month, share of gross sales",
-        alt,
-        figure,
-        data,
-    )
+    alt = f"Line chart of returned goods as a share of gross sales, {period(shown['month'])}. {title}."
+    subtitle = "Returned and cancelled goods by month, share of gross sales"
+    return Insight("returns_by_month", title, subtitle, alt, figure, shown.round({"return_share": 4}))
 
 
+def _return_share(rows: pd.DataFrame) -> float:
+    return share(rows["return_amount"].sum(), rows["gross_amount"].sum())
+
+
+@question()
+def category_revenue(categories: pd.DataFrame, currency: str | None = None) -> Result:
+    """Return net revenue by category, with margin where costs are known."""
+    total = categories["net_amount"].sum()
+    known = named(categories, "category").sort_values("net_amount", ascending=False, ignore_index=True)
+    if len(known) < 2:
+        return NoData(NO_CATEGORIES)
+    shares = [percent(share(net, total)) for net in known["net_amount"]]
+    texts = [s + _if_known(rate, " · margin {}") for s, rate in zip(shares, known["margin_rate"], strict=True)]
+    title = f"{shorten(known['category'].iloc[0], 40)} leads with {shares[0]} of revenue"
+    if known["margin_rate"].notna().sum() > 1:
+        best = highest(known, "margin_rate")
+        rest = f"; {shorten(best['category'], 40)} earns the best margin, {percent(best['margin_rate'], 0)}"
+        title += ", and earns the best margin" if best.name == 0 else rest
+    measure = "share of net revenue" + (" and margin" if known["margin_rate"].notna().any() else "")
+    subtitle = f"Net revenue by category{unit(currency)}: {measure}"
+    what = "net revenue by category"
+    return bars("category_revenue", title, subtitle, what, known["category"], known["net_amount"], texts, known)
+
+
+def _if_known(rate: float, text: str) -> str:
+    """Return the text with the rate in it, or nothing where there is no rate."""
+    return text.format(percent(rate, 0)) if pd.notna(rate) else ""
+
+
+@question()
+def best_sellers(products: pd.DataFrame, currency: str | None = None, top_n: int = 10) -> Result:
+    """Return the products with the highest net revenue and their margin; margins below half the shop's are marked."""
+    products = products.sort_values("net_amount", ascending=False, ignore_index=True)
+    total = products["net_amount"].sum()
+    if not total > 0:
+        return NoData(NO_SALES)
+    with_cost = products[products["margin_amount"].notna()]
+    usual = share(with_cost["margin_amount"].sum(), with_cost["net_amount"].sum())
+    top = products.head(max(top_n, 1))
+    names = top["name"].where(top["name"].notna(), top["product_id"]).astype(str)
+    texts = [compact(n) + _if_known(m, " · {}") for n, m in zip(top["net_amount"], top["margin_rate"], strict=True)]
+    thin = top.index[top["margin_rate"] < usual / 2].tolist()
+    lead, part = shorten(names[0], 40), percent(share(top["net_amount"].sum(), total))
+    if len(products) <= len(top):
+        title = f"{lead} is the best seller with {percent(share(top['net_amount'][0], total))} of revenue"
+    elif len(top) == 1:
+        title = f"The best seller, {lead}, brings {part} of revenue"
+    else:
+        title = f"{len(top)} of {count(len(products), 'product')} bring {part} of revenue, led by {lead}"
+    margin = " · margin; red: less than half the shop's margin" if thin else " · margin"
+    subtitle = f"Net revenue{unit(currency)}{margin if top['margin_rate'].notna().any() else ''}"
+    what, look = "the best selling products by net revenue", {"warn": thin, "limit": len(top)}
+    return bars("best_sellers", title, subtitle, what, names, top["net_amount"], texts, top.assign(name=names), **look)
+
+
+@question()
+def product_concentration(products: pd.DataFrame) -> Result:
+    """Return how much of revenue the best fifth of products brings."""
+    return best_fifth("product_concentration", products["net_amount"], "products", "products")
+
+
+@question()
 def returns_by_category(categories: pd.DataFrame) -> Result:
     """Return the share of gross sales that came back, by category."""
-    if categories.empty:
-        return NoData(NO_SALES)
-    known = named(floats(categories), "category")
-    known = known[known["gross_amount"] > 0].copy()
+    known = named(categories, "category")
+    known = known[known["gross_amount"] > 0]
     if len(known) < 2:
         return NoData(NO_CATEGORIES)
     if not known["return_amount"].fillna(0).any():
-        return NoData("This shop's data hold no returns or cancellations.")
-    known["return_share"] = known["return_amount"] / known["gross_amount"]
+        return NoData(NO_RETURNS)
+    usual = percent(_return_share(known), 1)
+    known = known.assign(return_share=known["return_amount"] / known["gross_amount"])
     known = known.sort_values("return_share", ascending=False, ignore_index=True)
-    usual = share(known["return_amount"].sum(), known["gross_amount"].sum())
-    top = known.iloc[0]
-    most, average = percent(top["return_share"], 1), percent(usual, 1)
-    title = f"{shorten(top['category'], 40)} comes back most: {most}, against {average} on average"
     texts = [percent(rate, 1) for rate in known["return_share"]]
-    alt = f"Bars of the share of gross sales returned or cancelled: {enumerated(known['category'], texts)}."
-    figure = plots.hbars(known["category"].tolist(), known["return_share"], texts=texts)
-    data = known[["category", "gross_amount", "return_amount", "return_share"]].round({"return_share": 4})
-    return Insight(
+    title = f"{shorten(known['category'][0], 40)} comes back most: {texts[0]}, against {usual} on average"
+    what, subtitle = "the share of gross sales returned or cancelled", "share of the category's gross sales"
+    return bars(
         "returns_by_category",
         title,
-        "Returned and cancelled goods, share of the category's gross sales",
-        alt,
-        figure,
-        data,
+        f"Returned and cancelled goods, {subtitle}",
+        what,
+        known["category"],
+        known["return_share"],
+        texts,
+        known.round({"return_share": 4}),
     )
+
+
+@question("There are no payments in this shop's data, so payment methods are left out.")
+def payment_methods(payments: pd.DataFrame, currency: str | None = None) -> Result:
+    """Return the amount paid by method, with the share of failed payments where some failed."""
+    payments = payments.sort_values("paid_amount", ascending=False, ignore_index=True)
+    total = payments["paid_amount"].sum()
+    if not total > 0:
+        return NoData("There are no payments in this shop's data, so payment methods are left out.")
+    names = payments["payment_method"].map(label)
+    failed = (payments["failed_payments"] / payments["payments"].where(payments["payments"] > 0)).fillna(0)
+    shares = [percent(share(paid, total)) for paid in payments["paid_amount"]]
+    texts = [s + (f" · {percent(rate)} failed" if rate > 0 else "") for s, rate in zip(shares, failed, strict=True)]
+    title = f"{names[0]} makes {shares[0]} of the amount paid"
+    if len(names) == 1:
+        title = f"{names[0]} is the only payment method"
+    measure = ", with failed attempts" if (failed > 0).any() else ""
+    subtitle, what = f"Share of the amount paid by method{measure}", "the amount paid by method"
+    return bars("payment_methods", title, subtitle, what, names, payments["paid_amount"], texts, payments)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,13 @@ class Stage:
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Return a query's rows, through a connection that is closed again at once."""
         return self.readable().query(sql, parameters)
+
+    @cached_property
+    def show(self) -> Any:
+        """`show(result, query)` displays an insight as a chart, which is kept with the run, or says what is missing."""
+        from lib.report.insight import presenter
+
+        return presenter(self)
 
     def where_to_go_on(self) -> Any:
         """Return a hint for notebooks run by hand where the shop is not in the folder that they look in by default."""

@@ -85,17 +85,10 @@ class DuckDBWarehouse(Warehouse):
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         with self.connect() as connection:
-            return _rows(connection, sql, parameters)
-
-    def query_each(self, queries: Sequence[str]) -> list[pd.DataFrame | WarehouseError]:
-        found: list[pd.DataFrame | WarehouseError] = []
-        with self.connect() as connection:
-            for sql in queries:
-                try:
-                    found.append(_rows(connection, sql))
-                except WarehouseError as error:
-                    found.append(error)
-        return found
+            try:
+                return connection.execute(sql, list(parameters)).df()
+            except duckdb.Error as error:
+                raise WarehouseError(f"The query failed: {error}") from None
 
     def begin(self, *, full_refresh: bool = False) -> None:
         published = published_path(self.settings)
@@ -256,13 +249,6 @@ def _open(path: Path, read_only: bool, limits: dict[str, Any]) -> duckdb.DuckDBP
                 raise
             time.sleep(0.1)
     raise AssertionError
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-    try:
-        return connection.execute(sql, list(parameters)).df()
-    except duckdb.Error as error:
-        raise WarehouseError(f"The query failed: {error}") from None
 
 
 def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
