@@ -141,6 +141,21 @@ def test_the_parent_of_forked_kernels_holds_no_thread_no_connection_and_no_file(
 
 
 @forks
+def test_a_run_that_is_over_before_its_kernels_are_ready_ends_them_too(tmp_path):
+    own = psutil.Process()
+    before = set(own.children())
+    notebook = write_notebook(tmp_path / "a.ipynb", "")
+    for wait in (0.2, 0.4, 0.6, 0.8):
+        with kernel_starter("auto", "duckdb") as start_kernel:
+            kernels = [start_kernel(notebook, tmp_path / f"{number}.log") for number in range(3)]
+            time.sleep(wait)
+            below = own.children(recursive=True)
+        for kernel in kernels:
+            kernel.stop()
+        assert psutil.wait_procs(set(below) - before, timeout=15)[1] == []
+
+
+@forks
 def test_where_an_import_has_started_a_thread_kernels_are_new_processes(tmp_path, monkeypatch):
     (tmp_path / "starts_a_thread.py").write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,), daemon=True).start()\n"

@@ -187,6 +187,8 @@ def _fork(order: Order, pipe: Connection) -> int:
     gc.freeze()  # the child's collections leave these objects alone, and so their memory is shared
     pid = os.fork()
     if pid:
+        with contextlib.suppress(OSError):  # here and in the child, whichever comes first: signals go to the group
+            os.setpgid(pid, pid)
         return pid
     try:
         pipe.close()
