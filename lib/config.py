@@ -165,7 +165,6 @@ class Runner(_Model):
     """How notebooks are run."""
 
     cell_timeout_seconds: int = Field(3600, gt=0)
-    kernels: Literal["auto", "spawn"] = "auto"
 
 
 class Gate(_Model):

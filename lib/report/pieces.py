@@ -1,14 +1,15 @@
-"""What a reader sees around the charts: small pieces a notebook displays, and the pages made of them.
+"""What a reader sees around the charts: small pieces that a notebook displays and that pages are made of.
 
-The pieces (`kpis`, `table`, `dims`, ...) show the same in JupyterLab, light or dark, and in a report. The
-pages (`notebook_page`, `run_page`, `runs_page`) are single files without scripts or network. All that comes
-from data is escaped here. Numbers become words in `lib.base.formatting`; the markup lives in `lib/report/templates`.
+The pieces (`kpis`, `table`, `dims`, ...) show the same in JupyterLab, light or dark, and on a page. All that comes from
+data is escaped here. Numbers become words in `lib.base.formatting`; the markup is in `lib/report/templates`, pages are
+made in `lib.report.pages`.
 """
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -21,14 +22,10 @@ from markupsafe import Markup, escape
 from lib.base import formatting
 
 TEMPLATES = Path(__file__).parent / "templates"
-
-
 LONG = 24  # characters from which a cell of a table is broken into lines on a phone
-
-
 Tone = Literal["good", "bad", "neutral"]
-
-
+#: How a column is written: a format specification such as ",.1f", or a function.
+Format = str | Callable[[Any], str]
 #: Marks an output in a notebook's JSON as one of these pieces. The value is what a page must know of it: the parts of a
 #: headline, nothing of others.
 PIECE = "shop_piece"
@@ -88,51 +85,42 @@ def table(
     frame: pd.DataFrame,
     caption: str = "",
     note: str = "",
-    formats: Mapping[str, str | Callable[[Any], str]] | None = None,
-    mark: Sequence[tuple[int, str]] | set[tuple[int, str]] = (),
+    *,
+    formats: Mapping[str, Format] | None = None,
+    mark: Collection[tuple[int, str]] = (),
     limit: int = 50,
-    total: int | None = None,
     count: bool = True,
     fold: int | None = None,
     anchors: Mapping[int, str] | None = None,
+    empty: str = "",
 ) -> Html:
-    """Return a table of the first `limit` rows.
+    """Return a table of the first `limit` rows, or the remark `empty` where there are none.
 
-    `formats` gives a format specification (`",.1f"`) or a function for a column; `mark` holds (row position,
-    column) of cells that fail; `total` is the number of rows the frame was taken from, if it has fewer. Without
-    `count` the caption states the number of rows only where some are left out. Rows beyond the first `fold` are
-    shown on request, and in print; `anchors` gives row positions an id that links can name. A cell may be an `Html`.
+    `mark` holds (row position, column) of cells that fail. Without `count` the caption states the number of rows only
+    where some are left out. Rows beyond the first `fold` are shown on request, and in print; `anchors` gives row
+    positions an id that links can name. A cell may be an `Html`.
     """
-    columns = [str(column) for column in frame.columns]
-    shown = frame.head(limit)
-    numeric = {str(c): _is_numeric(frame[c]) for c in frame.columns} if frame.columns.is_unique else {}
-    marked = set(mark)
-    rows = [
-        {
-            "id": (anchors or {}).get(position),
-            "cells": [
-                _table_cell(
-                    _cell(value, column, (formats or {}).get(column)),
-                    numeric=numeric.get(column, False),
-                    bad=(position, column) in marked,
-                )
-                for column, value in zip(columns, row, strict=True)
-            ],
-        }
-        for position, row in enumerate(shown.itertuples(index=False, name=None))
-    ]
-    total = len(frame) if total is None else total
-    size = (
-        formatting.count(total, "row") if len(rows) == total else f"{len(rows):,} of {formatting.count(total, 'row')}"
-    )
-    if not count and len(rows) == total:
-        size = ""
+    if empty and not len(frame):
+        return Html(f'<p class="note">{rich(empty)}</p>', empty)
+    columns, formats = [str(column) for column in frame.columns], formats or {}
+    numeric = [_is_numeric(frame.iloc[:, i]) for i in range(len(columns))]
+    rows = []
+    for position, row in enumerate(frame.head(limit).itertuples(index=False, name=None)):
+        cells = []
+        for column, value, is_number in zip(columns, row, numeric, strict=True):
+            text, bad = _text(value, column, formats.get(column)), (position, column) in mark
+            kinds = {"r": is_number, "bad": bad, "long": not is_number and len(text) > LONG}
+            # A value that is missing where it should be there says so in a word.
+            text = "none" if bad and text == formatting.DASH else text
+            cells.append({"text": text, "kind": " ".join(kind for kind, is_so in kinds.items() if is_so)})
+        rows.append({"id": (anchors or {}).get(position), "cells": cells})
+    size = formatting.count(len(frame), "row") if count or len(rows) < len(frame) else ""
+    size = f"{len(rows):,} of {size}" if len(rows) < len(frame) else size
     # To fold away one row or two saves nobody anything.
     first = len(rows) if fold is None or len(rows) <= fold + 2 else fold
-    heads = [{"text": column.replace("_", " "), "numeric": numeric.get(column, False)} for column in columns]
-    html = render(
-        "table.html.j2", heads=heads, bodies=[rows[:first], rows[first:]], caption=caption, size=size, note=note
-    )
+    heads = [{"text": c.replace("_", " "), "numeric": n} for c, n in zip(columns, numeric, strict=True)]
+    bodies = [rows[:first], rows[first:]]
+    html = render("table.html.j2", heads=heads, bodies=bodies, caption=caption, size=size, note=note)
     return Html(html, f"{caption or 'Table'} ({size})" if size else caption or "Table")
 
 
@@ -246,51 +234,34 @@ def _tint(score: float) -> int:
     return 0 if score > 99.995 else round(6 + 54 * math.sqrt(lost))
 
 
-def as_score(value: Any, default: float | None = None) -> Any:
+def as_score(value: Any) -> float | None:
+    """Return a score as a number, None where it is none."""
     amount = formatting.as_float(value)
-    return amount if math.isfinite(amount) else default
+    return amount if math.isfinite(amount) else None
 
 
 def _is_numeric(column: pd.Series) -> bool:
-    if pd.api.types.is_bool_dtype(column):
-        return False
-    if pd.api.types.is_numeric_dtype(column):
-        return True
-    known = column.dropna()
-    return len(known) > 0 and all(isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in known)
+    return pd.api.types.infer_dtype(column) in ("integer", "floating", "decimal", "mixed-integer-float")
 
 
-def _table_cell(text: str, *, numeric: bool, bad: bool) -> dict[str, str]:
-    """Return a cell's text and class; where a value that should be there is missing, it says so in a word."""
-    long = not numeric and len(text) > LONG
-    kind = " ".join(name for name, on in (("r", numeric), ("bad", bad), ("long", long)) if on)
-    return {"text": "none" if bad and text == formatting.DASH else text, "kind": kind}
-
-
-def _cell(value: Any, column: str, spec: str | Callable[[Any], str] | None) -> str:
+def _text(value: Any, column: str, spec: Format | None) -> str:
+    """Return what a cell of a table says."""
     if isinstance(value, Html):
         return Markup(value.html)
-    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return formatting.DASH
-    if callable(spec):
-        return str(spec(value))
     if spec:
-        return format(value, spec)
-    if isinstance(value, bool):
+        return format(value, spec) if isinstance(spec, str) else str(spec(value))
+    if pd.api.types.is_bool(value):
         return "yes" if value else "no"
-    if isinstance(value, pd.Timestamp):
-        return formatting.when(
-            value.date() if value == value.normalize() and value.tz is None else value.to_pydatetime()
-        )
     if pd.api.types.is_integer(value):
-        is_key = column == "year" or column.endswith("_id")
-        return str(value) if is_key else formatting.number(value)
-    if pd.api.types.is_float(value) or isinstance(value, Decimal):
-        small = 0 < abs(float(value)) < 1
-        return formatting.number(
-            value, 3 if small else 0 if float(value).is_integer() and isinstance(value, float) else 2
-        )
-    return formatting.when(value) if hasattr(value, "isoformat") and not hasattr(value, "hour") else str(value)
+        return str(value) if column == "year" or column.endswith("_id") else formatting.number(value)
+    if isinstance(value, float | Decimal):
+        whole = isinstance(value, float) and value.is_integer()
+        return formatting.number(value, 3 if 0 < abs(float(value)) < 1 else 0 if whole else 2)
+    if isinstance(value, pd.Timestamp) and value.tz is None and value == value.normalize():
+        value = value.date()
+    return formatting.when(value) if isinstance(value, date) else str(value)
 
 
 def spark(values: Sequence[float]) -> Markup:
@@ -312,8 +283,7 @@ def spark(values: Sequence[float]) -> Markup:
 
 @lru_cache
 def _css(name: str) -> str:
-    text = (TEMPLATES / name).read_text(encoding="utf-8")
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    text = re.sub(r"/\*.*?\*/", "", (TEMPLATES / name).read_text(encoding="utf-8"), flags=re.S)
     return re.sub(r"\s*\n\s*", "", text)
 
 
@@ -326,24 +296,22 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters |= {
-        "number": lambda value, decimals=0: formatting.number(value or (0 if value == 0 else None), decimals),
-        "points": formatting.points,
-        "rate": formatting.rate,
-        "duration": formatting.duration,
-        "when": formatting.when,
-        "rich": rich,
-        "spark": spark,
-    }
-    lenient = ("number", "points", "rate", "duration", "when", "rich")
-    env.filters |= {name: _lenient(env.filters[name]) for name in lenient}
+
+    def filter_of(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda value, *rest: function(None if isinstance(value, jinja2.Undefined) else value, *rest)
+
+    functions = (
+        formatting.number,
+        formatting.points,
+        formatting.rate,
+        formatting.duration,
+        formatting.when,
+        rich,
+        spark,
+    )
+    env.filters |= {function.__name__: filter_of(function) for function in functions}
     env.globals |= {"css": lambda name: Markup(_css(name))}
     return env
-
-
-def _lenient(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the filter, taking a missing field for None."""
-    return lambda value, *rest: function(None if isinstance(value, jinja2.Undefined) else value, *rest)
 
 
 def render(name: str, **values: Any) -> str:
