@@ -1,6 +1,6 @@
 """The contract between sources, cleaning and models: every entity, its columns, their types and keys.
 
-A sources file maps onto these names, `lib.clean.standardize` turns raw columns into these types, and the
+A sources file maps onto these names, `lib.cells` reads raw columns as these types, and the
 loader creates the `stage` tables from them. SQL lives in `sql/`; nothing here touches data.
 """
 
@@ -21,6 +21,16 @@ SQL_TYPES: dict[Kind, str] = {
     "measure": "decimal(18,4)",
     "integer": "integer",
     "boolean": "boolean",
+}
+
+#: What people call a value that is read from text, by kind of column; any text is a value of the others.
+TYPE_WORDS: dict[Kind, str] = {
+    "timestamp": "date or time",
+    "amount": "number",
+    "quantity": "number",
+    "measure": "number",
+    "integer": "whole number",
+    "boolean": "yes or no",
 }
 
 #: Columns that every stage table carries beside the entity's own (SQL type each).

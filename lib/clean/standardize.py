@@ -1,7 +1,8 @@
 """Row rules: a raw batch becomes typed rows with their faults noted, in process on DuckDB whatever the target.
 
 The result is one Parquet file a batch in the lake (`standardized/...`), named after the rules that made it, so
-that changed rules make a new one. How a cell is read is in `lib.clean.cells`, what is said of it in `lib.clean.hits`.
+that changed rules make a new one. How a cell is read is in `lib.cells`, which rules apply to it in
+`lib.clean.rule_hits`.
 Rules over several rows (duplicates, orphans) are dbt models in `sql/`.
 """
 
@@ -10,7 +11,6 @@ import glob
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
@@ -20,19 +20,19 @@ import duckdb
 from lib.base.errors import ConfigError, LakeError
 from lib.base.hashing import fingerprint
 from lib.base.quoting import text_literal
-from lib.clean.cells import Cell, cells, look, read
-from lib.clean.formats import LAST_TIME
-from lib.clean.hits import WORDS, Finding, findings, too_large
+from lib.cells.mapping import Cell, cells
+from lib.cells.reading import inspect, read
+from lib.clean.rule_hits import RuleHit, rule_hits, too_large
 from lib.config import Derived, EntitySource, Source
 from lib.entities import ENTITIES, LINEAGE, Entity
-from lib.lake import Batch, Lake, Standardized, types_of
+from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
 
 #: Raised by one whenever the rules below change what they make of the same raw rows.
 RULES_VERSION = 4
 
 
-#: How far a time may lie behind its delivery: clocks and zones differ.
+#: How far a time may lie after its delivery: clocks and zones differ.
 _AHEAD = timedelta(days=1)
 
 
@@ -136,7 +136,7 @@ def _write(
         rows = f"read_parquet([{', '.join(map(text_literal, parts))}], union_by_name = true) r"
         types = dict(connection.execute(f"select column_name, column_type from (describe from {rows})").fetchall())
         own = cells(entity.columns, spec, source, types)
-        own = look(connection, own, spec, source.time_zone, latest, rows)
+        own = inspect(connection, own, spec, source.time_zone, latest, rows)
         noted = _noted_sql(own, spec, source, rows, latest)
         selects.append(_rows_sql(batch, entity, noted, malformed))
     if malformed:
@@ -152,7 +152,7 @@ def _write(
 
 def _noted_sql(own: list[Cell], spec: EntitySource, source: Source, rows: str, latest: str) -> str:
     """Return the query that types the well-formed rows and notes what the rules found in them."""
-    found = [f for cell in own for f in findings(cell, spec, latest)]
+    found = [f for cell in own for f in rule_hits(cell, spec, latest)]
     named = {cell.name: cell for cell in own}
     if {"quantity", "unit_price"} <= set(named):
         found.append(too_large(named))
@@ -165,7 +165,7 @@ def _noted_sql(own: list[Cell], spec: EntitySource, source: Source, rows: str, l
     none, noted = "cast(null as varchar)", _listed(found, [_note(f) for f in found])
     is_noted, is_faulty = (_any([f.condition for f in some]) for some in (found, faults))
     return f"""
-    select {", ".join(f"v_{name} as {name}" for name in named)}, _file, _row,
+    select {", ".join(f"value_{name} as {name}" for name in named)}, _file, _row,
         case when _is_faulty then cast(to_json({_listed(faults, issues)}) as varchar) end as _issues,
         case when _is_faulty then cast(to_json(_row_values) as varchar) end as _raw,
         {f"case when _is_faulty then case {rule} end end" if rule else none} as _reject_rule,
@@ -179,7 +179,7 @@ def _any(conditions: Sequence[str]) -> str:
     return f"coalesce({' or '.join(f'({c})' for c in conditions)}, false)" if conditions else "false"
 
 
-def _listed(found: Sequence[Finding], entries: Sequence[str]) -> str:
+def _listed(found: Sequence[RuleHit], entries: Sequence[str]) -> str:
     """Return the list of the entries of those findings that hold."""
     if not found:
         return "null"
@@ -187,7 +187,7 @@ def _listed(found: Sequence[Finding], entries: Sequence[str]) -> str:
     return f"list_filter([{', '.join(cases)}], lambda n: n is not null)"
 
 
-def _note(found: Finding) -> str:
+def _note(found: RuleHit) -> str:
     texts = f"'before': cast({found.before} as varchar), 'after': cast({found.after} as varchar)"
     return f"{{'field': '{found.field}', 'rule': '{found.rule}', 'outcome': '{found.outcome}', {texts}}}"
 
@@ -269,43 +269,3 @@ def _key(entity: Entity) -> str:
         content = ", ".join(f"coalesce(cast(d.{name} as varchar), chr(30))" for name in of_line)
         return f"d.order_id || '|' || coalesce(cast(d.line_number as varchar), md5(concat_ws(chr(31), {content})))"
     return f"d.{entity.key[0]}"
-
-
-def readable_share(
-    connection: duckdb.DuckDBPyConnection,
-    part: Path,
-    entity: str,
-    source: Source,
-    spec: EntitySource,
-    known: Sequence[str],
-) -> list[tuple[str, str, str, int, str]]:
-    """Return the columns of a raw part of which a document has values and none can be read as its type.
-
-    Each as column, the type's word, document, number of values and one of them; only of text columns in `known`.
-    """
-    types = {n: "VARCHAR" for n, kind in types_of(part).items() if kind in ("string", "large_string") and n in known}
-    columns = [c for c in ENTITIES[entity].columns if c.kind in WORDS]
-    texts = [cell for cell in cells(columns, spec, source, types) if cell.is_text]
-    # Other forms than the source's own are tried only where none is in that.
-    found = _unread(connection, part, source, spec, [replace(c, doubts=frozenset({"odd"})) for c in texts])
-    if found:
-        found = _unread(connection, part, source, spec, [c for c in texts if c.name in found])
-    raw = {c.name: spec.columns.get(c.name) if spec.columns else c.name for c in texts}
-    return [(str(raw[c.name]), WORDS[c.kind], *row) for c in texts for row in found.get(c.name, ())]
-
-
-def _unread(
-    connection: duckdb.DuckDBPyConnection, part: Path, source: Source, spec: EntitySource, texts: list[Cell]
-) -> dict[str, list[tuple[str, int, str]]]:
-    """Return the columns of which documents have values and none can be read: each document, how many, and one."""
-    found = {}
-    steps = read(texts, spec, source.time_zone, LAST_TIME, "read_parquet(?) r", ["r._file"])
-    for name in (c.name for c in texts):
-        rows = connection.execute(
-            f"select _file, count(*), min(w_{name}) from ({steps})"
-            f" where w_{name} is not null group by _file having count(v_{name}) = 0",
-            [glob.escape(str(part))],
-        ).fetchall()
-        if rows:
-            found[name] = rows
-    return found

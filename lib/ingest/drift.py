@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from lib.base.errors import SourceError
 from lib.base.quoting import quoted, text_literal
-from lib.clean.standardize import readable_share
+from lib.cells.unreadable import unreadable_columns
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
 from lib.lake import types_of
@@ -118,14 +118,13 @@ def _unreadable(
     connection: duckdb.DuckDBPyConnection, part: Path, entity: str, source: Source, spec: EntitySource, state: State
 ) -> dict[str, str]:
     """Return the documents with a text column of which no value can be read as its type, with the reason."""
-    known = [name for name, kind in state.types.items() if _class(kind) == "text"]
+    texts = [n for n, kind in types_of(part).items() if _class(kind) == _class(state.types.get(n, "")) == "text"]
     faulty: dict[str, str] = {}
-    for column, word, document, values, example in readable_share(connection, part, entity, source, spec, known):
-        if values >= _ENOUGH:
-            reason = (
-                f"has no {word} in the column {column!r}: none of its {values:,} values is one, such as {example!r}"
-            )
-            faulty.setdefault(document, reason)
+    for c in unreadable_columns(connection, part, texts, entity, source, spec, _ENOUGH):
+        reason = (
+            f"has no {c.word} in the column {c.column!r}: none of its {c.values:,} values is one, such as {c.example!r}"
+        )
+        faulty.setdefault(c.document, reason)
     return faulty
 
 

@@ -1,5 +1,5 @@
 """Numbers and times as texts write them, as DuckDB expressions: in the source's own form, then in others that are
-unmistakable. `lib.clean.hits` says which cells go through them.
+unmistakable. `lib.cells.reading` says which cells go through them.
 
 Each expression is null where the text is no such value. In another form than the source's own, a text is first taken
 to its parts (`number_parts`, `time_parts`: a struct), then read from them.
@@ -8,7 +8,7 @@ to its parts (`number_parts`, `time_parts`: a struct), then read from them.
 import re
 
 from lib.base.quoting import text_literal
-from lib.clean.codes import CURRENCIES
+from lib.cells.codes import CURRENCIES
 from lib.config import EntitySource
 from lib.entities import Column
 

@@ -1,0 +1,231 @@
+"""From raw rows to values of our types, as one DuckDB query.
+
+`inspect` looks over the rows once, quickly, and notes in each cell what is wrong with any of its values, so that `read`
+leaves out the rules that have nothing to do. `read` goes in steps, each a projection of its own, so that nothing is
+evaluated twice. Of a column `c` there are
+
+    raw_c      the raw value                           canonical_c  a code, address or name as it is usually written
+    decoded_c  its text in the right encoding          declared_c   a value read in the form that the source declares
+    trimmed_c  without needless blanks                 parts_c      the parts of a number or time in another form
+    text_c     the text to be read, null for none      parsed_c     a number or time, whatever its form
+                                                       value_c      the value that is used
+
+What is noted of a cell is in `lib.clean.rule_hits`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import duckdb
+
+from lib.base.quoting import text_literal
+from lib.cells import formats
+from lib.cells.codes import COUNTRIES, CURRENCIES, CURRENCY_WORDS
+from lib.cells.mapping import BLANKS_AROUND, Cell, Symptom, without_nulls
+from lib.config import EntitySource
+
+# Blanks within a line, and characters of no width.
+_BLANKS = "\\t\\x0b\\f \\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{202f}\\x{205f}\\x{3000}"
+_ZERO_WIDTH = "\\x{200b}\\x{2060}\\x{feff}"
+_NEEDLESS_BLANK = f"[\\x00-\\x1f{_BLANKS.replace(' ', '')}{_ZERO_WIDTH}]|^ | $|  "
+
+# UTF-8 that was decoded as Windows-1252 or Latin-1 has a letter from Â to ô before one of these, or a control
+# character. Whether it was, and what the text is, ftfy decides.
+_AFTER_LETTER = "\\x{80}-\\x{bf}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
+_MOJIBAKE = f"[\\x{{c2}}-\\x{{f4}}][{_AFTER_LETTER}]|[\\x{{80}}-\\x{{9f}}]"
+
+_EMAIL = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"
+
+
+def inspect(
+    connection: duckdb.DuckDBPyConnection, cells: list[Cell], spec: EntitySource, zone: str, latest: str, rows: str
+) -> list[Cell]:
+    """Return the cells with the symptoms that the raw rows, given as a `from` clause, show."""
+    plain = [replace(c, symptoms=frozenset()) for c in cells]
+    questions = [(n, symptom, sql) for n, c in enumerate(plain) for symptom, sql in _questions(c, spec, latest)]
+    if not questions:
+        return plain
+    conditions = ", ".join(f"bool_or({sql})" for _, _, sql in questions)
+    answers = connection.execute(f"select {conditions} from ({read(plain, spec, zone, latest, rows)})").fetchone() or ()
+    found: list[set[Symptom]] = [set() for _ in cells]
+    for (n, symptom, _), is_so in zip(questions, answers, strict=True):
+        if is_so:
+            # Needless blanks and wrong letters hide what else is wrong.
+            found[n] |= {"untidy", "missing", "noncanonical"} if symptom == "untidy" else {symptom}
+    inspected = [replace(c, symptoms=frozenset(symptoms)) for c, symptoms in zip(cells, found, strict=True)]
+    misencoded = _decode(connection, [c for c in inspected if c.kind == "text" and "untidy" in c.symptoms], rows)
+    return [replace(c, symptoms=c.symptoms | {"misencoded"}) if c.name in misencoded else c for c in inspected]
+
+
+def _decode(connection: duckdb.DuckDBPyConnection, cells: list[Cell], rows: str) -> set[str]:
+    """Put texts that were decoded wrongly into a table `_decoded`; return the names of the cells that have any."""
+    suspects: dict[str, set[str]] = {}
+    for cell in cells:
+        sql = f"select distinct {cell.raw} from {rows} where regexp_matches({cell.raw}, {text_literal(_MOJIBAKE)})"
+        for (text,) in connection.execute(sql).fetchall():
+            suspects.setdefault(text, set()).add(cell.name)
+    if not suspects:
+        return set()
+    import ftfy  # takes 0.2 seconds, and most batches have no such text
+
+    decoded = {text: fixed for text in suspects if (fixed := ftfy.fix_encoding(text)) != text}
+    if not decoded:
+        return set()
+    pairs = [list(decoded), list(decoded.values())]
+    connection.execute("create temp table _decoded as select unnest(?) as raw, unnest(?) as text", pairs)
+    return {name for text in decoded for name in suspects[text]}
+
+
+def _questions(cell: Cell, spec: EntitySource, latest: str) -> Iterable[tuple[Symptom, str]]:
+    """Yield the symptoms that a column may have, each with its condition over the columns of `read`."""
+    name = cell.name
+    text = f"raw_{name}" if cell.typed else f"text_{name}"
+    if cell.is_text:
+        untidy = f"{_MOJIBAKE}|{_NEEDLESS_BLANK}" if cell.kind == "text" else _NEEDLESS_BLANK
+        yield "untidy", f"regexp_matches(raw_{name}, {text_literal(untidy)})"
+    if cell.kind == "timestamp":
+        yield "out_of_bounds", f"parsed_{name} is not null and value_{name} is null"
+        if spec.zone_stated and cell.is_text:
+            yield "zoneless", f"not {formats.states_zone(text, spec)}"
+    if not cell.is_free:
+        yield "unreadable", f"{'parsed' if cell.typed else 'declared'}_{name} is null and {text} is not null"
+    if cell.role:
+        yield "noncanonical", f"canonical_{name} <> text_{name}"
+        if invalid := is_invalid(cell):
+            yield "noncanonical", invalid
+    if cell.column.required or name in spec.required:
+        yield "missing", f"{text} is null"
+
+
+def read(
+    cells: list[Cell], spec: EntitySource, time_zone: str, latest: str, rows: str, also: Iterable[str] = ()
+) -> str:
+    """Return the query that reads raw rows `r`, given as a `from` clause, in the steps above.
+
+    `latest` is the last time that is taken for true, `also` are columns of the raw rows to hand through.
+    """
+    untidy = [c for c in cells if c.is_text and "untidy" in c.symptoms]
+    unreadable = [c for c in cells if c.is_parsed and "unreadable" in c.symptoms]
+    raw = {f"raw_{c.name}": c.raw for c in cells}
+    steps = (
+        {f"trimmed_{c.name}": _trimmed(c) for c in untidy},
+        {f"text_{c.name}": _text(c, spec) for c in cells if not c.typed},
+        {f"canonical_{c.name}": _canonical(c, spec) for c in cells if c.role}
+        | {f"declared_{c.name}": _declared(c, spec, time_zone) for c in cells if not (c.typed or c.is_free)},
+        {f"parts_{c.name}": _parts(c) for c in unreadable},
+        {f"parsed_{c.name}": _parsed(c, spec, time_zone) for c in cells if c.is_parsed or c.typed},
+        {f"value_{c.name}": _value(c, latest) for c in cells},
+    )
+    query = f"select {', '.join([*also, *(f'{sql} as {name}' for name, sql in raw.items())])} from {rows}"
+    for c in untidy:
+        if "misencoded" in c.symptoms:
+            text = f"coalesce(d.text, x.raw_{c.name}) as decoded_{c.name}"
+            query = f"select x.*, {text} from ({query}) x left join _decoded d on d.raw = x.raw_{c.name}"
+    for step in filter(None, steps):
+        query = f"select {', '.join(['x.*', *(f'{sql} as {name}' for name, sql in step.items())])} from ({query}) x"
+    return query
+
+
+def _trimmed(cell: Cell) -> str:
+    """Return the SQL of a text without blanks around it; in a free text, runs of blanks become one space too."""
+    text = f"{'decoded' if 'misencoded' in cell.symptoms else 'raw'}_{cell.name}"
+    # PostgreSQL stores no NUL characters.
+    tidy = f"replace({text}, chr(0), '')"
+    if cell.kind == "text":
+        tidy = f"regexp_replace(regexp_replace({tidy}, '[{_ZERO_WIDTH}]+', '', 'g'), '[{_BLANKS}]+', ' ', 'g')"
+    needless = f"regexp_matches({text}, {text_literal(_NEEDLESS_BLANK)})"
+    return f"case when {needless} then trim({tidy}, e'{BLANKS_AROUND}') else {text} end"
+
+
+def _text(cell: Cell, spec: EntitySource) -> str:
+    text = f"nullif({'trimmed' if cell.is_text and 'untidy' in cell.symptoms else 'raw'}_{cell.name}, '')"
+    if cell.source_column:
+        text = without_nulls(text, spec)
+    if cell.kind == "id":
+        # Spreadsheets turn whole-number ids beside empty cells into floats: 17850 becomes 17850.0.
+        text = f"case when ends_with({text}, '.0') then regexp_replace({text}, '^(\\d+)\\.0$', '\\1') else {text} end"
+    if cell.default:
+        text = f"coalesce({text}, {cell.default})"
+    return f"{cell.prefix} || {text}" if cell.prefix else text
+
+
+def _declared(cell: Cell, spec: EntitySource, time_zone: str) -> str:
+    text = f"text_{cell.name}"
+    match cell.kind:
+        case "timestamp":
+            return formats.time(text, spec, time_zone)
+        case "boolean":
+            return (
+                f"case when lower({text}) in ('true', 't', 'yes', 'y', '1') then true"
+                f" when lower({text}) in ('false', 'f', 'no', 'n', '0') then false end"
+            )
+        case _:
+            return formats.number(text, cell.column, spec)
+
+
+def _canonical(cell: Cell, spec: EntitySource) -> str:
+    text = f"text_{cell.name}"
+    match cell.role:
+        case "code":
+            return {"lower": f"lower({text})", "upper": f"upper({text})", "any": text}[spec.codes]
+        case "email":
+            return f"lower({text})"
+        case "country":
+            return f"case when length({text}) = 2 then upper({text}) else {text} end"
+        case "currency":
+            words = " ".join(f"when '{word}' then '{code}'" for word, code in CURRENCY_WORDS.items())
+            return f"case upper({text}) {words} else upper({text}) end"
+        case _:
+            # Two capitals may be initials, or a number: JJ, VI.
+            is_upper = f"({text} = upper({text}) and regexp_matches({text}, '(\\p{{L}}.*){{3}}'))"
+            is_lower = f"({text} = lower({text}) and regexp_matches({text}, '(\\p{{L}}.*){{2}}'))"
+            # A word ends at a blank, a hyphen, or the apostrophe after a single letter: O'Brien.
+            parts = f"regexp_extract_all({text}, '[ -]+|\\p{{L}}[''’]|[^ -]+')"
+            words = f"list_transform({parts}, lambda p: upper(p[1]) || lower(p[2:]))"
+            return f"case when {is_upper} or {is_lower} then array_to_string({words}, '') else {text} end"
+
+
+def _parts(cell: Cell) -> str:
+    text = f"text_{cell.name}"
+    parts = formats.time_parts(text) if cell.kind == "timestamp" else formats.number_parts(text, cell.column)
+    return f"case when declared_{cell.name} is null and {text} is not null then {parts} end"
+
+
+def _parsed(cell: Cell, spec: EntitySource, time_zone: str) -> str:
+    if cell.typed:
+        return cell.typed
+    if "unreadable" not in cell.symptoms:
+        return f"declared_{cell.name}"
+    text, parts = f"text_{cell.name}", f"parts_{cell.name}"
+    if cell.kind == "timestamp":
+        other = formats.other_time(text, parts, time_zone)
+    else:
+        other = formats.other_number(parts, cell.column, spec)
+    return f"case when {parts} is not null then {other} else declared_{cell.name} end"
+
+
+def _value(cell: Cell, latest: str) -> str:
+    if cell.kind == "timestamp":
+        bounds = f"between timestamp '{formats.FIRST_TIME}' and timestamp '{latest}'"
+        return f"case when parsed_{cell.name} {bounds} then parsed_{cell.name} end"
+    if cell.typed or cell.is_parsed:
+        return f"parsed_{cell.name}"
+    if cell.kind == "boolean":
+        return f"declared_{cell.name}"
+    if not cell.role or "noncanonical" not in cell.symptoms:
+        return f"text_{cell.name}"
+    invalid = is_invalid(cell)
+    return f"case when not {invalid} then canonical_{cell.name} end" if invalid else f"canonical_{cell.name}"
+
+
+def is_invalid(cell: Cell) -> str:
+    """Return the condition that an address or a code is invalid; nothing where any text is valid."""
+    text = f"canonical_{cell.name}"
+    match cell.role:
+        case "email":
+            return f"(not regexp_matches({text}, {text_literal(_EMAIL)}))"
+        case "country":
+            return f"(length({text}) = 2 and not regexp_matches({text}, '^(?:{'|'.join(sorted(COUNTRIES))})$'))"
+        case "currency":
+            return f"(not regexp_matches({text}, '^(?:{'|'.join(sorted(CURRENCIES))})$'))"
+    return ""

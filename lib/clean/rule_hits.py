@@ -1,0 +1,126 @@
+"""What the row rules find in a cell: which rule applies, what becomes of the cell, and whether its row can be used.
+
+The conditions name columns of `lib.cells.reading.read`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from lib.base.quoting import text_literal
+from lib.cells import formats
+from lib.cells.mapping import Cell
+from lib.cells.reading import is_invalid
+from lib.clean.rules import Outcome
+from lib.config import EntitySource
+from lib.entities import TYPE_WORDS
+
+#: Larger values are slips, such as a bar code in the quantity; amounts and their sums would not fit their type.
+_LARGEST_QUANTITY, _LARGEST_AMOUNT = 10**9, 10**11
+
+_CODES = {"email": "e-mail address", "country": "country code", "currency": "currency code"}
+
+
+@dataclass(frozen=True)
+class RuleHit:
+    """A rule and the condition on which it applies to a row, with the value before and after, as SQL.
+
+    `text` is the value that the row's note of the fault quotes. A row that is refused is filed under the rule
+    `refusal`, with the SQL `reason`.
+    """
+
+    field: str
+    rule: str
+    outcome: Outcome
+    condition: str
+    before: str
+    after: str = "null"
+    text: str = "null"
+    refusal: str = ""
+    reason: str = ""
+
+
+def rule_hits(cell: Cell, spec: EntitySource, latest: str) -> list[RuleHit]:
+    """Return the rules that may apply to a cell; `latest` is the last time that is taken for true."""
+    repairs = _repairs(cell, spec) if cell.source_column and not cell.typed else ()
+    return [*_faults(cell, spec, latest), *repairs]
+
+
+def _faults(cell: Cell, spec: EntitySource, latest: str) -> Iterator[RuleHit]:
+    """Yield what cannot be repaired: the cell is left empty, or its row is refused."""
+    column, name, shown = cell.column, cell.name, as_read(cell)
+    text = f"raw_{name}" if cell.typed else f"text_{name}"
+    before = shown if cell.typed else f"replace(raw_{name}, chr(0), '')"
+    none = f"value_{name} is null and {text} is not null"
+
+    def lost(rule: str, condition: str, sentence: str, rejects: bool = column.rejects) -> RuleHit:
+        outcome: Outcome = "rejected" if rejects else "emptied"
+        reason = f"{text_literal(sentence + ': ')} || {shown}"
+        refusal = rule if rejects else ""
+        return RuleHit(name, rule, outcome, condition, before, text=shown, refusal=refusal, reason=reason)
+
+    if "out_of_bounds" in cell.symptoms or ("unreadable" in cell.symptoms and cell.kind == "timestamp"):
+        later = f"parsed_{name} > timestamp '{latest}' and parsed_{name} <= timestamp '{formats.LAST_TIME}'"
+        future = f"coalesce({later}, false)"
+        yield lost("date_in_future", f"{none} and {future}", f"{name} had not come yet when it was delivered")
+        none += f" and not {future}"
+    if "unreadable" in cell.symptoms and cell.kind == "timestamp" and not cell.typed:
+        ambiguous = f"coalesce(parsed_{name} is null and {formats.is_ambiguous(f'parts_{name}')}, false)"
+        yield lost("ambiguous_date", f"{none} and {ambiguous}", f"{name} can be read in two ways")
+        none += f" and not {ambiguous}"
+    if cell.symptoms & {"unreadable", "out_of_bounds"}:
+        word = TYPE_WORDS[column.kind]
+        yield lost(f"not_a_{word.replace(' ', '_')}", none, f"{name} is no {word}")
+    if "missing" in cell.symptoms and column.required:
+        reason, missing = text_literal(f"{name} is missing"), f"{text} is null"
+        yield RuleHit(name, "missing", "rejected", missing, before, refusal=f"missing_{name}", reason=reason)
+    elif "missing" in cell.symptoms and name in spec.required:
+        yield RuleHit(name, "missing", "flagged", f"{text} is null", before)
+    if "noncanonical" in cell.symptoms and (invalid := is_invalid(cell)):
+        yield lost(f"invalid_{cell.role}", invalid, f"{name} is no {_CODES[cell.role]}", rejects=False)
+
+
+def _repairs(cell: Cell, spec: EntitySource) -> Iterator[RuleHit]:
+    """Yield what may have been repaired; a cell that is left empty in the end was not."""
+    name, kind = cell.name, cell.kind
+    raw, text, parts = f"raw_{name}", f"text_{name}", f"parts_{name}"
+    before, after = f"replace({raw}, chr(0), '')", formats.shown(f"value_{name}", cell.column)
+
+    def repaired(rule: str, condition: str) -> RuleHit:
+        return RuleHit(name, rule, "repaired", f"{condition} and value_{name} is not null", before, after)
+
+    if cell.is_text and "untidy" in cell.symptoms:
+        decoded = f"decoded_{name}" if "misencoded" in cell.symptoms else raw
+        yield repaired("whitespace", f"trimmed_{name} <> replace({decoded}, chr(0), '')")
+    if "misencoded" in cell.symptoms:
+        yield repaired("encoding", f"decoded_{name} <> {raw}")
+    if cell.role and "noncanonical" in cell.symptoms:
+        yield repaired("letter_case", f"canonical_{name} <> {text}")
+    has_parts = cell.is_parsed and "unreadable" in cell.symptoms
+    if has_parts:
+        yield repaired("date_format" if kind == "timestamp" else "number_text", f"{parts} is not null")
+    if kind == "timestamp" and spec.zone_stated and cell.symptoms & {"unreadable", "zoneless"}:
+        lacks = f"not {formats.states_zone(text, spec)}"
+        if has_parts:
+            lacks = f"case when {parts} is null then {lacks} else {formats.lacks_zone(text, parts)} end"
+        yield repaired("zone_missing", lacks)
+
+
+def too_large(cells: Mapping[str, Cell]) -> RuleHit:
+    """Return the hit of a quantity, or a quantity times its price, that is too large to be true."""
+    quantity, price = (f"value_{name}" for name in ("quantity", "unit_price"))
+    product = f"cast({quantity} as double) * cast({price} as double)"
+    condition = f"(abs({quantity}) >= {_LARGEST_QUANTITY} or abs({product}) >= {_LARGEST_AMOUNT})"
+    shown, price_shown = (as_read(cells[name]) for name in ("quantity", "unit_price"))
+    reason = f"'quantity ' || {shown} || ' times unit_price ' || {price_shown} || ' is too large'"
+    rule = "amount_too_large"
+    return RuleHit("quantity", rule, "rejected", condition, shown, text=shown, refusal=rule, reason=reason)
+
+
+def as_read(cell: Cell) -> str:
+    """Return the SQL of a cell's text before it is parsed."""
+    if not cell.typed:
+        return f"text_{cell.name}"
+    text = f"cast(raw_{cell.name} as varchar)"
+    return (
+        f"coalesce({formats.shown(f'parsed_{cell.name}', cell.column)}, {text})" if cell.kind == "timestamp" else text
+    )
