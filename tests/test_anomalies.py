@@ -267,7 +267,7 @@ def test_a_month_with_other_shares_than_a_year_before_is_found(warehouse):
 
 def test_a_row_that_was_lost_on_the_way_is_missed(audited):
     warehouse, audit = audited
-    held = rows(warehouse, "select source, entity, told, held from quality.source_reconciliation where difference <> 0")
-    assert held == [("old", "orders", 101, 100)]
+    sql = "select source, entity, reported, held from quality.source_reconciliation where difference <> 0"
+    assert rows(warehouse, sql) == [("old", "orders", 101, 100)]
     check = audit.checks.set_index("check_name").loc["sources_hold_what_is_staged"]
     assert check[["dimension", "state", "failing_rows"]].tolist() == ["completeness", "warned", 1]

@@ -3,7 +3,7 @@
 import email
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -30,16 +30,18 @@ from lib.shop.payments import METHODS, STATUSES
 from lib.shop.promotions import find
 from lib.shop.sizes import FIRST_DAY, SIZES
 from lib.shop.systems import ShopFacts
-from lib.sources import imap, mail
-from lib.sources.confirmation import read
-from lib.sources.labels import labels_with
-from lib.sources.message import text_of_html
-from lib.sources.written import Unreadable, decimal_mark, plain_moment, plain_number
+from lib.sources import imap, mail, markup, message
+from lib.sources.confirmation import Confirmation
+from lib.sources.layouts import Layout, Unreadable
 from tests.conftest import PROJECT
 from tests.imap import PASSWORD, imap_server
 
 FACTS = ShopFacts(SIZES["default"], 42, "EUR", "Europe/Berlin")
 EVER = 30_000
+#: Those of the simulated stores, and one for the French letter.
+LAYOUTS = {"french": {"like": "french", "sign": "Numéro de commande"}} | yaml.safe_load(
+    (PROJECT / "pipeline.yml").read_text(encoding="utf-8")
+)["sources"]["stores"]["layouts"]
 SILENT = lambda _: None  # noqa: E731
 
 
@@ -78,14 +80,15 @@ class Stores:
     @property
     def settings(self) -> Settings:
         place = {} if "url" in self.source else {"path": str(self.box)}
-        source = {"kind": "mail", "time_zone": "Europe/Berlin", "entities": {"order_lines": {}, "payments": {}}}
+        source = {"kind": "mail", "time_zone": "Europe/Berlin", "layouts": LAYOUTS}
+        source["entities"] = {"order_lines": {}, "payments": {}}
         config = {
             "shop": {"name": "Stores", "currency": "EUR", "time_zone": "Europe/Berlin"},
             "warehouse": {"memory_limit": "1GB", "threads": 2},
             "sources": {"stores": source | place | dict(self.source)},
         }
         file = self.root / "stores.yml"
-        file.write_text(yaml.safe_dump(config), encoding="utf-8")
+        file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         return load_settings(sources=file, data_dir=self.root / "data", output_dir=self.root / "outputs")
 
     def write(self, name: str, content: str | bytes, part: str = "new") -> Path:
@@ -206,16 +209,16 @@ def test_all_layouts_give_back_the_very_payments_of_the_books(life, whole):
 
 
 def test_the_html_part_of_every_layout_says_the_same_as_the_text(whole):
-    labels = labels_with({})
+    layouts = whole[0].settings.config.sources["stores"].layouts
     seen = set()
     for path in sorted((whole[0].box / "new").iterdir())[:200]:
         raw = email.message_from_bytes(path.read_bytes())
         if raw.get_content_type() != "multipart/alternative" or "W4." in path.name:
             continue
         text, page = (p.get_payload(decode=True).decode(p.get_content_charset()) for p in raw.get_payload())
-        told = read(text, labels)
-        assert read(text_of_html(page), labels) == told
-        seen.add(told.order["store_id"])
+        (read,) = message.by_layout(text, "", layouts)
+        assert message.by_layout(markup.text_of(page), "", layouts) == [read]
+        seen.add(read.order["store_id"])
     assert seen == set(LAYOUT_OF)
 
 
@@ -290,12 +293,17 @@ def test_a_write_that_was_killed_is_mended_and_a_reader_may_move_messages(life, 
 
 
 def test_messages_read_in_processes_of_their_own_say_the_same(whole, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     stores = whole[0]
-    files = [(path.name, str(path)) for path in sorted((stores.box / "new").iterdir())[:30]]
-    chunks = [files[:15], files[15:]]
-    here = [message for some in mail._read_chunks(chunks, {}, False) for message in some]
-    assert [message for some in mail._read_chunks(chunks, {}, True) for message in some] == here
+    box = mail._Maildir(stores.box)
+
+    def read() -> list[mail.Read]:
+        return mail._Reading(stores.settings.config.sources["stores"], box).read(box.names[:30], SILENT)
+
+    here = read()
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(mail, "MANY", 30)
+    monkeypatch.setattr(mail, "CHUNK", 15)
+    assert read() == here
 
 
 # --- incremental
@@ -318,15 +326,15 @@ Amount paid: 25.00 EUR
 """
 
 
-def message(order: str = "A-1", text: str = TEXT, *, id: str = "1", kind: str = "text/plain; charset=utf-8") -> str:
+def letter(order: str = "A-1", text: str = TEXT, *, id: str = "1", kind: str = "text/plain; charset=utf-8") -> str:
     return HEAD.format(id=id) + f"Content-Type: {kind}\n\n" + text.replace("{order}", order)
 
 
 def test_only_new_messages_are_opened_and_one_moved_to_cur_is_not_new(stores):
-    first = stores.write("1.a.host", message("A-1"))
+    first = stores.write("1.a.host", letter("A-1"))
     assert stores.ingest().rows == 2
     first.rename(stores.box / "cur/1.a.host:2,S")
-    stores.write("2.b.host", message("A-2", id="2"))
+    stores.write("2.b.host", letter("A-2", id="2"))
     taken = stores.ingest()
     assert taken.table["new_files"].tolist() == [1, 1]
     assert stores.rows("order_lines")["order_id"].tolist() == ["A-1", "A-2"]
@@ -334,23 +342,23 @@ def test_only_new_messages_are_opened_and_one_moved_to_cur_is_not_new(stores):
 
 
 def test_a_broken_message_is_set_aside_once_and_the_corrected_one_is_taken(stores):
-    stores.write("1.a.host", message("A-1"))
-    broken = message("A-2").replace("1    P1    Lamp         2    12.50 EUR", "1    P1    Lamp    two or three")
+    stores.write("1.a.host", letter("A-1"))
+    broken = letter("A-2").replace("1    P1    Lamp         2    12.50 EUR", "1    P1    Lamp    two or three")
     path = stores.write("2.b.host", broken)
     assert stores.ingest().table["rejected_files"].tolist() == [1, 0]
-    assert "does not fit its table of 5 columns" in stores.reasons()["2.b.host"]
+    assert "outside its table of 5 columns" in stores.reasons()["2.b.host"]
     assert stores.ingest().table["rejected_files"].tolist() == [0, 0]
-    stores.write("3.c.host", message("A-2", id="3"))
+    stores.write("3.c.host", letter("A-2", id="3"))
     assert stores.ingest().rows == 2
     assert list(stores.reasons()) == ["2.b.host"]
-    path.write_text(message("A-3"))
+    path.write_text(letter("A-3"))
     assert stores.ingest().rows == 2
     assert stores.reasons() == {}
 
 
 def test_the_same_message_id_with_other_content_is_noted(stores):
-    stores.write("1.a.host", message("A-1"))
-    stores.write("2.b.host", message("A-1").replace("25.00", "26.00"))
+    stores.write("1.a.host", letter("A-1"))
+    stores.write("2.b.host", letter("A-1").replace("25.00", "26.00"))
     stores.ingest()
     cursor = Lake(stores.settings.lake_url).batches("stores", "order_lines")[-1].cursor_after["kind"]
     assert (cursor["messages"], cursor["repeated"], cursor["differing"]) == (2, 1, 1)
@@ -363,7 +371,7 @@ def test_a_place_that_is_no_maildir_is_said(stores):
 
 
 def test_a_mailbox_of_which_nothing_is_understood_is_an_error(stores):
-    stores.write("1.a.host", message(text="Hello\n"))
+    stores.write("1.a.host", letter(text="Hello\n"))
     with pytest.raises(SourceError, match=r"None of the 1 messages .* can be understood"):
         stores.ingest()
 
@@ -387,14 +395,14 @@ PAGE = """<html><head><style>td{color:red}</style></head><body><div>Order number
 def test_the_html_part_is_read_where_the_text_part_fails(stores):
     parts = "--x\nContent-Type: {}; charset=utf-8\n\n{}\n"
     body = parts.format("text/plain", "Please use a modern mail reader.") + parts.format("text/html", PAGE) + "--x--\n"
-    row = one_order(stores, message(text=body, kind="multipart/alternative; boundary=x"))
+    row = one_order(stores, letter(text=body, kind="multipart/alternative; boundary=x"))
     assert (row["order_id"], row["product_name"], float(row["unit_price"])) == ("A-1", "Lamp & shade", 12.5)
     assert row["ordered_at"] == pd.Timestamp("2025-03-04 13:33:00")
     assert row["updated_at"] == pd.Timestamp("2025-03-04 13:33:10")
 
 
 def test_a_text_in_another_charset_than_it_says_is_read_as_what_it_is(stores):
-    text = message(text=TEXT.replace("Lamp ", "Bürö ")).encode("cp1252")
+    text = letter(text=TEXT.replace("Lamp ", "Bürö ")).encode("cp1252")
     assert one_order(stores, text)["product_name"] == "Bürö"
 
 
@@ -402,7 +410,7 @@ def test_a_text_in_another_charset_than_it_says_is_read_as_what_it_is(stores):
 def test_an_original_forwarded_in_the_text_is_read(stores, mark):
     original = "Von: till\nDatum: Mittwoch\nOrder number: none\n\n" + TEXT
     quoted = "".join(f"{mark}{line}\n" for line in original.split("\n"))
-    row = one_order(stores, message(text=f"zur Info\n\n-------- Ursprüngliche Nachricht --------\n{quoted}"))
+    row = one_order(stores, letter(text=f"zur Info\n\n-------- Ursprüngliche Nachricht --------\n{quoted}"))
     assert row["order_id"] == "A-1"
 
 
@@ -410,10 +418,10 @@ def test_originals_forwarded_as_attachments_are_all_read(stores):
     attached = "--x\nContent-Type: {}\n\n{}\n"
     body = (
         attached.format("text/plain", "see below")
-        + attached.format("message/rfc822", message("A-1"))
-        + attached.format('application/octet-stream; name="order.eml"', message("A-2"))
+        + attached.format("message/rfc822", letter("A-1"))
+        + attached.format('application/octet-stream; name="order.eml"', letter("A-2"))
     )
-    stores.write("1.a.host", message(text=body + "--x--\n", kind="multipart/mixed; boundary=x"))
+    stores.write("1.a.host", letter(text=body + "--x--\n", kind="multipart/mixed; boundary=x"))
     stores.ingest()
     assert stores.rows("order_lines")["order_id"].tolist() == ["A-1", "A-2"]
     assert stores.rows("payments")["order_id"].tolist() == ["A-1", "A-2"]
@@ -422,23 +430,26 @@ def test_originals_forwarded_as_attachments_are_all_read(stores):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (("Order date", "Some date"), "has no order date under a label that is known"),
-        (("Dear customer,", "Order number: B-2"), "'order number' is stated twice: 'B-2' and 'A-1'"),
-        (("Order total: 25.00 EUR", "Order total: 25,00 EUR"), "numbers are written in two ways"),
+        (("Order date", "Some date"), "has no order date (layout 'english')"),
+        (("Dear customer,", "Order number: B-2"), "states 'order number' twice: 'B-2' and 'A-1'"),
+        (
+            ("Order total: 25.00 EUR", "Order total: 25,00 EUR"),
+            "'25,00 EUR', which is no number with a '.' before its decimals",
+        ),
         (("Order total: 25.00 EUR", "Order total: 25.00 USD"), "several currencies: EUR, USD"),
-        (("12.50 EUR\n", "12.50 EUR\n1    P2    Shelf        1    80.00 EUR\n"), "a line number stands twice"),
-        (("2    12.50", "x    12.50"), "'x' is no number"),
+        (("12.50 EUR\n", "12.50 EUR\n1    P2    Shelf        1    80.00 EUR\n"), "has a line number twice: 1, 1"),
+        (("2    12.50", "x    12.50"), "'x', which is no number"),
     ],
 )
 def test_a_message_that_contradicts_itself_is_set_aside_whole(stores, change, reason):
-    stores.write("1.a.host", message("A-0", id="0"))
-    stores.write("2.b.host", message().replace(*change))
+    stores.write("1.a.host", letter("A-0", id="0"))
+    stores.write("2.b.host", letter().replace(*change))
     assert stores.ingest().rows == 2
     assert reason in stores.reasons()["2.b.host"]
 
 
 def test_stray_bytes_cost_one_message_only(stores):
-    stores.write("1.a.host", message())
+    stores.write("1.a.host", letter())
     for number, content in enumerate(
         (b"", b"\xff\xfe\x00\x01" * 50, b"Content-Type: text/plain; charset=nope\n\nx", b":\n")
     ):
@@ -446,7 +457,142 @@ def test_stray_bytes_cost_one_message_only(stores):
     assert stores.ingest().table["rejected_files"].tolist() == [4, 0]
 
 
+# --- schema.org markup
+
+
+OFFERS = """<html><head><script type="application/ld+json">{"@context": "https://schema.org", "@graph": [
+{"@type": "EmailMessage", "description": "Thanks"},
+{"@type": "Order", "orderNumber": "M-7", "orderDate": "2025-03-04T14:33:10+01:00", "price": "61.00",
+ "priceCurrency": "EUR", "discount": 4.5, "orderStatus": "https://schema.org/OrderDelivered",
+ "customer": {"@type": "Person", "identifier": {"@type": "PropertyValue", "value": "C-1"}, "givenName": "Zoë"},
+ "acceptedOffer": [
+  {"@type": "Offer", "price": 60.50, "priceCurrency": "EUR", "eligibleQuantity": {"value": 2},
+   "itemOffered": {"@type": "Product", "sku": "P1", "name": "Lamp &amp; shade", "brand": {"name": "Lux"}}},
+  {"@type": "Offer", "priceSpecification": {"price": "5", "eligibleQuantity": {"value": 1}},
+   "itemOffered": {"@type": "Product", "productID": "P2"}}],
+ "partOfInvoice": {"@type": "Invoice", "confirmationNumber": "PAY-1", "paymentMethod": "http://schema.org/CreditCard",
+  "totalPaymentDue": {"@type": "PriceSpecification", "price": 61}, "paymentStatus": "PaymentComplete"}}
+]}</script></head><body><p>Thank you.</p><p>Order number: X-1</p></body></html>"""
+ITEMS = """<script type='application/ld+json'>[{"@type": ["Order", "Thing"], "orderNumber": 12,
+ "orderDate": "2025-03-04", "orderedItem": {"@type": "OrderItem", "orderItemNumber": "9", "orderQuantity": 3,
+ "orderedItem": {"@type": "Product", "sku": "P1", "offers": {"price": "1.10", "priceCurrency": "EUR"}}}}]</script>
+ schema.org"""
+MICRODATA = """<div itemscope itemtype="http://schema.org/Order"><meta itemprop="orderNumber" content="M-8"/>
+<time itemprop="orderDate" datetime="2025-03-04T14:33">4 March</time><link itemprop="orderStatus"
+href="http://schema.org/OrderCancelled"/><div itemprop="acceptedOffer" itemscope itemtype="http://schema.org/Offer">
+<div itemprop="itemOffered" itemscope itemtype="http://schema.org/Product"><b itemprop="sku">P1</b> <i itemprop="name">A
+ lamp</i></div><span itemprop="price">12.50</span><meta itemprop="priceCurrency" content="USD"/>
+<div itemprop="eligibleQuantity" itemscope><meta itemprop="value" content="2"/></div></div></div>"""
+
+
+def marked(page: str, text: str = "Order number: T-1") -> str:
+    part = "--x\nContent-Type: {}; charset=utf-8\n\n{}\n"
+    body = part.format("text/plain", text) + part.format("text/html", page) + "--x--\n"
+    return letter(text=body, kind="multipart/alternative; boundary=x")
+
+
+def read_letter(content: str, layouts: dict[str, Layout]) -> list[dict[str, str]]:
+    return rows_of(message.confirmations(message.parse(content.encode()), layouts, "unit"))
+
+
+def rows_of(confirmations: Iterable[Confirmation]) -> list[dict[str, str]]:
+    return [found.order | line for found in confirmations for line in found.lines]
+
+
+def test_an_order_is_read_by_its_markup_where_it_has_any(stores):
+    stores.write("1.a.host", marked(OFFERS, TEXT.replace("{order}", "T-1")))
+    stores.ingest()
+    rows = stores.rows("order_lines")
+    assert rows["order_id"].tolist() == ["M-7", "M-7"]
+    assert rows["ordered_at"].tolist() == [pd.Timestamp("2025-03-04 13:33:10")] * 2
+    columns = ["line_number", "product_id", "product_name", "product_brand", "quantity", "unit_price"]
+    assert rows[columns].astype(object).where(rows[columns].notna(), None).to_numpy().tolist() == [
+        [1, "P1", "Lamp & shade", "Lux", 2, 60.5],
+        [2, "P2", None, None, 1, 5],
+    ]
+    order = rows.iloc[0]
+    assert (order["status"], order["currency"], order["customer_id"]) == ("completed", "EUR", "C-1")
+    assert (order["customer_first_name"], float(order["order_discount_amount"])) == ("Zoë", 4.5)
+    assert order["updated_at"] == pd.Timestamp("2025-03-04 13:33:10")
+    paid = stores.rows("payments").iloc[0]
+    assert (paid["payment_id"], paid["method"], float(paid["amount"]), paid["status"]) == ("PAY-1", "card", 61, "paid")
+
+
+def test_an_order_item_and_microdata_are_markup_too():
+    assert rows_of(markup.read(ITEMS, "unit")) == [
+        {
+            "order_id": "12",
+            "ordered_at": "2025-03-04",
+            "line_number": "9",
+            "product_id": "P1",
+            "quantity": "3",
+            "unit_price": "1.10",
+        }
+    ]
+    assert rows_of(markup.read(MICRODATA, "unit")) == [
+        {
+            "order_id": "M-8",
+            "ordered_at": "2025-03-04T14:33",
+            "status": "cancelled",
+            "currency": "USD",
+            "line_number": "1",
+            "product_id": "P1",
+            "product_name": "A lamp",
+            "quantity": "2",
+            "unit_price": "12.50",
+        }
+    ]
+
+
+def test_a_price_of_a_whole_line_is_divided_by_its_quantity():
+    prices = [row["unit_price"] for row in rows_of(markup.read(OFFERS, "line"))]
+    assert prices == ["30.25", "5"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (('"orderNumber": "M-7",', ""), "its markup has no order number"),
+        (('"orderDate"', '"paymentDueDate"'), "its markup has no order date"),
+        (('"acceptedOffer"', '"offers"'), "its markup has no line with an item number"),
+        (('"sku": "P1",', ""), "its markup has a line that lacks its product_id"),
+        (('"price": "61.00"', '"price": "61,00"'), "its markup has '61,00', which is no number"),
+        (('"@graph"', '"@graph'), "its markup is no JSON"),
+        (('"@type": "Order"', '"@type": "OrderAction"'), "its markup has no Order"),
+    ],
+)
+def test_bad_markup_is_no_order_and_the_text_is_read_instead(change, reason):
+    layouts = {"letter": Layout(like="english")}
+    page = OFFERS.replace(*change)
+    with pytest.raises(Unreadable, match=re.escape(reason)):
+        read_letter(marked(page), layouts)
+    (row,) = read_letter(marked(page, TEXT.replace("{order}", "T-1")), layouts)
+    assert row["order_id"] == "T-1"
+
+
 # --- how letters are written
+
+
+def test_a_layout_whose_lines_are_sentences(stores):
+    said = "Order number: A-1\nOrder date: 2025-03-04\n\n2 x Lamp [P1] at EUR 12.50 each\n1 x Vase, red [P2] at EUR 9\n"
+    pattern = r"(?P<quantity>\d+) x (?P<product_name>.+) \[(?P<product_id>\w+)\] at (?P<unit_price>[A-Z]{3} [\d.]+).*"
+    sentences = {"sentences": {"like": "english", "line": pattern}}
+    stores.write("1.a.host", letter(text=said))
+    Stores(stores.root, {"layouts": sentences}).ingest()
+    rows = stores.rows("order_lines").sort_values("product_id")
+    assert rows["product_name"].tolist() == ["Lamp", "Vase, red"]
+    assert [float(price) for price in rows["unit_price"]] == [12.5, 9]
+
+
+@pytest.mark.parametrize("sender", ["till@shop.example", "Shop =?utf-8?q?K=C3=B6ln?= <till@shop.example>"])
+def test_a_layout_may_be_known_by_the_sender(sender):
+    layouts = {"till": Layout(like="english", sign="till@shop"), "other": Layout(like="german")}
+    raw = letter("A-1").replace("till@shop.example", sender).encode()
+    assert [row["order_id"] for row in rows_of(tuple(message.confirmations(message.parse(raw), layouts, "unit")))] == [
+        "A-1"
+    ]
+    with pytest.raises(Unreadable, match="its text has the sign of no layout"):
+        list(message.confirmations(message.parse(raw.replace(b"till", b"desk")), {"till": layouts["till"]}, "unit"))
 
 
 FRENCH = """
@@ -470,7 +616,7 @@ Statut : payé
 
 
 def test_a_french_letter_is_read_in_its_own_form(stores):
-    row = one_order(stores, message(text=FRENCH.replace("1 234", "1\u202f234")))
+    row = one_order(stores, letter(text=FRENCH.replace("1 234", "1\u202f234")))
     assert (row["order_id"], row["store_id"], row["currency"]) == ("F-77", "Lyon", "EUR")
     assert row["ordered_at"] == pd.Timestamp("2025-03-04 13:33:00")
     assert [float(row[c]) for c in ("unit_price", "discount_amount", "shipping_amount", "total_amount")] == [
@@ -482,7 +628,7 @@ def test_a_french_letter_is_read_in_its_own_form(stores):
 
 
 @pytest.mark.parametrize(
-    ("text", "mark", "plain"),
+    ("text", "decimal", "plain"),
     [
         ("1.234,50 €", ",", "1234.50"),
         ("EUR 1,234.50", ".", "1234.50"),
@@ -491,44 +637,63 @@ def test_a_french_letter_is_read_in_its_own_form(stores):
         ("−3,00 €", ",", "-3.00"),
         ("-€5.00", ".", "-5.00"),
         ("EUR -5.00", ".", "-5.00"),
+        ("5.00-", ".", "-5.00"),
         ("(5.00)", ".", "-5.00"),
-        ("15.–", "", "15"),
-        ("2 Stk.", "", "2"),
+        ("15.–", ".", "15"),
+        ("2 Stk.", ",", "2"),
         ("12.345.678", ",", "12345678"),
+        ("1.234", ",", "1234"),
+        ("1.234", ".", "1.234"),
     ],
 )
-def test_numbers_become_plain(text, mark, plain):
-    assert decimal_mark([text]) in (mark, "")
-    assert plain_number(text, mark) == plain
-
-
-@pytest.mark.parametrize(("text", "mark"), [("1.234", ""), ("20 %", "."), ("12.50", ","), ("1,23,456", "."), ("", "")])
-def test_what_may_be_another_number_is_none(text, mark):
-    with pytest.raises(Unreadable):
-        plain_number(text, mark)
+def test_numbers_become_plain(text, decimal, plain):
+    assert Layout(decimal=decimal).number(text) == plain
 
 
 @pytest.mark.parametrize(
-    ("text", "plain"),
+    ("text", "decimal"),
+    [("20 %", "."), ("12.50", ","), ("1,23,456", "."), ("1.234’567", ","), ("1 or 2", "."), ("two", "."), ("", ".")],
+)
+def test_what_may_be_another_number_is_none(text, decimal):
+    with pytest.raises(Unreadable, match="is no number"):
+        Layout(decimal=decimal).number(text)
+
+
+@pytest.mark.parametrize(
+    ("like", "text", "plain"),
     [
-        ("04.03.2025, 14:33:10 Uhr MEZ", "2025-03-04 14:33:10+01:00"),
-        ("Di, 4. März 2025 um 14:33 Uhr", "2025-03-04 14:33:00"),
-        ("26. Oktober 2025 um 02:30:00 Uhr (UTC+02:00)", "2025-10-26 02:30:00+02:00"),
-        ("March 4, 2025 2:33:10 PM -0500", "2025-03-04 14:33:10-05:00"),
-        ("March 4, 2025 12:05 AM", "2025-03-04 00:05:00"),
-        ("Tue, 04 Mar 2025 14:33:10 GMT", "2025-03-04 14:33:10+00:00"),
-        ("2025-03-04T14:33:10.5Z", "2025-03-04 14:33:10+00:00"),
-        ("2025-03-04", "2025-03-04"),
-        ("31/12/2025 10:00", "2025-12-31 10:00:00"),
-        ("12/31/2025 10:00", "2025-12-31 10:00:00"),
-        ("04/03/2025 10:00", "04/03/2025 10:00"),
-        ("2025-03-04 14:33 XYZ", "2025-03-04 14:33 XYZ"),
-        ("31.02.2025 10:00", "31.02.2025 10:00"),
-        ("soon", "soon"),
+        ("german", "04.03.2025, 14:33:10 Uhr MEZ", "2025-03-04 14:33:10+01:00"),
+        ("german", "Di, 4. März 2025 um 14:33 Uhr", "2025-03-04 14:33:00"),
+        ("german", "26. Oktober 2025 um 02:30:00 Uhr (UTC+02:00)", "2025-10-26 02:30:00+02:00"),
+        ("german", "04.03.2025", "2025-03-04"),
+        ("german", "31.02.2025 10:00", "31.02.2025 10:00"),
+        ("german", "04.03.2025 14:33 XYZ", "04.03.2025 14:33 XYZ"),
+        ("english", "March 4, 2025 2:33:10 PM -0500", "2025-03-04 14:33:10-05:00"),
+        ("english", "March 4th, 2025 at 12:05 AM", "2025-03-04 00:05:00"),
+        ("english", "Tue, 04 Mar 2025 14:33:10 GMT", "2025-03-04 14:33:10+00:00"),
+        ("english", "2025-03-04T14:33:10.5Z", "2025-03-04T14:33:10.5Z"),
+        ("english", "2025-03-04", "2025-03-04"),
+        ("english", "04/03/2025 10:00", "04/03/2025 10:00"),
+        ("english", "soon", "soon"),
+        ("french", "mardi 4 mars 2025 à 14 h 33", "2025-03-04 14:33:00"),
+        ("french", "1er août 2025", "2025-08-01"),
     ],
 )
-def test_times_become_plain_and_what_has_two_readings_is_left(text, plain):
-    assert plain_moment(text) == plain
+def test_times_become_plain_and_what_has_another_form_is_left(like, text, plain):
+    assert Layout(like=like).time(text) == plain
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "plain"),
+    [
+        ("%d/%m/%Y %H:%M", "04/03/2025 10:00", "2025-03-04 10:00:00"),
+        ("%m/%d/%Y %H:%M", "04/03/2025 10:00", "2025-04-03 10:00:00"),
+        ("%d. %B %Y um %H:%M Uhr", "4. März 2025 um 14:33 Uhr", "2025-03-04 14:33:00"),
+        ("%d.%m.%y (%H.%M)", "04.03.25 (14.33)", "2025-03-04 14:33:00"),
+    ],
+)
+def test_a_declared_form_of_times_says_how_they_are_read(form, text, plain):
+    assert Layout(like="german", times=form).time(text) == plain
 
 
 # --- configuration
@@ -539,8 +704,12 @@ def test_times_become_plain_and_what_has_two_readings_is_left(text, plain):
     [
         ({"path": "", "url": ""}, "give 'url' .* or 'path'"),
         ({"url": "pop3://u@h"}, "expected imaps://user@host/INBOX"),
-        ({"labels": {"order_nr": ["x"]}}, "no column 'order_nr' of order_lines or payments"),
-        ({"entities": {"order_lines": {"decimal": ","}}}, "messages are read by the form of their own numbers"),
+        ({"layouts": {"a": {"order": {"order_nr": "x"}}}}, "order: there is no column 'order_nr'"),
+        ({"layouts": {"a": {"payments": {"order_date": "x"}}}}, "payments: there is no column 'order_date'"),
+        ({"layouts": {"a": {"line": "(?P<item>.*)"}}}, "line: there is no column 'item'"),
+        ({"layouts": {"a": {"like": "germn"}}}, "there is no layout 'germn' to be like. Did you mean 'german'"),
+        ({"layouts": {"a": {"sign": "("}}}, "regular expression"),
+        ({"entities": {"order_lines": {"decimal": ","}}}, "'layouts' of the source say how numbers and times look"),
         ({"entities": {"customers": {}}}, "order_lines"),
     ],
 )
@@ -549,13 +718,14 @@ def test_wrong_keys_are_said(stores, source, said):
         Stores(stores.root, source).ingest()
 
 
-def test_new_words_make_all_messages_be_read_again(stores):
-    stores.write("1.a.host", message("A-1"))
-    stores.write("2.b.host", message("A-2", id="2").replace("Order number", "Bon-Nr."))
+def test_another_layout_makes_all_messages_be_read_again(stores):
+    stores.write("1.a.host", letter("A-1"))
+    stores.write("2.b.host", letter("A-2", id="2").replace("Order number", "Bon-Nr."))
     assert stores.ingest().rows == 2
-    told = Stores(stores.root, {"labels": {"order_id": ["bon-nr"]}}, runs=1)
-    assert told.ingest().table["new_files"].tolist() == [2, 2]
-    assert told.reasons() == {}
+    own = {"till": {"sign": "Bon-Nr", "like": "english", "order": {"order_id": "bon-nr"}}}
+    declared = Stores(stores.root, {"layouts": own | LAYOUTS}, runs=1)
+    assert declared.ingest().table["new_files"].tolist() == [2, 2]
+    assert declared.reasons() == {}
 
 
 # --- a mailbox on a server
@@ -574,12 +744,13 @@ def test_a_mailbox_on_a_server_is_read_message_by_message_and_left_as_it_is(serv
         sources=PROJECT / "examples/store_mail.yml", data_dir=tmp_path / "data", output_dir=tmp_path / "out"
     )
     words = {"Order number": "Bon-Nr.", "Order date": "Verkauft am", "Item": "Code", "Qty": "St. ", "Unit price": "à"}
-    own = message("A-2", id="2")
+    own = letter("A-2", id="2").replace("2025-03-04 14:33", "04.03.2025 14:33").replace("12.50", "12,50")
+    own = own.replace("25.00", "25,00")
     for known, other in words.items():
         own = own.replace(known, other)
     empty = ingest(settings, "run0")
     assert (empty.failures, empty.rows) == ({}, 0)
-    server.deliver(message("A-1").encode())
+    server.deliver(letter("A-1").encode())
     server.deliver(own.encode())
     server.deliver(b"Subject: news\n\nnothing to sell\n")
     taken = ingest(settings, "run1")
@@ -591,7 +762,7 @@ def test_a_mailbox_on_a_server_is_read_message_by_message_and_left_as_it_is(serv
     assert ingest(settings, "run2").rows == 0
     monkeypatch.setattr(imap, "BATCH", 2)
     for number in range(3, 8):
-        server.deliver(message(f"A-{number}", id=str(number)).encode())
+        server.deliver(letter(f"A-{number}", id=str(number)).encode())
     assert ingest(settings, "run3").table["new_files"].tolist() == [5, 5]
     lake = Lake(settings.lake_url)
     paths = [standardize(settings, lake, b).path for b in lake.batches("stores", "order_lines")]
@@ -604,7 +775,7 @@ def test_a_mailbox_on_a_server_is_read_message_by_message_and_left_as_it_is(serv
 
 def test_a_connection_that_breaks_is_made_again(server, tmp_path, monkeypatch):
     monkeypatch.setattr(imap, "FIRST_WAIT_SECONDS", 0)
-    server.deliver(message("B-1", id="b1").encode())
+    server.deliver(letter("B-1", id="b1").encode())
     box = imap.Mailbox(imap.address(server.url, PASSWORD), tmp_path)
     names = box.names
     box._client.socket().close()

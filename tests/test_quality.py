@@ -18,7 +18,7 @@ from tests.small_shop import SmallShop, csv, rows
 DOUBLED = "insert into {0} select * from {0}"
 EMPTY = "insert into {0} ({1}) values (null)"
 WAITS = "insert into quarantine.{0} (_rule, _reason) values ('missing_key', 'its key is missing')"
-ODD = "insert into score.anomalies (rule, source, entity, day) values ('{0}', 'exports', 'orders', date '2024-01-05')"
+ODD = "insert into quality.anomalies (rule, source, entity, day) values ('{0}', 'exports', 'orders', date '2024-01-05')"
 AGAIN = "insert into ops.dispositions_{0} (row_key, disposition, rule) values ('1', 'merged', 'exact_duplicate')"
 
 #: One way to break each check, applied to the tables of a healthy shop.
@@ -36,7 +36,7 @@ DAMAGES = {
     "events_are_in_one_session": "update analytics.daily_sessions set sessions = sessions + 1",
     "events_are_understood": "update clean.events set event_type = 'odd' where event_id = 'e'",
     "events_arrive_in_time": "update clean.events set event_at = timestamp '2024-01-05 09:00:00' where event_id = 'f'",
-    "every_row_is_accounted_for": "update score.row_accounting set unaccounted_rows = 1",
+    "every_row_is_accounted_for": "update quality.row_accounting set unaccounted_rows = 1",
     "files_can_be_taken": (
         "insert into ops.rejected_files (source, entity, name, reason) values ('exports', 'orders', '9.csv', 'empty')"
     ),
@@ -87,7 +87,7 @@ DAMAGES = {
     "sessions_end_after_they_start": "update warehouse.fact_sessions set event_count = 0",
     "shares_stay_about_the_same": ODD.format("distribution_shift"),
     "sources_are_up_to_date": ODD.format("stale_source"),
-    "sources_hold_what_is_staged": "update score.source_reconciliation set difference = 1",
+    "sources_hold_what_is_staged": "update quality.source_reconciliation set difference = 1",
     "subcategories_stand_in_their_category": "update stage.products set category = 'Toys' where product_id = 's'",
     "versions_of_customers_are_seamless": "update warehouse.dim_customers set valid_to = timestamp '2024-01-01'",
     "versions_of_products_are_seamless": "update warehouse.dim_products set is_current = false",
@@ -258,8 +258,9 @@ def audits(tmp_path_factory) -> Audits:
         "relationships_fact_orders_order_date__date_key__ref_dim_date_",
     ):
         found[check] = failing_rows(warehouse, damaged, check)
-    history = "select dimension, score from score.scores union all select table_name, score from score.table_scores"
-    return Audits(healthy, damaged, found, rows(warehouse, "select * from score.flags"), dict(rows(warehouse, history)))
+    history = "select dimension, score from quality.scores union all select table_name, score from quality.table_scores"
+    flags = rows(warehouse, "select * from quality.flags")
+    return Audits(healthy, damaged, found, flags, dict(rows(warehouse, history)))
 
 
 def test_a_healthy_shop_passes_every_check(audits):
@@ -376,7 +377,7 @@ def odd(tmp_path_factory) -> tuple[Warehouse, Audit]:
 
 def test_what_only_looks_like_a_fault_is_not_flagged(odd):
     warehouse, audit = odd
-    assert sorted(rows(warehouse, "select distinct rule, key from score.flags")) == [
+    assert sorted(rows(warehouse, "select distinct rule, key from quality.flags")) == [
         # A subcategory may be at home in two categories, and one of two products may stand in any.
         ("category_swap", "c"),
         # Of those with one e-mail address or phone number the first who signed up stays; a name alone is not enough.

@@ -65,7 +65,12 @@ def make(root: Path) -> SmallShop:
         "sources": {
             "web": {"kind": "database", "path": str(database), "entities": tables},
             "partner": {"kind": "files", "path": str(shop.exports), "entities": files},
-            "desk": {"kind": "mail", "path": str(shop.exports / "desk"), "entities": {"order_lines": {}}},
+            "desk": {
+                "kind": "mail",
+                "path": str(shop.exports / "desk"),
+                "layouts": {"letter": {"like": "english"}},
+                "entities": {"order_lines": {}},
+            },
         }
     }
     orders = pa.table({"order_id": ["X-1", "X-2"], "ordered_at": ["2025-03-01", "2025-03-02"]})

@@ -1,73 +1,148 @@
-"""Runs the dbt project in `sql/` on a private copy of the warehouse and hands back what dbt found.
+"""Runs the dbt project in `sql/` on a private copy of the warehouse: builds its models, runs its tests.
 
-The models and tests are in `sql/`; nothing here knows a table's name.
+dbt is used as it is documented: `dbtRunner`, the command line's options, partial parsing, the artifact `manifest.json`.
+It builds the models. Of tests it gives the queries, which run here over one connection, because dbt itself takes 30 ms
+for each beside the query. The models and tests are in `sql/`; nothing here knows a table's name.
 """
 
 import contextlib
+import functools
 import importlib
 import io
 import json
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.base.errors import TransformError
+from lib.base.errors import TransformError, WarehouseError, in_one_line
 from lib.base.files import PROJECT
 from lib.base.hashing import fingerprint
 from lib.base.secrets import mask
 from lib.model import increments
 from lib.settings import Settings
 from lib.warehouse import Warehouse
-from lib.warehouse.base import twice
+from lib.warehouse.base import retried
 
 _SQL = PROJECT / "sql"
+_QUIET = ("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check")
 
-
-_QUIET = ("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check", "--no-write-json")
-
-
-#: How many parsed projects stay: one for each engine, copy, time zone and currency in use, and some to spare.
-_KEPT = 20
+#: How many compiled projects stay: one for each engine, copy, time zone and currency in use, and some to spare.
+_MOST_COMPILED = 12
+#: Of the variables that `sql/profiles.yml` reads, those that decide what the project is compiled to.
+_NAMING = ("SHOP_TARGET", "SHOP_SCHEMA_PREFIX", "SHOP_PG_DATABASE")
 
 
 @dataclass(frozen=True)
-class NodeResult:
-    """What became of one model or test."""
+class CheckResult:
+    """A test of `sql/` and what it found; `state` is pass, warn, fail or error, as dbt calls them."""
 
     name: str
-    kind: str
+    #: The generic test that it is made from, empty where it has a file of its own.
+    generic: str
+    #: schema.table that the test is attached to, empty where it is attached to none, and the column there.
+    table: str
+    column: str
+    description: str
+    severity: str
+    where: str
+    fail_calc: str
+    meta: dict[str, Any]
+    sql: str
     state: str
-    seconds: float
     failures: int
     message: str
-    node: Any
 
 
-def build_models(settings: Settings, warehouse: Warehouse, *folders: str) -> list[NodeResult]:
-    """Build the models of some folders of `sql/models`, in the order of their references.
+def build_models(settings: Settings, warehouse: Warehouse, *folders: str) -> list[str]:
+    """Build the models of some folders of `sql/models`, in the order of their references; return schema.table of each.
 
     They recompute what loads have changed where the copy's tables allow it, and are built whole elsewhere.
     Raises TransformError with each failed model and the engine's message.
     """
     build = increments.plan(warehouse, folders, variables(settings))
     whole = ["--full-refresh"] if build.is_whole else []
-    results = _invoke(settings, warehouse, ["run", *whole, "--select", *(f"path:models/{f}" for f in folders)])
-    failed = [r for r in results if r.state in ("error", "fail")]
-    if failed:
-        raise TransformError(
-            "\n".join(f"Model {r.name} failed: {' '.join(mask(r.message).split())}" for r in failed)
-            + f"\n{sum(r.state == 'skipped' for r in results)} models that need them were not built."
-        )
+    compiled = _compiled(settings, warehouse)
+    _run(settings, warehouse, compiled, [*whole, "--select", *(f"path:models/{f}" for f in folders)])
     increments.note(warehouse, build)
+    models = [n for n in _nodes(compiled) if n["resource_type"] == "model" and n["path"].split("/")[0] in folders]
+    return [_table(warehouse, node) for node in models]
+
+
+@retried
+def _run(settings: Settings, warehouse: Warehouse, compiled: Path, arguments: list[str]) -> None:
+    """Let dbt build models and close its connections. Done again, models make the same of the same stage tables."""
+    environment, given = warehouse.dbt_environment(), variables(settings)
+    manifest = _parsed(compiled, _naming(environment), given)
+    target = settings.work_dir / f"sql-{settings.config.warehouse.target}-{warehouse.copy}"
+    try:
+        results = _dbt(["run", "--no-write-json", *arguments], target, environment, given, manifest)
+    except TransformError as error:
+        raise warehouse.lost_connection(str(error)) or error from error
+    finally:
+        warehouse.release_dbt()
+    failed = [(r.node.name, mask(str(r.message))) for r in results if r.status in ("error", "fail")]
+    for _, message in failed:
+        if lost := warehouse.lost_connection(message):
+            raise lost
+    if failed:
+        lines = [f"Model {name} failed: {' '.join(message.split())}" for name, message in failed]
+        skipped = sum(r.status == "skipped" for r in results)
+        raise TransformError("\n".join([*lines, f"{skipped} models that need them were not built."]))
+
+
+def run_tests(settings: Settings, warehouse: Warehouse) -> list[CheckResult]:
+    """Run every test of the project; a failing test is a result, not an error."""
+    nodes = {n["unique_id"]: n for n in _nodes(_compiled(settings, warehouse))}
+    tests = [n for n in nodes.values() if n["resource_type"] == "test"]
+    results = []
+    for test, answer in zip(tests, warehouse.query_each([_test_sql(t) for t in tests]), strict=True):
+        config, state, failures, message = test["config"], "error", 0, ""
+        if isinstance(answer, WarehouseError):
+            message = in_one_line(answer)
+        else:
+            failures, errs, warns = (int(value) for value in answer.iloc[0].fillna(0))
+            state = "fail" if errs and config["severity"].lower() == "error" else "warn" if warns else "pass"
+        attached = nodes.get(test.get("attached_node") or "")
+        results.append(
+            CheckResult(
+                name=test["name"],
+                generic=(test.get("test_metadata") or {}).get("name", ""),
+                table=_table(warehouse, attached) if attached else "",
+                column=test.get("column_name") or "",
+                description=test["description"],
+                severity=config["severity"].lower(),
+                where=config["where"] or "",
+                fail_calc=config["fail_calc"],
+                meta=config["meta"],
+                sql=test.get("compiled_code") or "",
+                state=state,
+                failures=failures,
+                message=message,
+            )
+        )
     return results
 
 
-def run_tests(settings: Settings, warehouse: Warehouse) -> list[NodeResult]:
-    """Run every test of the project; a failing test is a result, not an error."""
-    return _invoke(settings, warehouse, ["test"])
+def _test_sql(test: dict[str, Any]) -> str:
+    """Return the query by which dbt judges a test: failures, and whether they are an error and a warning."""
+    config = test["config"]
+    calculated = config["fail_calc"]
+    return (
+        f"select {calculated} as failures, cast({calculated} {config['error_if']} as integer) as errs,"
+        f" cast({calculated} {config['warn_if']} as integer) as warns from ({test.get('compiled_code')}\n) as failing"
+    )
+
+
+def variables(settings: Settings) -> str:
+    """Return the variables of the dbt project, as JSON."""
+    shop = settings.shop
+    own = {"time_zone": shop.time_zone, "currency": shop.currency, **settings.config.models.model_dump()}
+    return json.dumps(own)
 
 
 def preload(target: str) -> None:
@@ -77,113 +152,91 @@ def preload(target: str) -> None:
     importlib.import_module(f"dbt.adapters.{target}.connections")
 
 
-def _invoke(settings: Settings, warehouse: Warehouse, arguments: list[str]) -> list[NodeResult]:
-    """Run one dbt command in this process and close its connections; once more where one was lost.
+def _compiled(settings: Settings, warehouse: Warehouse) -> Path:
+    """Return a folder with `partial_parse.msgpack` and `manifest.json` of the project, its tests compiled.
 
-    Models and tests may be run again: they make the same of the same stage tables.
+    They depend on the SQL, the variables and the schemas alone, so all shops and processes share them. Whoever lacks
+    them makes a folder of their own and gives it its name once it is whole.
     """
-    return twice(lambda: _invoke_once(settings, warehouse, arguments))
-
-
-def _invoke_once(settings: Settings, warehouse: Warehouse, arguments: list[str]) -> list[NodeResult]:
-    os.environ["DO_NOT_TRACK"] = "1"
-    with _environment(warehouse.dbt_environment()), contextlib.redirect_stdout(io.StringIO()):
-        from dbt.cli.main import dbtRunner
-
-        target = settings.work_dir / f"sql-{settings.config.warehouse.target}-{warehouse.copy}"
-        command = [*_QUIET, *arguments, *_places(target), "--vars", variables(settings)]
-        try:
-            answer = dbtRunner(_parsed(target, warehouse, settings)).invoke(command)
-        finally:
-            warehouse.release_dbt()
-    if answer.exception is not None:
-        # A damaged parse cache must not spoil the next try.
-        shutil.rmtree(target, ignore_errors=True)
-        message = mask(str(answer.exception))
-        raise (warehouse.as_lost(message) or TransformError(f"dbt stopped: {message}")) from answer.exception
-    results = [_result(r) for r in answer.result.results] if answer.result is not None else []
-    for result in results:
-        if result.state == "error" and (lost := warehouse.as_lost(mask(result.message))):
-            raise lost
-    return results
-
-
-def _parsed(target: Path, warehouse: Warehouse, settings: Settings) -> Any:
-    """Return the parsed project, None where dbt cannot parse it: the command itself then says why.
-
-    Parsing takes longer than a small shop's models. What it gives depends on the SQL, the variables and the schemas
-    alone, so all shops and processes share it, in `sql/target`.
-    """
-    from dbt.cli.main import dbtRunner
-    from dbt.contracts.graph.manifest import Manifest
-    from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
     from dbt.version import __version__
 
-    places = {"SHOP_WAREHOUSE_PATH", "SHOP_SPILL", "SHOP_THREADS"}
-    environment = {name: value for name, value in warehouse.dbt_environment().items() if name not in places}
-    files = sorted(p for p in _SQL.rglob("*") if p.suffix in (".sql", ".yml"))
-    project = [(p.relative_to(_SQL).as_posix(), p.read_text(encoding="utf-8")) for p in files]
-    key = fingerprint([project, variables(settings), environment, __version__])
-    kept = _SQL / "target" / f"parsed-{key}.msgpack"
-    if kept.exists():
-        with contextlib.suppress(Exception):
-            # What a killed process or another version of a library left is made anew.
-            return Manifest.from_msgpack(kept.read_bytes(), extended_mashumuro_decoder)
-    manifest = dbtRunner().invoke([*_QUIET, "parse", *_places(target), "--vars", variables(settings)]).result
-    if manifest is not None:
-        with contextlib.suppress(OSError):
-            _keep(kept, manifest.to_msgpack(extended_mashumaro_encoder))
-    return manifest
+    naming = _naming(warehouse.dbt_environment())
+    files = increments.project_files("models", "macros", "tests", "dbt_project.yml", "profiles.yml")
+    home = _SQL / "target" if os.access(_SQL, os.W_OK) else settings.work_dir / "sql-compiled"
+    compiled = home / fingerprint([files, variables(settings), naming, __version__])
+    if not compiled.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        _clear(home)
+        scratch = Path(tempfile.mkdtemp(prefix="making-", dir=home))
+        scratch.chmod(0o755)
+        try:
+            tests = ["--select", "resource_type:test", "--no-introspect", "--no-populate-cache"]
+            _dbt(["compile", *tests], scratch, dict(naming), variables(settings))
+            scratch.rename(compiled)
+        except OSError:
+            # Another process may have been first.
+            if not compiled.exists():
+                raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    os.utime(compiled)
+    return compiled
 
 
-def _keep(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and let only the newest few stay."""
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(path)
-    for old in sorted(path.parent.glob("parsed-*"), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
-        old.unlink(missing_ok=True)
+def _clear(home: Path) -> None:
+    """Remove compiled projects that nobody used lately, and what killed processes left."""
+    found = sorted((path for path in home.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    made = [path for path in found if not path.name.startswith("making-")]
+    old = [path for path in found if path not in made and path.stat().st_mtime < time.time() - 3600]
+    for path in made[: -_MOST_COMPILED + 1] + old:
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def _places(target: Path) -> list[str]:
-    folders = ("--project-dir", str(_SQL), "--profiles-dir", str(_SQL), "--target-path", str(target))
-    return [*folders, "--log-path", str(target)]
+@functools.lru_cache(maxsize=8)
+def _parsed(compiled: Path, naming: tuple[tuple[str, str], ...], given: str) -> Any:
+    """Return the parsed project as dbt hands it out, from what is compiled already.
+
+    It is parsed for no place in particular, as dbt would begin anew for each file or server.
+    """
+    with tempfile.TemporaryDirectory() as target:
+        parse = ["parse", "--no-write-json", "--partial-parse-file-path", str(compiled / "partial_parse.msgpack")]
+        return _dbt(parse, Path(target), dict(naming), given)
 
 
-def variables(settings: Settings) -> str:
-    """Return the variables of the dbt project, as JSON."""
-    return json.dumps(
-        {
-            "time_zone": settings.shop.time_zone,
-            "currency": settings.shop.currency,
-            **settings.config.models.model_dump(),
-        }
-    )
+def _naming(environment: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, environment[name]) for name in _NAMING if name in environment)
 
 
-def _result(result: Any) -> NodeResult:
-    return NodeResult(
-        name=result.node.name,
-        kind=str(result.node.resource_type.value),
-        state=str(result.status.value if hasattr(result.status, "value") else result.status),
-        seconds=float(result.execution_time or 0),
-        failures=int(result.failures or 0),
-        message=str(result.message or ""),
-        node=result.node,
-    )
+def _nodes(compiled: Path) -> list[dict[str, Any]]:
+    """Return the models and tests of a compiled project (https://schemas.getdbt.com/dbt/manifest/v12.json)."""
+    return list(json.loads((compiled / "manifest.json").read_bytes())["nodes"].values())
+
+
+def _table(warehouse: Warehouse, node: dict[str, Any]) -> str:
+    return f"{warehouse.logical(node['schema'])}.{node['alias']}"
+
+
+def _dbt(arguments: list[str], target: Path, environment: dict[str, str], given: str, manifest: Any = None) -> Any:
+    """Run one dbt command in this process and return its result; raise TransformError where dbt stops."""
+    places = ("--project-dir", str(_SQL), "--profiles-dir", str(_SQL), "--target-path", str(target))
+    with _environment({"DO_NOT_TRACK": "1", **environment}), contextlib.redirect_stdout(io.StringIO()):
+        from dbt.cli.main import dbtRunner
+
+        command = [*_QUIET, *arguments, *places, "--log-path", str(target), "--vars", given]
+        answer = dbtRunner(manifest).invoke(command)
+    if answer.exception is not None:
+        raise TransformError(f"dbt stopped: {mask(str(answer.exception))}") from answer.exception
+    return answer.result
 
 
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     """Tell `sql/profiles.yml` where and how to work."""
-    before = {name: os.environ.get(name) for name in values}
+    before = dict(os.environ)
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in values:
+            os.environ.pop(name)
+        os.environ.update(before)

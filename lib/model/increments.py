@@ -77,11 +77,17 @@ def note(warehouse: Warehouse, build: Build) -> None:
 
 def project() -> list[object]:
     """Return what decides the tables that are made of the same staged rows: models, macros and the stage's columns."""
-    sql = PROJECT / "sql"
-    files = [p for d in ("models", "macros") for p in sorted((sql / d).rglob("*")) if p.suffix in (".sql", ".yml")]
-    files.append(sql / "dbt_project.yml")
+    files = project_files("models", "macros", "dbt_project.yml")
     contract = [[e.name, [(c.name, c.sql_type) for c in e.columns]] for e in ENTITIES.values()]
-    return [[(p.relative_to(sql).as_posix(), p.read_text(encoding="utf-8")) for p in files], contract, LINEAGE]
+    return [files, contract, LINEAGE]
+
+
+def project_files(*places: str) -> list[tuple[str, str]]:
+    """Return name and content of some of the files and folders in `sql/` of which dbt makes the models and tests."""
+    sql = PROJECT / "sql"
+    found = [p for place in places for p in sorted((sql / place).rglob("*")) or [sql / place]]
+    files = [p for p in found if p.suffix in (".sql", ".yml")]
+    return [(p.relative_to(sql).as_posix(), p.read_text(encoding="utf-8")) for p in files]
 
 
 def _notes(warehouse: Warehouse) -> dict[str, tuple[str, int]]:

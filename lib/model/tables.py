@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from lib.base import formatting
-from lib.model.dbt import NodeResult
 from lib.warehouse import Warehouse
 
 
@@ -45,11 +44,11 @@ class KeyFigures:
         return {"net_amount": self.net_amount, "orders": self.orders, "gross_amount": self.gross_amount}
 
 
-def table_sizes(warehouse: Warehouse, models: Sequence[NodeResult]) -> pd.DataFrame:
-    """Return schema, table and rows of every model built, in one query."""
+def table_sizes(warehouse: Warehouse, tables: Sequence[str]) -> pd.DataFrame:
+    """Return schema, table and rows of some tables, in one query."""
     selects = [
         f"select '{schema}' as schema, '{table}' as \"table\", count(*) as rows from {schema}.{table}"
-        for schema, table in ((warehouse.logical(m.node.schema), m.node.alias) for m in models)
+        for schema, table in (name.split(".") for name in tables)
     ]
     frame = warehouse.query(" union all ".join(selects))
     return frame.sort_values(["schema", "table"], ascending=[False, True]).reset_index(drop=True)

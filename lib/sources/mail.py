@@ -6,43 +6,38 @@ rejected whole with the reason. What was resent or forwarded gives the same rows
 """
 
 import contextlib
-import functools
-import gc
 import glob
 import hashlib
+import multiprocessing
 import os
-import pickle
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cached_property
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from lib.base.errors import SourceError, did_you_mean
-from lib.base.files import PROJECT
+from lib.base.errors import SourceError
 from lib.base.quoting import quoted_list
 from lib.base.secrets import mask
 from lib.config import EntitySource, Source
-from lib.sources import imap
+from lib.entities import ENTITIES
+from lib.sources import imap, message
 from lib.sources.confirmation import Confirmation
 from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, Task, Totals
-from lib.sources.labels import labels_with, own_fields
-from lib.sources.message import read_message
-from lib.sources.written import Unreadable
+from lib.sources.layouts import Layout, Unreadable
+from lib.sources.markup import SCHEMA_ORG
 
 ORDER_LINES, PAYMENTS = "order_lines", "payments"
 _OF_PAYMENTS = ("order_id", "currency", "message_id", "_file")
 #: Raised by one whenever messages are understood that were not before: those that were rejected are then read again.
-PARSER = 1
+PARSER = 2
 #: From so many messages on it pays to start processes of their own for reading them.
 MANY, CHUNK = 2_000, 500
 
@@ -50,39 +45,32 @@ MANY, CHUNK = 2_000, 500
 class MailEntity(EntitySource):
     """The mapping; what it maps from are the names of our own columns."""
 
-    _labels: dict[str, tuple[str, ...]] = PrivateAttr(default_factory=dict)
+    _reader: dict[str, Any] = PrivateAttr(default_factory=dict)
 
-    @field_validator("decimal", "thousands")
+    @field_validator("decimal", "thousands", "timestamp_formats")
     @classmethod
-    def _read_by_form(cls, value: str, info: ValidationInfo) -> str:
-        raise ValueError(f"messages are read by the form of their own numbers; leave out {info.field_name!r}")
+    def _by_layout(cls, value: str, info: ValidationInfo) -> str:
+        raise ValueError(f"'layouts' of the source say how numbers and times look; leave out {info.field_name!r}")
 
     @property
     def reader(self) -> dict[str, Any]:
-        return {"labels": self._labels}
+        return self._reader
 
 
 class MailSource(Source):
     """A mailbox on a server (`url` such as imaps://user@host/INBOX, and `password`); without `url`, a Maildir (`path`).
 
-    `labels` adds words by which a shop's messages name a field: our column -> words.
+    `layouts` says how messages without schema.org markup are written, `offer_price` what the price of an offer in such
+    markup is of: one unit, or the whole line.
     """
 
     kind: Literal["mail"]
     path: str = ""
     url: str = ""
     password: str = Field("", repr=False)
-    labels: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    layouts: dict[str, Layout] = Field(default_factory=dict)
+    offer_price: Literal["unit", "line"] = "unit"
     entities: dict[Literal["order_lines", "payments"], MailEntity] = Field(min_length=1)  # type: ignore[assignment]
-
-    @field_validator("labels")
-    @classmethod
-    def _known_fields(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        for name in value:
-            if name not in own_fields():
-                hint = did_you_mean(name, own_fields())
-                raise ValueError(f"labels: no column {name!r} of order_lines or payments.{hint}")
-        return value
 
     @field_validator("url")
     @classmethod
@@ -95,8 +83,10 @@ class MailSource(Source):
     def _one_place(self) -> "MailSource":
         if not self.path and not self.url:
             raise ValueError("give 'url' (imaps://user@host/INBOX) or 'path' (a Maildir)")
+        # In their order, which says what reads a message that has the signs of two.
+        layouts = [(name, layout.model_dump(mode="json")) for name, layout in self.layouts.items()]
         for spec in self.entities.values():
-            spec._labels = self.labels
+            spec._reader = {"layouts": layouts, "offer_price": self.offer_price}
         return self
 
     @property
@@ -105,29 +95,6 @@ class MailSource(Source):
 
 
 MODEL = MailSource
-
-
-class _Box(Protocol):
-    """Where messages are: what there is by name, and files of their bytes."""
-
-    @property
-    def names(self) -> list[str]: ...
-
-    def files(self, names: list[str], progress: Callable[[str], None]) -> dict[str, Path]: ...
-
-    def is_same(self, name: str, sha256: str) -> bool: ...
-
-
-@dataclass(frozen=True)
-class _Message:
-    """What became of a message: its document, the orders it confirms, or the reason why there are none."""
-
-    file: SourceFile
-    local: str
-    message_id: str = ""
-    sent_at: str = ""
-    confirmations: tuple[Confirmation, ...] = ()
-    reason: str = ""
 
 
 @dataclass
@@ -147,10 +114,9 @@ class _Maildir:
             )
         # What is moved while we look is seen twice rather than never: `new` first.
         for part in parts:
-            with os.scandir(part) as entries:
-                for entry in entries:
-                    if not entry.name.startswith("."):
-                        self.paths[entry.name.partition(":")[0]] = Path(entry.path)
+            for path in part.iterdir():
+                if not path.name.startswith("."):
+                    self.paths[path.name.partition(":")[0]] = path
         return sorted(self.paths)
 
     def files(self, names: list[str], progress: Callable[[str], None]) -> dict[str, Path]:
@@ -163,89 +129,135 @@ class _Maildir:
             return False
 
 
+@dataclass(frozen=True)
+class Read:
+    """What became of a message: its document, the orders it confirms, or the reason why there are none."""
+
+    file: SourceFile
+    local: str
+    message_id: str = ""
+    sent_at: str = ""
+    confirmations: tuple[Confirmation, ...] = ()
+    reason: str = ""
+
+
 @dataclass
 class _Reading:
     """What a source's entities share: the messages there are, each read once."""
 
     source: MailSource
-    box: _Box
-    messages: dict[str, _Message] = field(default_factory=dict)
+    box: _Maildir | imap.Mailbox
+    messages: dict[str, Read] = field(default_factory=dict)
 
-    def read(self, names: list[str], progress: Callable[[str], None]) -> list[_Message]:
+    def read(self, names: list[str], progress: Callable[[str], None]) -> list[Read]:
         """Return what the messages of these names say, in the same order."""
-        new = [name for name in names if name not in self.messages]
-        files = list(self.box.files(new, progress).items())
-        chunks = [[(n, str(p)) for n, p in files[i : i + CHUNK]] for i in range(0, len(files), CHUNK)]
-        done = 0
-        for messages in _read_chunks(chunks, self.source.labels, len(files) >= MANY):
-            done += len(messages)
-            progress(f"read {done:,} of {len(files):,} messages")
-            self.messages.update((message.file.name, message) for message in messages)
+        files = list(self.box.files([name for name in names if name not in self.messages], progress).items())
+        chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
+        reader = partial(read_files, layouts=self.source.layouts, offer_price=self.source.offer_price)
+        with contextlib.ExitStack() as stack:
+            each: Callable[..., Iterator[list[Read]]] = map
+            if len(files) >= MANY:
+                # Fresh interpreters: a kernel, with its threads, must not be forked.
+                fresh = multiprocessing.get_context("spawn")
+                each = stack.enter_context(ProcessPoolExecutor(min(os.cpu_count() or 1, 4), fresh)).map
+            for messages in each(reader, chunks):
+                self.messages.update((one.file.name, one) for one in messages)
+                progress(f"read {len(self.messages):,} of {len(names):,} messages")
         return [self.messages[name] for name in names if name in self.messages]
+
+
+def read_files(files: list[tuple[str, Path]], layouts: Mapping[str, Layout], offer_price: str) -> list[Read]:
+    """Read messages, each a name and the path of its bytes."""
+    return [_read_file(name, path, layouts, offer_price) for name, path in files]
+
+
+def _read_file(name: str, path: Path, layouts: Mapping[str, Layout], offer_price: str) -> Read:
+    try:
+        raw = _bytes_of(path)
+    except OSError as error:
+        return Read(SourceFile(name, "", 0), str(path), reason=f"cannot be read: {error.strerror or error}")
+    file = SourceFile(name, hashlib.sha256(raw).hexdigest(), len(raw))
+    try:
+        parsed = message.parse(raw)
+        found = tuple(message.confirmations(parsed, layouts, offer_price))
+        return Read(file, str(path), message.header(parsed, "Message-ID"), message.sent_at(parsed), found)
+    except Unreadable as reason:
+        return Read(file, str(path), reason=str(reason))
+    except Exception as error:
+        # Mail is written by strangers: what the parser trips over must cost one message, not the mailbox.
+        return Read(file, str(path), reason=f"cannot be parsed: {type(error).__name__}: {error}")
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Return a message's bytes, also where a reader moved it from `new` to `cur` meanwhile."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        moved = sorted(path.parent.with_name("cur").glob(f"{glob.escape(path.name.partition(':')[0])}*"))
+        if not moved:
+            raise
+        return moved[0].read_bytes()
 
 
 @contextlib.contextmanager
 def open_source(source: MailSource, work_dir: Path) -> Iterator[Extractor]:
     """Open the mailbox; both entities come from one reading of each message."""
     with contextlib.ExitStack() as stack:
-        if not source.url:
-            box: _Box = _Maildir(Path(source.path))
-        else:
+        box: _Maildir | imap.Mailbox = _Maildir(Path(source.path))
+        if source.url:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mail-", dir=work_dir))
             box = mailbox = imap.Mailbox(imap.address(source.url, source.password), Path(folder))
             stack.callback(mailbox.close)
-        yield functools.partial(extract, _Reading(source, box))
+        yield partial(extract, _Reading(source, box))
 
 
 def extract(reading: _Reading, task: Task) -> Delivery:
     """Hand over the rows of every message not read yet, all columns as text.
 
     Part columns: those of the entity that confirmations have, `message_id`, `_file` and `_row`. The cursor says which
-    message is the newest, how many were taken, and of those how many had an id that was there before (`repeated`),
+    message is the newest, how many were read, and of those how many had an id that was there before (`repeated`),
     how many of these ids stand for different contents (`differing`), and which messages are not worth a second look.
 
     Raises SourceError where the mailbox cannot be reached, or no message of it was ever understood.
     """
-    entity, state = task.entity, task.state
-    refused = state.cursor.get("rejected", {}) if state.cursor.get("parser") == PARSER else {}
+    entity, state, names = task.entity, task.state, reading.box.names
+    before = state.cursor
+    refused = before.get("rejected", {}) if before.get("parser") == PARSER else {}
     new = [
         name
-        for name in reading.box.names
+        for name in names
         if name not in state.files and not (name in refused and reading.box.is_same(name, refused[name]))
     ]
     messages = reading.read(new, task.progress)
-    usable = [message for message in messages if not message.reason]
-    unusable = [message for message in messages if message.reason]
+    usable = [one for one in messages if not one.reason]
+    unusable = [one for one in messages if one.reason]
     if unusable and not usable and not state.files:
-        reasons = "\n".join(f"  {m.file.name}: {m.reason}" for m in unusable[:3])
+        reasons = "\n".join(f"  {one.file.name}: {one.reason}" for one in unusable[:3])
         more = f"\n  ... and {len(unusable) - 3} more" if len(unusable) > 3 else ""
         raise SourceError(
             f"None of the {len(unusable)} messages in {mask(reading.source.place)} can be understood:\n{reasons}"
-            f"{more}\nCorrect the place, or add the words of these messages to 'labels' of this source."
+            f"{more}\nCorrect the place, or declare in 'layouts' of this source how these messages are written."
         )
-    rejected: tuple[RejectedFile, ...] = ()
-    if entity == next(iter(reading.source.entities)):
-        # Once for all entities: what is wrong is the message.
-        rejected = tuple(
-            RejectedFile(m.file.name, m.file.sha256, m.file.bytes, m.reason, m.local if m.file.bytes else "")
-            for m in unusable
-        )
+    # Rejected once for all entities: what is wrong is the message.
+    rejected = tuple(
+        RejectedFile(one.file.name, one.file.sha256, one.file.bytes, one.reason, one.local if one.file.bytes else "")
+        for one in unusable
+        if entity == next(iter(reading.source.entities))
+    )
     totals = None
     if entity == ORDER_LINES:
         # Each message that is understood has a line, not each has a payment.
-        gone = (state.files.keys() | refused.keys()) - set(reading.box.names)
-        totals = Totals({"messages": float(len(reading.box.names)), "gone": float(len(gone))}, "the mailbox")
+        gone = (state.files.keys() | refused.keys()) - set(names)
+        totals = Totals({"messages": float(len(names)), "gone": float(len(gone))}, "the mailbox")
     if not usable:
         return Delivery(rejected=rejected, totals=totals)
-    labels = labels_with(reading.source.labels)
-    columns = (*(labels.line_columns if entity == ORDER_LINES else labels.payment_columns), "message_id")
-    part = task.scratch / "part-0000.parquet"
+    columns, part = _columns(reading.source.layouts, entity), task.scratch / "part-0000.parquet"
     files = _write(entity, usable, columns, part)
-    newest = max(usable, key=lambda m: (m.sent_at, m.file.name))
-    before = state.cursor
+    newest = max((one.sent_at, one.message_id) for one in usable)
+    newest = max(newest, (before.get("newest", ""), before.get("message_id", "")))
     cursor = {
-        "newest": max(newest.sent_at, before.get("newest", "")),
-        "message_id": newest.message_id if newest.sent_at >= before.get("newest", "") else before.get("message_id", ""),
+        "newest": newest[0],
+        "message_id": newest[1],
         "messages": len(state.files) + len(usable),
         "parser": PARSER,
         "rejected": {n: h for n, h in refused.items() if n not in new} | {m.file.name: m.file.sha256 for m in unusable},
@@ -257,35 +269,32 @@ def extract(reading: _Reading, task: Task) -> Delivery:
         parts=(part,),
         columns=columns,
         cursor=cursor,
-        originals={m.file.name: m.local for m in usable},
+        originals={one.file.name: one.local for one in usable},
         totals=totals,
     )
 
 
-def _write(entity: str, messages: list[_Message], columns: tuple[str, ...], part: Path) -> tuple[SourceFile, ...]:
+def _columns(layouts: Mapping[str, Layout], entity: str) -> tuple[str, ...]:
+    """Return the columns that messages can have: all by name, whatever those of one day say."""
+    known = set().union(*(layout.columns(entity) for layout in (SCHEMA_ORG, *layouts.values())))
+    return (*(name for name in ENTITIES[entity].names if name in known), "message_id")
+
+
+def _write(entity: str, messages: list[Read], columns: tuple[str, ...], part: Path) -> tuple[SourceFile, ...]:
     """Write the rows of an entity as one part; return the documents with their numbers of rows."""
-    files = []
-    values: dict[str, list[str | None]] = {name: [] for name in (*columns, "_file")}
-    first = 0
-    for message in messages:
-        rows = 0
-        for confirmation in message.confirmations:
-            order = confirmation.order | {"message_id": message.message_id, "_file": message.file.name}
-            records = confirmation.lines
+    files: list[SourceFile] = []
+    rows: list[dict[str, Any]] = []
+    for one in messages:
+        first = len(rows)
+        for found in one.confirmations:
+            order = found.order | {"message_id": one.message_id, "_file": one.file.name}
             if entity == PAYMENTS:
                 # A payment is the same in each message that tells of it: the order's state is not its own.
-                order = {name: value for name, value in order.items() if name in _OF_PAYMENTS}
-                records = confirmation.payments
-            for name, column in values.items():
-                of_order = order.get(name)
-                column.extend([record.get(name, of_order) for record in records])
-            rows += len(records)
-        known = message.file
-        files.append(SourceFile(known.name, known.sha256, known.bytes, rows=rows, first_row=first))
-        first += rows
-    table = pa.table({name: pa.array(column, pa.string()) for name, column in values.items()})
-    table = table.append_column("_row", pa.array(range(first), pa.int64()))
-    pq.write_table(table, part, compression="zstd")
+                order = {name: order[name] for name in _OF_PAYMENTS if name in order}
+            rows += [order | record for record in (found.payments if entity == PAYMENTS else found.lines)]
+        files.append(replace(one.file, rows=len(rows) - first, first_row=first))
+    table = pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in (*columns, "_file")]))
+    pq.write_table(table.append_column("_row", pa.array(range(len(rows)), pa.int64())), part, compression="zstd")
     return tuple(files)
 
 
@@ -308,72 +317,3 @@ def _repeated(connection: duckdb.DuckDBPyConnection, parts: list[str], columns: 
     ).fetchone()
     assert row is not None
     return {"repeated": int(row[0]), "differing": int(row[1])}
-
-
-def _read_chunks(
-    chunks: list[list[tuple[str, str]]], labels: Mapping[str, tuple[str, ...]], in_processes: bool
-) -> Iterator[list[_Message]]:
-    """Yield what the messages of each chunk say."""
-    words = dict(labels)
-    if not in_processes:
-        for chunk in chunks:
-            yield read_files(chunk, words)
-        return
-    workers = min(os.cpu_count() or 1, 4)
-    shares = [chunks[number::workers] for number in range(workers)]
-    with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(_read_in_process, shares, [words] * workers)
-
-
-def _read_in_process(chunks: list[list[tuple[str, str]]], labels: dict[str, tuple[str, ...]]) -> list[_Message]:
-    """Read messages in a fresh interpreter: a kernel must not be forked, nor its caller's script run once more."""
-    files = [file for chunk in chunks for file in chunk]
-    done = subprocess.run(
-        [sys.executable, "-c", "from lib.sources.mail import serve; serve()"],
-        input=pickle.dumps((files, labels)), capture_output=True, cwd=PROJECT, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        told = done.stderr.decode(errors="replace").strip().splitlines()
-        raise SourceError(f"A process that reads messages failed ({told[-1] if told else done.returncode}). Run again.")
-    messages: list[_Message] = pickle.loads(done.stdout)
-    return messages
-
-
-def serve() -> None:
-    """Read the messages that standard input names, and answer on standard output."""
-    # What is read stays to the end, and the end is near: there is no rubbish to look for.
-    gc.disable()
-    files, labels = pickle.load(sys.stdin.buffer)
-    pickle.dump(read_files(files, labels), sys.stdout.buffer)
-
-
-def read_files(files: list[tuple[str, str]], labels: Mapping[str, tuple[str, ...]]) -> list[_Message]:
-    """Read messages, each a name and the path of its bytes."""
-    return [_read_file(name, path, labels) for name, path in files]
-
-
-def _read_file(name: str, path: str, labels: Mapping[str, tuple[str, ...]]) -> _Message:
-    try:
-        raw = _bytes_of(Path(path))
-    except OSError as error:
-        return _Message(SourceFile(name, "", 0), path, reason=f"cannot be read: {error.strerror or error}")
-    file = SourceFile(name, hashlib.sha256(raw).hexdigest(), len(raw))
-    try:
-        found = read_message(raw, labels_with(labels))
-    except Unreadable as reason:
-        return _Message(file, path, reason=str(reason))
-    except Exception as error:
-        # Mail is written by strangers: what the parser trips over must cost one message, not the mailbox.
-        return _Message(file, path, reason=f"cannot be parsed: {type(error).__name__}: {error}")
-    return _Message(file, path, found.message_id, found.sent_at, found.confirmations)
-
-
-def _bytes_of(path: Path) -> bytes:
-    """Return a message's bytes, also where a reader moved it from `new` to `cur` meanwhile."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        moved = sorted(path.parent.with_name("cur").glob(f"{glob.escape(path.name.partition(':')[0])}*"))
-        if not moved:
-            raise
-        return moved[0].read_bytes()

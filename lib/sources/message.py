@@ -1,23 +1,21 @@
 """E-mail messages: bytes become order confirmations, whatever they are packed in.
 
-The text part is read first and the HTML part where the text does not tell; a forwarded original is unwrapped. A
-message that ends too soon is never taken for a whole one.
+The schema.org markup of a message is read where it has any, else its text by a declared layout, else its HTML; a
+forwarded original is unwrapped. A message that ends too soon is never taken for a whole one.
 """
 
 import email
 import email.policy
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
 from email import errors
-from email.header import decode_header, make_header
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from html.parser import HTMLParser
+from functools import partial
 
-from lib.sources.confirmation import Confirmation, read
-from lib.sources.labels import Labels
-from lib.sources.written import Unreadable
+from lib.sources import confirmation, markup
+from lib.sources.confirmation import Confirmation
+from lib.sources.layouts import Layout, Unreadable
 
 _CUT_OFF = (
     errors.CloseBoundaryNotFoundDefect,
@@ -26,36 +24,16 @@ _CUT_OFF = (
     errors.InvalidBase64LengthDefect,
     errors.InvalidBase64CharactersDefect,
 )
-_LINE_TAGS = {"p", "div", "br", "tr", "li", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "blockquote", "hr"}
-_UNSEEN = {"script", "style", "head", "title"}
 
 
-@dataclass(frozen=True)
-class Read:
-    """A message: its id, when it was sent (ISO, empty where it does not say), and the orders it confirms."""
-
-    message_id: str
-    sent_at: str
-    confirmations: tuple[Confirmation, ...]
-
-
-def read_message(raw: bytes, labels: Labels) -> Read:
-    """Return what a message says; raise Unreadable, with the reason, where it confirms no order."""
-    # This policy leaves headers unparsed until they are asked for: it takes half the time, and bad ones do no harm.
-    message = email.message_from_bytes(raw, policy=email.policy.compat32)
-    found = tuple(_confirmations(message, labels))
-    return Read(header(message, "Message-ID"), sent_at(message), found)
+def parse(raw: bytes) -> Message:
+    """Return a message with its headers unparsed: it takes half the time, and bad ones do no harm."""
+    return email.message_from_bytes(raw, policy=email.policy.compat32)
 
 
 def header(message: Message, name: str) -> str:
     """Return a header as one line of text, empty where there is none."""
-    value = message.get(name)
-    if isinstance(value, str) and "=?" not in value:
-        return " ".join(value.split())
-    try:
-        return " ".join(str(make_header(decode_header(value))).split()) if value else ""
-    except (errors.HeaderParseError, LookupError, ValueError):
-        return " ".join(str(value).split())
+    return " ".join(str(message.get(name, "")).split())
 
 
 def sent_at(message: Message) -> str:
@@ -67,39 +45,53 @@ def sent_at(message: Message) -> str:
         return ""
 
 
-def _confirmations(message: Message, labels: Labels) -> Iterator[Confirmation]:
-    texts: list[tuple[str, Message]] = []
+def confirmations(message: Message, layouts: Mapping[str, Layout], offer_price: str) -> Iterator[Confirmation]:
+    """Yield the orders that a message confirms; raise Unreadable, with the reason, where it confirms none."""
+    texts: dict[str, list[str]] = {"text/plain": [], "text/html": []}
     originals: list[Message] = []
     for part in _parts(message):
         kind = part.get_content_type()
         if kind == "message/rfc822":
             originals += part.get_payload()  # type: ignore[arg-type]
         elif (part.get_filename() or "").lower().endswith(".eml"):
-            originals.append(email.message_from_bytes(_bytes(part), policy=email.policy.compat32))
-        elif kind in ("text/plain", "text/html") and part.get_content_disposition() != "attachment":
-            texts.append((kind, part))
-    texts.sort(key=lambda found: found[0] != "text/plain")
+            originals.append(parse(_bytes(part)))
+        elif kind in texts and part.get_content_disposition() != "attachment":
+            texts[kind].append(_text(part))
+    pages, sender = texts["text/html"], header(message, "From")
+    attempts: list[tuple[str, Callable[[], list[Confirmation]]]] = [
+        *(("markup", partial(markup.read, page, offer_price)) for page in pages if "schema.org" in page),
+        *(("text", partial(by_layout, text, sender, layouts)) for text in texts["text/plain"]),
+        *(("HTML", lambda page=page: by_layout(markup.text_of(page), sender, layouts)) for page in pages),
+    ]
     reasons = []
-    for kind, part in texts:
+    for what, attempt in attempts:
         try:
-            text = _text(part)
-            confirmation = read(text_of_html(text) if kind == "text/html" else text, labels)
-            confirmation.order.setdefault("updated_at", sent_at(message))
-            yield confirmation
+            for found in attempt():
+                found.order.setdefault("updated_at", sent_at(message))
+                yield found
             return
         except Unreadable as reason:
-            reasons.append(f"its {'HTML' if kind == 'text/html' else 'text'} {reason}")
+            reasons.append(f"its {what} {reason}")
     if not originals:
         raise Unreadable("confirms no order: " + ("; ".join(dict.fromkeys(reasons)) or "it has no text"))
     for original in originals:
-        yield from _confirmations(original, labels)
+        yield from confirmations(original, layouts, offer_price)
+
+
+def by_layout(text: str, sender: str, layouts: Mapping[str, Layout]) -> list[Confirmation]:
+    """Read a text by the first layout whose sign is in it, or in the sender's name or address."""
+    for name, layout in layouts.items():
+        if layout.sign.search(text) or layout.sign.search(sender):
+            try:
+                return [confirmation.read(text, layout)]
+            except Unreadable as reason:
+                raise Unreadable(f"{reason} (layout {name!r})") from None
+    raise Unreadable("has the sign of no layout")
 
 
 def _parts(message: Message) -> Iterator[Message]:
     """Yield the parts of a message, those of forwarded originals aside; raise Unreadable where it ends too soon."""
-    for defect in message.defects:
-        if isinstance(defect, _CUT_OFF):
-            raise Unreadable(f"is damaged or cut off: {defect.__doc__ or type(defect).__name__}")
+    _check_whole(message)
     if message.get_content_maintype() == "multipart" and message.is_multipart():
         for part in message.get_payload():
             yield from _parts(part)  # type: ignore[arg-type]
@@ -107,64 +99,24 @@ def _parts(message: Message) -> Iterator[Message]:
         yield message
 
 
-def _bytes(part: Message) -> bytes:
-    content = part.get_payload(decode=True)
-    for defect in part.defects:
+def _check_whole(message: Message) -> None:
+    for defect in message.defects:
         if isinstance(defect, _CUT_OFF):
             raise Unreadable(f"is damaged or cut off: {defect.__doc__ or type(defect).__name__}")
+
+
+def _bytes(part: Message) -> bytes:
+    content = part.get_payload(decode=True)
+    _check_whole(part)
     return content if isinstance(content, bytes) else b""
 
 
 def _text(part: Message) -> str:
     """Return a part's text in the charset it states, or else in UTF-8 or Windows-1252, whichever fits."""
     content = _bytes(part)
-    for charset in (part.get_content_charset() or "utf-8", "utf-8", "cp1252"):
+    for charset in (part.get_content_charset() or "utf-8", "utf-8"):
         try:
             return content.decode(charset)
         except (LookupError, UnicodeDecodeError):
             continue
     return content.decode("cp1252", errors="replace")
-
-
-class _Page(HTMLParser):
-    """Lays out a page as lines: a row's cells with tabs between them, blank lines around tables."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.lines: list[str] = []
-        self.line = ""
-        self.unseen = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _UNSEEN:
-            self.unseen += 1
-        elif tag in ("td", "th"):
-            self.line += "\t" if self.line else "\t\t"
-        elif tag in _LINE_TAGS and not (self.line and tag in ("p", "div", "br") and self.line.startswith("\t")):
-            self._end_line(blank=tag in ("table", "p"))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _UNSEEN:
-            self.unseen = max(self.unseen - 1, 0)
-        elif tag in _LINE_TAGS and not (tag in ("p", "div", "br") and self.line.startswith("\t")):
-            self._end_line(blank=tag in ("table", "p"))
-
-    def handle_data(self, data: str) -> None:
-        if not self.unseen:
-            self.line += " ".join(data.replace("\u00a0", " ").split()) + (" " if data[-1:].isspace() else "")
-
-    def _end_line(self, *, blank: bool) -> None:
-        if self.line.strip():
-            self.lines.append(self.line.removeprefix("\t\t"))
-        if blank and self.lines and self.lines[-1]:
-            self.lines.append("")
-        self.line = ""
-
-
-def text_of_html(page: str) -> str:
-    """Return a page's text, line by line."""
-    parser = _Page()
-    parser.feed(page)
-    parser.close()
-    parser._end_line(blank=False)
-    return "\n".join(parser.lines)

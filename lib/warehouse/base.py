@@ -5,16 +5,16 @@ A reader therefore sees one finished run or the one before, and a killed run cha
 """
 
 import contextlib
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
+import tenacity
 
-from lib.base.errors import ConnectionLostError
+from lib.base.errors import ConnectionLostError, WarehouseError
 from lib.entities import ENTITIES
 from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
@@ -66,17 +66,13 @@ FORMER_TABLES = (
 #: Tables that tell the history of runs; a full refresh, which rebuilds all else, keeps them.
 HISTORY = ("ops.runs", "quality.checks", "quality.scores", "quality.table_scores")
 
-
-T = TypeVar("T")
-
-
-def twice(action: Callable[[], T]) -> T:
-    """Do what may safely be done again: once more, where the connection is lost under way."""
-    try:
-        return action()
-    except ConnectionLostError:
-        time.sleep(0.5)
-        return action()
+#: For what may safely be done again: once more, where the connection is lost under way.
+retried = tenacity.retry(
+    retry=tenacity.retry_if_exception_type(ConnectionLostError),
+    stop=tenacity.stop_after_attempt(2),
+    wait=tenacity.wait_fixed(0.5),
+    reraise=True,
+)
 
 
 class Warehouse(ABC):
@@ -114,6 +110,10 @@ class Warehouse(ABC):
     @abstractmethod
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Return a read-only query's rows as a DataFrame; a parameter stands as `?`."""
+
+    @abstractmethod
+    def query_each(self, queries: Sequence[str]) -> list[pd.DataFrame | WarehouseError]:
+        """Return the rows of many queries that name their tables in full, of one that fails why."""
 
     @abstractmethod
     def noted_batches(self) -> list[tuple[str, str, str, str]]:
@@ -163,7 +163,7 @@ class Warehouse(ABC):
     def release_dbt(self) -> None:
         """Close the connections that dbt left open in this process."""
 
-    def as_lost(self, message: str) -> ConnectionLostError | None:
+    def lost_connection(self, message: str) -> ConnectionLostError | None:
         """Return the error that dbt's message means where it says that the connection was lost."""
         return None
 

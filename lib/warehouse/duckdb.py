@@ -85,10 +85,17 @@ class DuckDBWarehouse(Warehouse):
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         with self.connect() as connection:
-            try:
-                return connection.execute(sql, list(parameters)).df()
-            except duckdb.Error as error:
-                raise WarehouseError(f"The query failed: {error}") from None
+            return _rows(connection, sql, parameters)
+
+    def query_each(self, queries: Sequence[str]) -> list[pd.DataFrame | WarehouseError]:
+        found: list[pd.DataFrame | WarehouseError] = []
+        with self.connect() as connection:
+            for sql in queries:
+                try:
+                    found.append(_rows(connection, sql))
+                except WarehouseError as error:
+                    found.append(error)
+        return found
 
     def begin(self, *, full_refresh: bool = False) -> None:
         published = published_path(self.settings)
@@ -249,6 +256,13 @@ def _open(path: Path, read_only: bool, limits: dict[str, Any]) -> duckdb.DuckDBP
                 raise
             time.sleep(0.1)
     raise AssertionError
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+    try:
+        return connection.execute(sql, list(parameters)).df()
+    except duckdb.Error as error:
+        raise WarehouseError(f"The query failed: {error}") from None
 
 
 def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:

@@ -18,6 +18,7 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from lib.entities import ENTITIES, FINDINGS, LINEAGE
 from lib.lake import Lake, Standardized
 from lib.settings import Settings
 from lib.warehouse import bulk, difference
-from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse, twice
+from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse, retried
 from lib.warehouse.rewriting import as_psycopg2
 from lib.warehouse.server import ANALYST_URL, LOADER_URL, LOST, Server, fetch_value, is_lost, is_there
 
@@ -76,7 +77,7 @@ class PostgresWarehouse(Warehouse):
     def place(self) -> str:
         return self._reader.place if self.copy == "published" else self._server.place
 
-    def as_lost(self, message: str) -> ConnectionLostError | None:
+    def lost_connection(self, message: str) -> ConnectionLostError | None:
         return self._server.lost(" ".join(message.split())[:200]) if LOST.search(message) else None
 
     def logical(self, schema: str) -> str:
@@ -107,20 +108,16 @@ class PostgresWarehouse(Warehouse):
         with self._server.session(read_only=True) as cursor:
             return bool(fetch_value(cursor, "select to_regnamespace(%s) is not null", (f"{self.prefix}ops",)))
 
+    @retried
     def is_current(self) -> bool:
-        def ask() -> bool:
-            with self._reader.session(read_only=True) as cursor:
-                if not is_there(cursor, "ops.copies"):
-                    return False
-                sql = "select count(*) from ops.copies c join ops.shop s on s.generation = c.base where c.prefix = %s"
-                return bool(fetch_value(cursor, sql, (self.prefix,)))
+        with self._reader.session(read_only=True) as cursor:
+            if not is_there(cursor, "ops.copies"):
+                return False
+            sql = "select count(*) from ops.copies c join ops.shop s on s.generation = c.base where c.prefix = %s"
+            return bool(fetch_value(cursor, sql, (self.prefix,)))
 
-        return twice(ask)
-
+    @retried
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        return twice(lambda: self._query(sql, parameters))
-
-    def _query(self, sql: str, parameters: Sequence[Any]) -> pd.DataFrame:
         published = self.copy == "published"
         with (self._reader if published else self._server).session(read_only=True) as cursor:
             if published:
@@ -145,6 +142,31 @@ class PostgresWarehouse(Warehouse):
             except ValueError as error:
                 # A text that is no UTF-8, or holds a NUL character: no server takes it.
                 raise WarehouseError(f"The query failed: {error}") from None
+
+    @retried
+    def query_each(self, queries: Sequence[str]) -> list[pd.DataFrame | WarehouseError]:
+        sessions = self.settings.config.warehouse.threads or os.cpu_count() or 2
+        found: list[pd.DataFrame | WarehouseError] = [pd.DataFrame()] * len(queries)
+        with ThreadPoolExecutor(sessions) as pool:
+            parts = pool.map(self._query_in_turn, [queries[start::sessions] for start in range(sessions)])
+            for start, part in enumerate(parts):
+                found[start::sessions] = part
+        return found
+
+    def _query_in_turn(self, queries: Sequence[str]) -> list[pd.DataFrame | WarehouseError]:
+        found: list[pd.DataFrame | WarehouseError] = []
+        with self._server.session(read_only=True) as cursor:
+            for sql in queries:
+                cursor.execute("savepoint before")
+                try:
+                    cursor.execute(sql)
+                    found.append(bulk.frame(cursor))
+                except psycopg2.Error as error:
+                    if is_lost(error):
+                        raise
+                    found.append(self._server.explained(error))
+                    cursor.execute("rollback to before")
+        return found
 
     def begin(self, *, full_refresh: bool = False) -> None:
         with self._server.session() as cursor:
@@ -213,11 +235,8 @@ class PostgresWarehouse(Warehouse):
                 self._show_stage(cursor, entity)
                 self._show_stage(cursor, "row_findings")
 
+    @retried  # A transaction that was cut off may be done again: rows and note are replaced, never added to.
     def load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
-        # A transaction that was cut off may be done again: the batch's rows and note are replaced, never added to.
-        return twice(lambda: self._load(lake, item, live, replaced, run_id))
-
-    def _load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
         batch = item.batch
         table, notes, gone = self._delta(batch.entity), self._own("ops.batches"), self._delta("gone")
         found = self._delta("row_findings")
@@ -252,15 +271,13 @@ class PostgresWarehouse(Warehouse):
                 cursor.execute(f"analyze {self._delta(changed)}")
         return rows
 
+    @retried
     def replace(self, table: str, frame: pd.DataFrame, *, where: str = "true", parameters: Sequence[Any] = ()) -> None:
-        def change() -> None:
-            with self._server.session() as cursor:
-                sql = as_psycopg2(f"delete from {self._own(table)} where {where}", "", set(), bool(parameters))
-                cursor.execute(sql, list(parameters) or None)
-                if len(frame):
-                    bulk.copy_frame(cursor, frame, self._own(table))
-
-        twice(change)
+        with self._server.session() as cursor:
+            sql = as_psycopg2(f"delete from {self._own(table)} where {where}", "", set(), bool(parameters))
+            cursor.execute(sql, list(parameters) or None)
+            if len(frame):
+                bulk.copy_frame(cursor, frame, self._own(table))
 
     def export(self, table: str, path: Path) -> None:
         with self._server.session(read_only=True) as cursor:
