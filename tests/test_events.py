@@ -145,7 +145,7 @@ def test_lines_and_documents_are_read_plain_and_compressed(shop, name, content):
 
 
 def test_a_large_file_is_read_in_pieces_with_its_lines_counted_through(shop, monkeypatch):
-    monkeypatch.setattr("lib.sources.json_lines.PIECE_BYTES", 400)
+    monkeypatch.setattr("lib.sources.events.PIECE_BYTES", 400)
     monkeypatch.setattr("lib.sources.events.LARGE_BYTES", 1000)
     events = [BASE | {"event_id": str(i)} for i in range(50)]
     content = [*map(json.dumps, events[:40]), "broken", *map(json.dumps, events[40:])]

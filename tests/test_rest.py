@@ -32,7 +32,7 @@ from lib.shop import SIZES, api, crm
 from lib.shop.api import Misbehaviour, serving
 from lib.shop.life import ShopLife, simulate_life
 from lib.shop.systems import ShopFacts
-from lib.sources import paging
+from lib.sources import api as rest_api
 
 TOKEN = "a-token-for-tests"
 CLIENT = httpx.Client(trust_env=False, verify=False)
@@ -352,7 +352,7 @@ def test_the_example_takes_the_shop_once_and_later_only_what_changed_as_versions
 
 @pytest.mark.parametrize("mode", ["snapshot", "changes"])
 def test_a_misbehaving_server_gives_the_same_rows(place, tmp_path, monkeypatch, mode):
-    monkeypatch.setattr(paging, "LONGEST_BACK_OFF", 0.0)
+    monkeypatch.setattr(rest_api, "LONGEST_BACK_OFF", 0.0)
     taken = []
     for name, misbehave in (("good", None), ("bad", Misbehaviour(0.15, 0.15, 0.2, retry_after=0, seed=5))):
         (tmp_path / name).mkdir()

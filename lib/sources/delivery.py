@@ -1,11 +1,15 @@
 """The contract between a kind of source and the lake: what is to be extracted, and what is delivered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_MALFORMED = pa.schema([("_file", pa.string()), ("_line", pa.int64()), ("_text", pa.string()), ("_error", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -105,3 +109,11 @@ class Task:
 
 #: Extracts what is new of an entity since the task's state, as Parquet parts in its scratch folder.
 Extractor = Callable[[Task], Delivery]
+
+
+def write_malformed(lines: Sequence[tuple[str, int, str, str]], scratch: Path, number: int) -> Path:
+    """Write lines that are no records as a Parquet part: file, line (from 1; blank ones do not count), text, error."""
+    part = scratch / f"malformed-{number:04d}.parquet"
+    columns = [pa.array(values, kind) for values, kind in zip(zip(*lines, strict=True), _MALFORMED.types, strict=True)]
+    pq.write_table(pa.table(columns, schema=_MALFORMED), part)
+    return part

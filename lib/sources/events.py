@@ -1,26 +1,38 @@
 """Source kind `events`: JSON lines (also compressed), as a stream's delivery service writes them, file by file.
 
-Nested objects become columns with dotted names, lists stay JSON text, and every value is handed over as text. Files
-are known by name and hash, so that one which was mended under its name is taken again. Many small files are read
-together: Python unpacks them side by side, DuckDB takes the values out of their lines.
+Files are known by name and hash, so that one which was corrected under its name is read again. Many small files are
+read together: Python unpacks them side by side, DuckDB takes the values out of their lines (see `lib.sources.json`).
+A file's content that is a document over several lines, or a list of objects, is laid out as lines first.
 """
 
+import bz2
 import contextlib
 import functools
+import gzip
 import hashlib
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+import json
+import lzma
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field
 
+from lib.base.errors import did_you_mean
 from lib.base.hashing import sha256_of
-from lib.config import EntitySource, Source
-from lib.sources.delimited import Unusable
-from lib.sources.delivery import Delivery, Extractor, SourceFile, Task
-from lib.sources.json_lines import LARGE_BYTES, pieces, whole
-from lib.sources.json_rows import Piece, Reading
+from lib.base.quoting import quoted, text_literal
+from lib.config import Derived, EntitySource, Source
+from lib.entities import ENTITIES
+from lib.sources.delimited import UNREADABLE, open_bytes
+from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, Task, write_malformed
+from lib.sources.json import Steps, above, columns_of, keep_digits, name_columns, values
 from lib.sources.listing import files_at, none_usable
 
 
@@ -42,9 +54,15 @@ class EventsSource(Source):
 MODEL = EventsSource
 
 _ENDINGS = (".json", ".jsonl", ".ndjson")
-#: Files are taken together up to so many bytes on disk (about twelve times that as text).
-_TOGETHER = 6 << 20
+_UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+#: Files are read together up to so many bytes on disk (about twelve times that as text); one that is larger than that
+#: is read alone, so many bytes of text at a time.
+TOGETHER_BYTES, LARGE_BYTES, PIECE_BYTES = 6 << 20, 8 << 20, 64 << 20
 _THREADS = 2
+#: Lines in a batch of an Arrow table, of which DuckDB gives one to each thread at a time.
+_AT_A_TIME = 16_384
+_BLANK = re.compile(r"\s*")
+_EMPTY = "the file is empty; expected lines of JSON"
 
 
 @contextlib.contextmanager
@@ -63,34 +81,33 @@ def extract(source: EventsSource, task: Task) -> Delivery:
 
     Raises SourceError where the place does not exist, holds no such files, or none was ever usable.
     """
-    entity, spec, state, scratch, connection = task.entity, task.spec, task.state, task.scratch, task.connection
-    listed = files_at(source.path, spec.files, _ENDINGS, "JSON", source.newest_days)
-    reading = Reading(entity, spec, scratch, connection)
+    listed = files_at(source.path, task.spec.files, _ENDINGS, "JSON", source.newest_days)
+    reading = _Reading(task)
     with ThreadPoolExecutor(_THREADS) as pool:
-        fetched = [(name, fetch(scratch)) for name, fetch in listed]
-        known = [(name, local) for name, local in fetched if name in state.files]
-        same = pool.map(lambda found: state.files[found[0]] == _digest(found[1]), known, chunksize=64)
-        unchanged = {name for (name, _), is_same in zip(known, same, strict=True) if is_same}
-        new = [(name, local) for name, local in fetched if name not in unchanged]
+        fetched = {name: fetch(task.scratch) for name, fetch in listed}
+        known = [name for name in fetched if name in task.state.files]
+        hashes = pool.map(_hash, [fetched[name] for name in known], chunksize=64)
+        unchanged = [name for name, found in zip(known, hashes, strict=True) if found == task.state.files[name]]
+        same = set(unchanged)
+        new = {name: local for name, local in fetched.items() if name not in same}
         done = 0
-        for batch in _batches(new, pool):
-            task.progress(f"{entity}: reading file {done + 1:,} of {len(new):,}")
-            reading.add(batch)
-            done += sum(piece.is_first for piece in batch)
-    rejected = reading.rejected
-    if rejected and not reading.files and not state.files:
-        raise none_usable(entity, source.path, rejected)
+        for pieces in _pieces(new, pool):
+            task.progress(f"{task.entity}: reading file {done + 1:,} of {len(new):,}")
+            reading.add(pieces)
+            done += sum(piece.is_first for piece in pieces)
+    if reading.rejected and not reading.files and not task.state.files:
+        raise none_usable(task.entity, source.path, reading.rejected)
     return Delivery(
         files=tuple(reading.files.values()),
-        rejected=tuple(rejected),
+        rejected=tuple(reading.rejected),
         parts=tuple(reading.parts),
         columns=tuple(reading.columns),
-        unchanged=tuple(name for name, _ in fetched if name in unchanged),
-        originals={name: str(local) for name, local in new if name in reading.files},
+        unchanged=tuple(unchanged),
+        originals={name: str(local) for name, local in new.items() if name in reading.files},
     )
 
 
-def _digest(local: Path) -> str:
+def _hash(local: Path) -> str:
     """Return the hash of a file, or nothing where it cannot be read; the reading of it then says why."""
     try:
         return sha256_of(local)
@@ -98,60 +115,283 @@ def _digest(local: Path) -> str:
         return ""
 
 
-def _batches(files: list[tuple[str, Path]], pool: Executor) -> Iterator[list[Piece]]:
-    """Yield what is taken together: small files in number, of large ones a piece; the next is unpacked meanwhile."""
-    waiting: list[Piece] = []
+# Files to lines
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A file's lines, or the next of a large file's; `refused` says why there are none."""
+
+    file: SourceFile
+    local: Path
+    content: bytes = b""
+    refused: str = ""
+    is_first: bool = True
+
+
+def _pieces(files: dict[str, Path], pool: Executor) -> Iterator[list[_Piece]]:
+    """Yield what is read together: small files in number, of large ones a piece; the next is unpacked meanwhile."""
+    waiting: list[Future[_Piece]] = []
     for group in _groups(files):
-        if group[0][2] > LARGE_BYTES:
-            if waiting:
-                yield waiting
-                waiting = []
-            yield from ([piece] for piece in _large(*group[0][:2]))
-            continue
-        started = [pool.submit(_small, name, local) for name, local, _ in group]
+        if isinstance(group, str):
+            started, large = [], _large(group, files[group])
+        else:
+            started, large = [pool.submit(_small, name, files[name]) for name in group], iter(())
         if waiting:
-            yield waiting
-        waiting = [future.result() for future in started]
+            yield [future.result() for future in waiting]
+        waiting = started
+        yield from ([piece] for piece in large)
     if waiting:
-        yield waiting
+        yield [future.result() for future in waiting]
 
 
-def _groups(files: list[tuple[str, Path]]) -> Iterator[list[tuple[str, Path, int]]]:
-    """Yield the files with their sizes in groups to be taken together; a large one is a group of its own."""
-    group: list[tuple[str, Path, int]] = []
-    size = 0
-    for name, local in files:
-        try:
-            own = local.stat().st_size
-        except OSError:
-            own = 0
-        if group and (size + own > _TOGETHER or max(own, size) > LARGE_BYTES):
+def _groups(files: dict[str, Path]) -> Iterator[list[str] | str]:
+    """Yield the names of small files to be read together, and the name of each large one."""
+    group: list[str] = []
+    total = 0
+    for name, local in files.items():
+        size = 0
+        with contextlib.suppress(OSError):
+            size = local.stat().st_size
+        if group and (total + size > TOGETHER_BYTES or size > LARGE_BYTES):
             yield group
-            group, size = [], 0
-        group.append((name, local, own))
-        size += own
+            group, total = [], 0
+        if size > LARGE_BYTES:
+            yield name
+        else:
+            group.append(name)
+            total += size
     if group:
         yield group
 
 
-def _small(name: str, local: Path) -> Piece:
+def _small(name: str, local: Path) -> _Piece:
     try:
         data = local.read_bytes()
     except OSError as error:
-        return Piece(SourceFile(name, "", 0), local, refused=f"cannot be read: {error.strerror or error}")
+        return _Piece(SourceFile(name, "", 0), local, refused=f"cannot be read: {error.strerror or error}")
     file = SourceFile(name, hashlib.sha256(data).hexdigest(), len(data))
+    if not data:
+        return _Piece(file, local, refused=_EMPTY)
     try:
-        return Piece(file, local, whole(name, data))
-    except Unusable as why:
-        return Piece(file, local, refused=str(why))
+        return _Piece(file, local, _as_lines(_UNPACK.get(local.suffix.lower(), bytes)(data)))
+    except (*UNREADABLE, ValueError) as error:
+        return _Piece(file, local, refused=f"cannot be read to its end: {error}")
 
 
-def _large(name: str, local: Path) -> Iterator[Piece]:
+def _large(name: str, local: Path) -> Iterator[_Piece]:
+    """Yield a large file's lines in pieces, after it was found readable to its end."""
+    file = SourceFile(name, "", 0)
     try:
         file = SourceFile(name, sha256_of(local), local.stat().st_size)
-        for number, content in enumerate(pieces(local)):
-            yield Piece(file, local, content, is_first=number == 0)
-    except OSError as error:
-        yield Piece(SourceFile(name, "", 0), local, refused=f"cannot be read: {error.strerror or error}")
-    except Unusable as why:
-        yield Piece(file, local, refused=str(why))
+        with open_bytes(local) as content:
+            while content.read(PIECE_BYTES):
+                pass
+        with open_bytes(local) as content:
+            rest, is_first = b"", True
+            while block := content.read(PIECE_BYTES):
+                lines, newline, rest = (rest + block).rpartition(b"\n")
+                if newline:
+                    yield _Piece(file, local, _as_lines(lines) if is_first else lines, is_first=is_first)
+                    is_first = False
+            if rest:
+                yield _Piece(file, local, _as_lines(rest) if is_first else rest, is_first=is_first)
+    except UNREADABLE as error:
+        end = " to its end" if file.sha256 else ""
+        yield _Piece(file, local, refused=f"cannot be read{end}: {getattr(error, 'strerror', None) or error}")
+
+
+def _as_lines(data: bytes) -> bytes:
+    """Return a line an object, also of a document over several lines or a list of objects."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    content = data.lstrip()
+    if content[:1] == b"[" or (content[:1] == b"{" and not content.split(b"\n", 1)[0].strip().endswith(b"}")):
+        with contextlib.suppress(ValueError):
+            return "\n".join(_objects(data.decode())).encode()
+    return data
+
+
+def _objects(text: str) -> Iterator[str]:
+    """Yield the objects of a list, or those that follow one another, each as one line, its values as they were."""
+    decode = json.JSONDecoder().raw_decode
+
+    def after_blanks(at: int) -> int:
+        return _BLANK.match(text, at).end()  # type: ignore[union-attr]
+
+    at = after_blanks(0)
+    in_list = text[at] == "["
+    if in_list:
+        decode(text, at)
+        at = after_blanks(at + 1)
+    while at < len(text) and text[at] != "]":
+        _, end = decode(text, at)
+        # Within JSON a line break is never part of a value.
+        yield text[at:end].replace("\r", " ").replace("\n", " ")
+        at = after_blanks(end)
+        if in_list and text[at : at + 1] == ",":
+            at = after_blanks(at + 1)
+
+
+def _lines(contents: list[bytes]) -> tuple[pa.Array, NDArray[np.int64], list[int]]:
+    """Return every line (with its line break), the position of its content, and the lines that were no UTF-8."""
+    checked = [_decodable(content) for content in contents]
+    data = b"".join(content if content.endswith(b"\n") else content + b"\n" for content, _ in checked)
+    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")) + 1
+    bounds = np.cumsum([len(content) + (not content.endswith(b"\n")) for content, _ in checked])
+    piece = np.searchsorted(bounds, ends, side="left")
+    first = np.searchsorted(piece, np.arange(len(contents)))
+    offsets = np.concatenate([[0], ends]).astype(np.int64)
+    texts = pa.Array.from_buffers(pa.large_string(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    return texts, piece, [int(first[number]) + line for number, (_, wrong) in enumerate(checked) for line in wrong]
+
+
+def _decodable(data: bytes) -> tuple[bytes, list[int]]:
+    """Return the lines as valid UTF-8, and the positions of those that were not."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        lines = [line.decode(errors="replace").encode() for line in data.split(b"\n")]
+        wrong = [number for number, line in enumerate(data.split(b"\n")) if line != lines[number]]
+        return b"\n".join(lines), wrong
+    return data, []
+
+
+# Lines to rows
+
+
+@dataclass
+class _Reading:
+    """A delivery that grows with every batch of pieces; each batch gives Parquet parts of its own."""
+
+    task: Task
+    files: dict[str, SourceFile] = field(default_factory=dict)
+    rejected: list[RejectedFile] = field(default_factory=list)
+    parts: list[Path] = field(default_factory=list)
+    names: dict[Steps, str] = field(default_factory=dict)
+    columns: dict[str, None] = field(default_factory=dict)
+    known: dict[Steps, None] = field(default_factory=dict)
+    rows: int = 0
+
+    def add(self, batch: list[_Piece]) -> None:
+        """Read a batch; a file that cannot be used is noted as rejected, by its first piece."""
+        for piece in batch:
+            if piece.refused:
+                self._reject(piece, piece.refused)
+        pieces = [p for p in batch if not p.refused and (p.is_first or p.file.name in self.files)]
+        if not pieces:
+            return
+        texts, piece_of, not_utf8 = _lines([piece.content for piece in pieces])
+        broken = self._show_objects(texts, piece_of, not_utf8)
+        paths = columns_of(self.task.connection, self.known)
+        is_row, is_blank = np.ones(len(texts), dtype=bool), np.zeros(len(texts), dtype=bool)
+        is_row[[*broken]] = False
+        is_blank[[i for i, text in broken.items() if not text.strip()]] = True
+        start, malformed = self.rows, []
+        for number, piece in enumerate(pieces):
+            here = slice(*np.searchsorted(piece_of, [number, number + 1]))
+            rows = int(is_row[here].sum())
+            bad = (np.flatnonzero(~is_row[here] & ~is_blank[here]) + here.start).tolist()
+            if piece.is_first and (fault := self._fault(rows, [broken[i] for i in bad], paths.get(number, {}))):
+                self._reject(piece, fault)
+                is_row[here] = False
+                paths.pop(number, None)
+                continue
+            file = self.files.get(piece.file.name) or replace(piece.file, first_row=start)
+            # A line's number counts all lines but blank ones, those of earlier pieces too.
+            place = file.rows + file.malformed + np.cumsum(~is_blank[here])
+            malformed += [(file.name, int(place[i - here.start]), broken[i], _what_is_wrong(broken[i])) for i in bad]
+            self.files[file.name] = replace(file, rows=file.rows + rows, malformed=file.malformed + len(bad))
+            start += rows
+        self._write(texts, is_row, pa.array([p.file.name for p in pieces]).take(pa.array(piece_of)), paths)
+        if malformed:
+            self.parts.append(write_malformed(malformed, self.task.scratch, len(self.parts)))
+
+    def _show_objects(self, texts: pa.Array, piece_of: NDArray[np.int64], not_utf8: list[int]) -> dict[int, str]:
+        """Let DuckDB see the lines that are objects, as `_lines` (i, piece, line); return the text of the others."""
+        connection = self.task.connection
+        table = pa.table({"i": np.arange(len(texts)), "piece": piece_of, "line": texts})
+        connection.register("_lines", _divided(table))
+        found = connection.execute(
+            "select i from _lines where coalesce(case when json_valid(line) then json_type(line) end <> 'OBJECT', true)"
+        )
+        broken = sorted({*not_utf8, *(i for (i,) in found.fetchall())})
+        if broken:
+            is_object = np.ones(len(texts), dtype=bool)
+            is_object[broken] = False
+            connection.register("_lines", _divided(table.filter(pa.array(is_object))))
+        return {i: texts[i].as_py().strip("\r\n") for i in broken}
+
+    def _reject(self, piece: _Piece, reason: str) -> None:
+        file = piece.file
+        self.rejected.append(RejectedFile(file.name, file.sha256, file.bytes, reason, str(piece.local)))
+
+    def _fault(self, rows: int, broken: list[str], paths: Iterable[Steps]) -> str:
+        """Return why a file cannot be used, or nothing."""
+        if not rows:
+            if not broken:
+                return _EMPTY
+            return f"has no line that is a JSON object; the first is {broken[0][:80]!r}: {_what_is_wrong(broken[0])}"
+        found = [".".join(path) for path in paths]
+        mapping = self.task.spec.columns
+        for column in ENTITIES[self.task.entity].columns:
+            name = mapping.get(column.name) if mapping else column.name
+            if isinstance(name, Derived):
+                name = name.column
+            if column.required and name and name not in found:
+                listed, hint = ", ".join(found[:20]), did_you_mean(name, found)
+                return f"has no {name!r} in any line (mapped for {self.task.entity}); found {listed}.{hint}"
+        return ""
+
+    def _write(
+        self, texts: pa.Array, is_row: NDArray[np.bool_], names: pa.Array, columns: dict[int, dict[Steps, None]]
+    ) -> None:
+        """Write the lines that are rows as one part."""
+        connection, n = self.task.connection, int(is_row.sum())
+        if not n:
+            return
+        paths = dict.fromkeys(path for of_piece in columns.values() for path in of_piece)
+        expected = list(dict.fromkeys(self.task.spec.mapped or ENTITIES[self.task.entity].names))
+        name_columns(paths, expected, self.names)
+        long = [i for (i,) in connection.execute("select i from _looks where is_long order by i").fetchall()]
+        if long:
+            is_long = np.zeros(len(texts), dtype=bool)
+            is_long[long] = True
+            exact = pa.array([keep_digits(texts[i].as_py()) for i in long], pa.large_string())
+            texts = pc.replace_with_mask(texts, pa.array(is_long), exact)
+        chosen = pa.array(is_row)
+        rows = {"line": texts.filter(chosen), "_file": names.filter(chosen), "_row": np.arange(n) + self.rows}
+        self.rows += n
+        given = [self.names[path] for path in paths]
+        found, cells = values("line", paths, above(self.known))
+        selected = [f"{cell} as {quoted(name)}" for cell, name in zip(cells, given, strict=True)]
+        selected += [f"cast(null as varchar) as {quoted(name)}" for name in expected if name not in given]
+        self.columns |= dict.fromkeys([*given, *expected])
+        part = self.task.scratch / f"part-{len(self.parts):04d}.parquet"
+        connection.register("_lines", _divided(pa.table(rows)))
+        connection.execute(
+            f"copy (select {', '.join(selected)}, _file, _row from (select {found}, line, _file, _row from _lines))"
+            f" to {text_literal(str(part))} (format parquet, compression zstd)"
+        )
+        connection.unregister("_lines")
+        self.parts.append(part)
+
+
+def _divided(table: pa.Table) -> pa.Table:
+    """Return the table in batches, of which DuckDB gives one to each thread at a time."""
+    return pa.Table.from_batches(table.to_batches(max_chunksize=_AT_A_TIME), table.schema)
+
+
+def _what_is_wrong(line: str) -> str:
+    """Return what is wrong with a line that is no JSON object in UTF-8."""
+    words = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        return f"no JSON: {error.msg} at character {error.pos + 1}"
+    except ValueError as error:
+        return f"no JSON: {error}"
+    except RecursionError:
+        return "no JSON that can be read: too deeply nested"
+    if isinstance(value, dict):
+        return "no JSON: a text in it is not valid Unicode"
+    return f"{words.get(type(value), 'a number')}, and no JSON object"

@@ -1,164 +1,45 @@
-"""Source kind `rest`: a JSON API over HTTP. Its pages are asked for in `paging`; here its records become rows.
+"""Source kind `rest`: a JSON API over HTTP (see `api`), whose records become rows.
 
 A record's nested objects are columns with dotted names, its lists JSON text, all other values text as they stand.
 What is handed over are the records that are new or differ from what the lake holds of their key, so that the raw parts
 are the history of every record and an unchanged answer is no batch. In `snapshot` mode everything is asked for each
-time; in `changes` mode what changed since the newest time of change taken, less an overlap.
+time; in `changes` mode what changed since the newest time of change read, less an overlap.
 
 A record that is gone from a snapshot stays as it was last seen; the cursor counts them.
 """
 
 import contextlib
 import functools
-import importlib
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any
 
 import duckdb
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lib.base.errors import SourceError, did_you_mean
-from lib.base.quoting import text_literal
-from lib.base.secrets import keep_secret
-from lib.config import EntitySource, Source
+from lib.base.quoting import quoted, text_literal
 from lib.entities import ENTITIES
-from lib.sources.delivery import Delivery, Extractor, State, Task, Totals
-from lib.sources.paging import open_client, place_of, shown, walk
-from lib.sources.records import Column, columns_of, compare, count, flatten, write
+from lib.sources.api import Api, RestEntity, RestSource, open_api, shown, steps_of
+from lib.sources.delivery import Delivery, Extractor, SourceFile, State, Task, Totals
+from lib.sources.json import Steps, above, columns_of, name_columns, pointer, values
 
-if TYPE_CHECKING:
-    import httpx
+MODEL = RestSource
 
-_SECRET_HEADER = re.compile("auth|key|secret|token|cookie", re.IGNORECASE)
-_POSITIONS = {"cursor": "cursor", "page": "page", "offset": "offset"}
 #: So many records without a column are no accident; of fewer, the column may just have been left empty.
 _ENOUGH = 20
 #: Numbered pages that moved while they were read are read once more.
 _WALKS = 2
 
 
-class RestEntity(EntitySource):
-    """Where an API serves an entity, and how it pages."""
-
-    path: str = ""
-    records: str = "data"
-    key: tuple[str, ...] = ()
-    mode: Literal["snapshot", "changes"] = "snapshot"
-    paging: Literal["cursor", "page", "offset", "link", "none"] = "cursor"
-    position_parameter: str = ""
-    size_parameter: str = "page_size"
-    first_page: int = Field(1, ge=0)
-    next: str = "next_cursor"
-    total: str = ""
-    since_parameter: str = "updated_since"
-    overlap_seconds: int = Field(86_400, ge=0)
-    parameters: dict[str, str] = Field({})
-
-    @field_validator("key", mode="before")
-    @classmethod
-    def _one_or_more(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _usual_position(cls, values: Any) -> Any:
-        if isinstance(values, dict) and not values.get("position_parameter"):
-            return values | {"position_parameter": _POSITIONS.get(values.get("paging", "cursor"), "")}
-        return values
-
-    @property
-    def reader(self) -> dict[str, Any]:
-        return {"path": self.path, "records": self.records, "key": self.key, "parameters": self.parameters}
-
-    def column_of(self, ours: str) -> str:
-        """Return the API's name of one of our columns, empty where it has none."""
-        column = self.columns.get(ours) if self.columns else ours
-        return column if isinstance(column, str) else ""
-
-
-class Server(BaseModel):
-    """A server of this machine that runs only while the source is read: a Python context manager and its arguments.
-
-    It is named `package.module:function`, and yields the keys of the source that it decides: `url`, and often `token`.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    start: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    arguments: dict[str, str] = Field({})
-
-
-class RestSource(Source):
-    """A JSON API: its address, the token it asks for, and how patiently it is asked.
-
-    Where `url` is empty, `server` is started.
-    """
-
-    kind: Literal["rest"]
-    url: str = ""
-    server: Server | None = None
-    token: str = Field("", repr=False)
-    headers: dict[str, str] = Field({}, repr=False)
-    page_size: int = Field(1_000, gt=0)
-    timeout_seconds: float = Field(30, gt=0)
-    retries: int = Field(5, ge=0)
-    entities: dict[str, RestEntity] = Field(min_length=1)
-
-    @field_validator("url")
-    @classmethod
-    def _is_web_address(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("expected an address that starts with https:// or http://")
-        return value
-
-    @field_validator("token")
-    @classmethod
-    def _without_line_end(cls, value: str) -> str:
-        return value.strip()
-
-    @model_validator(mode="after")
-    def _has_an_address(self) -> "RestSource":
-        if not self.url and not self.server:
-            raise ValueError("give 'url', or 'server' where one is to be started")
-        return self
-
-
-MODEL = RestSource
-
-
 @contextlib.contextmanager
 def open_source(source: RestSource, work_dir: Path) -> Iterator[Extractor]:
-    """Open one client for all entities, on a server of its own where the source has no address."""
-    with contextlib.ExitStack() as stack:
-        if not source.url and source.server:
-            source = source.model_copy(update=stack.enter_context(_started(source.server)))
-        yield functools.partial(extract, source, stack.enter_context(_opened(source)))
+    """Open one client for all entities."""
+    with open_api(source) as api:
+        yield functools.partial(extract, api)
 
 
-def _started(server: Server) -> AbstractContextManager[Mapping[str, str]]:
-    module, _, function = server.start.partition(":")
-    try:
-        start = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise SourceError(
-            f"The server {server.start!r} cannot be started: {error}. Expected package.module:function of a Python"
-            " context manager. Correct 'server' of this source."
-        ) from None
-    return cast("AbstractContextManager[Mapping[str, str]]", start(**server.arguments))
-
-
-def _opened(source: RestSource) -> AbstractContextManager["httpx.Client"]:
-    if not (source.token.isascii() and source.token.isprintable()):
-        raise SourceError(f"The token for {shown(source.url)} holds a character that no HTTP header may. Set it anew.")
-    for secret in (source.token, *(value for name, value in source.headers.items() if _SECRET_HEADER.search(name))):
-        keep_secret(secret)
-    return open_client(source)
-
-
-def extract(source: RestSource, client: "httpx.Client", task: Task) -> Delivery:
+def extract(api: Api, task: Task) -> Delivery:
     """Hand over the records that are new or changed, as one document `<entity>-<number of the delivery>`.
 
     Part columns: the records' own, all text, `_file` and `_row` (running number in the batch, from 0). What is no
@@ -168,56 +49,54 @@ def extract(source: RestSource, client: "httpx.Client", task: Task) -> Delivery:
 
     Raises SourceError where the API cannot be reached or used; nothing is handed over then.
     """
-    entity, spec, state, connection, progress = task.entity, task.spec, task.state, task.connection, task.progress
-    where = f"{shown(source.url.rstrip('/'))}/{(spec.path or entity).lstrip('/')}"
+    entity, spec, state, connection = task.entity, task.spec, task.state, task.connection
+    where = shown(api.address(spec.path or entity))
     key = spec.key or tuple(name for ours in ENTITIES[entity].key if (name := spec.column_of(ours)))
     if not key:
-        raise SourceError(f"{where}: nothing tells which record is which. Give 'key' of {entity}: its id's column.")
+        raise SourceError(f"{where}: nothing identifies a record. Give 'key' of {entity}: its id's column.")
     since = _since(spec, state.cursor) if spec.mode == "changes" else ""
-    parameters = {spec.since_parameter: since} if since else {}
-    stated = _read(source, entity, spec, client, connection, parameters, key, progress)
-    columns = columns_of(connection, [*key, *spec.mapped, *state.types], where)
-    columns += _unseen(connection, entity, spec, state, key, columns, where)
-    if source.schema_changes == "discard" and state.types:
-        # What is left out of the lake must not make a record differ from it.
-        columns = [c for c in columns if c.name in state.types]
-    names = [c.name for c in columns]
-    flatten(connection, columns, key)
-    malformed = set(state.cursor.get("malformed", []))
-    gone = compare(connection, state, key, malformed)
+    stated = _read(api, task, key, {spec.since_parameter: since} if since else {})
+    columns, objects = _columns(task, key, where, api.source.schema_changes == "discard")
+    names = list(columns)
+    _flatten(connection, columns, objects, key)
+    gone = _compare(connection, state, key)
     if gone and spec.mode == "snapshot":
-        progress(f"{entity}: {gone:,} records taken before are gone")
-    file, parts = write(connection, task.scratch, task.next_document, names)
-    cursor = _cursor(connection, spec, state.cursor, names, gone)
+        task.progress(f"{entity}: {gone:,} records read before are gone")
+    file, parts = _write(task, names)
+    usable, unusable = _fetch(
+        connection, "select count(distinct _key), count(distinct _content) filter (_key is null) from _flat"
+    )
+    cursor: dict[str, Any] = {"records": usable} | ({"gone": gone} if spec.mode == "snapshot" else {})
+    if changed_at := _newest(connection, names, spec.column_of("updated_at"), state.cursor.get("updated_at", "")):
+        cursor["updated_at"] = changed_at
+    found = connection.execute("select distinct substr(_content, 1, 16) from _flat where _key is null").fetchall()
+    if known := {*state.cursor.get("malformed", []), *(content for (content,) in found)}:
+        cursor["malformed"] = sorted(known)
     # Those that changed are not all that the API has.
-    totals = Totals({}) if since else _totals(connection, stated, gone)
+    totals = Totals({})
+    if not since:
+        records = float(usable + unusable if stated is None else stated)
+        reported_by = "the records answered" if stated is None else "the total stated"
+        totals = Totals({"records": records, "gone": float(gone)}, reported_by)
     if file is None:
         return Delivery(cursor=cursor, totals=totals)
     return Delivery(files=(file,), parts=parts, columns=tuple(names) if file.rows else (), cursor=cursor, totals=totals)
 
 
-def _read(
-    source: RestSource,
-    entity: str,
-    spec: RestEntity,
-    client: "httpx.Client",
-    connection: duckdb.DuckDBPyConnection,
-    parameters: dict[str, str],
-    key: tuple[str, ...],
-    progress: Callable[[str], None],
-) -> int | None:
+def _read(api: Api, task: Task, key: tuple[str, ...], parameters: Mapping[str, str]) -> int | None:
     """Fill the table `_records` (position, record as JSON text) with all pages; return the number of records stated.
 
     Numbered pages move when records come and go in between: one shows up twice or not at all. Where that can be seen
     (a key twice, a total that changed or is more than was read), all is read again and what both readings have counts.
     """
+    spec, connection = task.spec, task.connection
     connection.execute("create or replace temp table _records (position bigint, record varchar)")
-    keys = ", ".join(f"json_extract_string(record, {text_literal(place_of(name))})" for name in key)
+    keys = ", ".join(f"json_extract_string(record, {text_literal(pointer(steps_of(name)))})" for name in key)
     position = 0
     for _ in range(_WALKS):
         start = position
         totals: set[int] = set()
-        for page in walk(source, spec, spec.path or entity, client, connection, parameters):
+        for page in api.pages(spec, spec.path or task.entity, connection, parameters):
             connection.execute(
                 "insert into _records select $start + generate_subscripts(found, 1) - 1, unnest(found)"
                 " from (select json_extract($records, '$[*]') as found)",
@@ -225,74 +104,179 @@ def _read(
             )
             position += page.count
             totals |= {page.total} if page.total is not None else set()
-            progress(f"{entity}: {position:,} records read")
+            task.progress(f"{task.entity}: {position:,} records read")
         if spec.paging not in ("page", "offset"):
             break
-        sql = f"select count(*), count(distinct ({keys}, '')) from _records where position >= ?"
-        read, distinct = connection.execute(sql, [start]).fetchone() or (0, 0)
+        sql = f"select count(*), count(distinct ({keys}, '')) from _records where position >= {start}"
+        read, distinct = _fetch(connection, sql)
         if read == distinct and len(totals) < 2 and max(totals, default=0) <= distinct:
             break
     return max(totals, default=None)
 
 
-def _unseen(
-    connection: duckdb.DuckDBPyConnection,
-    entity: str,
-    spec: RestEntity,
-    state: State,
-    key: tuple[str, ...],
-    columns: list[Column],
-    where: str,
-) -> list[Column]:
-    """Return the columns that these records may just happen to lack: those of earlier takes, and those of the mapping.
+def _columns(
+    task: Task, key: tuple[str, ...], where: str, is_discarding: bool
+) -> tuple[dict[str, Steps], dict[Steps, None]]:
+    """Return the columns by name with the way to their values, and the ways to objects in any record."""
+    connection, types = task.connection, task.state.types
+    connection.execute(
+        "create or replace temp view _lines as"
+        " select position as i, 0 as piece, record as line from _records where json_type(record) = 'OBJECT'"
+    )
+    known: dict[Steps, None] = {}
+    names: dict[Steps, str] = {}
+    paths = columns_of(connection, known).get(0, {})
+    name_columns(paths, [*key, *task.spec.mapped, *types], names)
+    columns = {names[path]: path for path in paths}
+    columns |= _unseen(task, key, list(columns), where)
+    if is_discarding and types:
+        # What is left out of the lake must not make a record differ from it.
+        columns = {name: path for name, path in columns.items() if name in types}
+    return columns, above(known)
+
+
+def _unseen(task: Task, key: tuple[str, ...], found: list[str], where: str) -> dict[str, Steps]:
+    """Return the columns that these records may just happen to lack: those of earlier reads, and those of the mapping.
 
     Many records of a snapshot do not happen to lack one: it is left out, and `lib.ingest.drift` says that it was there
-    before. Raises SourceError where the mapping names it and no earlier take had it either.
+    before. Raises SourceError where the mapping names it and no earlier read had it either.
     """
-    found = [c.name for c in columns]
-    records = count(connection, "_records")
-    few = records < _ENOUGH or (spec.mode == "changes" and bool(state.types))
+    spec, types = task.spec, task.state.types
+    (records,) = _fetch(task.connection, "select count(*) from _records")
+    few = records < _ENOUGH or (spec.mode == "changes" and bool(types))
+    listed = ", ".join(found[:20]) or "no columns"
     # Without its key no record can be used, so one that never had it is a mistake however few there are.
-    had = [*found, *state.types] if few else found
+    had = [*found, *types] if few else found
     if records and (lost := [name for name in key if name not in had]):
         raise SourceError(
-            f"{where}: no record has its key {lost[0]!r}; found {', '.join(found[:20]) or 'no columns'}."
-            f"{did_you_mean(lost[0], found)} Correct 'key' of {entity}, or the mapping of its id."
+            f"{where}: no record has its key {lost[0]!r}; found {listed}.{did_you_mean(lost[0], found)}"
+            f" Correct 'key' of {task.entity}, or the mapping of its id."
         )
     if few:
-        expected = dict.fromkeys([*key, *state.types, *spec.mapped])
-        return [Column(name, place_of(name)) for name in expected if name not in found]
-    required = [spec.column_of(c.name) for c in ENTITIES[entity].columns if c.required]
+        expected = dict.fromkeys([*key, *types, *spec.mapped])
+        return {name: steps_of(name) for name in expected if name not in found}
+    required = [spec.column_of(c.name) for c in ENTITIES[task.entity].columns if c.required]
     wanted = spec.mapped or [name for name in required if name]
-    if not state.types and (lost := [name for name in wanted if name not in found]):
+    if not types and (lost := [name for name in wanted if name not in found]):
         raise SourceError(
-            f"{where}: none of its {records:,} records has {lost[0]!r} (mapped for {entity}); found"
-            f" {', '.join(found[:20])}.{did_you_mean(lost[0], found)} Correct 'columns' of {entity}."
+            f"{where}: none of its {records:,} records has {lost[0]!r} (mapped for {task.entity}); found {listed}."
+            f"{did_you_mean(lost[0], found)} Correct 'columns' of {task.entity}."
         )
-    return []
+    return {}
 
 
-def _totals(connection: duckdb.DuckDBPyConnection, stated: int | None, gone: int) -> Totals:
-    """Return how many records the API says it has, else how many it answered, and how many taken before are gone."""
-    answered = count(connection, "_now") + count(connection, "_odd")
-    reported_by = "the records answered" if stated is None else "the total stated"
-    return Totals({"records": float(answered if stated is None else stated), "gone": float(gone)}, reported_by)
+def _flatten(
+    connection: duckdb.DuckDBPyConnection,
+    columns: Mapping[str, Steps],
+    objects: Mapping[Steps, None],
+    key: tuple[str, ...],
+) -> None:
+    """Make the table `_flat` of all records: position, record, _key, _content (a hash), _error, c0, c1, ...
+
+    One that cannot be used has an error, and no key.
+    """
+    found, cells = values("object", columns.values(), objects)
+    at = {name: f"c{number}" for number, name in enumerate(columns)}
+    named = ", ".join(f"{cell} as {name}" for cell, name in zip(cells, at.values(), strict=True))
+    connection.execute(
+        f"""
+        create or replace temp table _flat as
+        select * replace (coalesce(_content, md5(record)) as _content),
+            case when _key is not null then null
+                when object is not null then {text_literal(f"the record has no {key[0]!r}, its key")}
+                else 'the record is no object but ' || lower(json_type(record)) end as _error
+        from (
+            select *, {_key([at[name] for name in key])} as _key,
+                case when _key is not null then {_content(at)} end as _content
+            from (
+                select position, record, object, {named}
+                from (
+                    select *, {found}
+                    from (select *, case when json_type(record) = 'OBJECT' then record end as object from _records)
+                )
+            )
+        )
+        """
+    )
 
 
-def _cursor(
-    connection: duckdb.DuckDBPyConnection, spec: RestEntity, before: dict[str, Any], names: list[str], gone: int
-) -> dict[str, Any]:
-    """Return what the next take is to be told."""
-    cursor: dict[str, Any] = {"records": count(connection, "_now")}
-    if spec.mode == "snapshot":
-        cursor["gone"] = gone
-    if changed_at := _newest(connection, names, spec.column_of("updated_at"), before.get("updated_at", "")):
-        cursor["updated_at"] = changed_at
-    known = set(before.get("malformed", []))
-    known |= {content for (content,) in connection.execute("select substr(_content, 1, 16) from _odd").fetchall()}
-    if known:
-        cursor["malformed"] = sorted(known)
-    return cursor
+def _compare(connection: duckdb.DuckDBPyConnection, state: State, key: tuple[str, ...]) -> int:
+    """Make the table `_new` of what is to be handed over, with its `line` from 1; return how many keys are gone.
+
+    The lake's state of a key is all that the newest delivery with it said of it. A key whose records say something
+    else now is handed over with all of them: of two records with one key, both are known the next time.
+    """
+    states = "select _key, string_agg(distinct _content, '' order by _content) as state from {} group by _key"
+    held = "(select null::varchar as _key, null::varchar as _content limit 0)"
+    # DuckDB reads names that differ by capital letters only as one.
+    names = {name.lower(): name for name in state.types}
+    if state.parts and {name.lower() for name in key} <= set(names):
+        listed, own = ", ".join(map(text_literal, state.parts)), _key([quoted(name) for name in key])
+        held = f"""(
+            select {own} as _key, {_content({name: quoted(name) for name in names.values()})} as _content
+            from read_parquet([{listed}], union_by_name = true)
+            qualify _file = max(_file) over (partition by {own})
+        )"""
+    connection.execute(f"create or replace temp table _held as {states.format(held)}")
+    connection.execute(
+        f"""
+        create or replace temp table _new as
+        with now as ({states.format("_flat where _key is not null")}),
+        changed as (select now._key from now left join _held using (_key) where _held.state is distinct from now.state)
+        select *, row_number() over (order by position) as line
+        from _flat
+        where position in (select max(position) from _flat group by _key, _content)
+            and (_key in (select _key from changed)
+                or _key is null and not list_contains(?, substr(_content, 1, 16)))
+        """,
+        [sorted(state.cursor.get("malformed", []))],
+    )
+    gone = "select count(*) from _held anti join (select _key from _flat where _key is not null) using (_key)"
+    return int(_fetch(connection, gone)[0])
+
+
+def _write(task: Task, names: list[str]) -> tuple[SourceFile | None, tuple[Path, ...]]:
+    """Write what is new as Parquet parts of one document; return it and them, or nothing where nothing is new."""
+    rows, unusable, size, digest = _fetch(
+        task.connection,
+        "select count(_key), count(_error), sum(strlen(record)), sha256(string_agg(_content, '' order by line))"
+        " from _new",
+    )
+    document = f"{text_literal(task.next_document)} as _file"
+    named = ", ".join(f"c{number} as {quoted(name)}" for number, name in enumerate(names))
+    content = {
+        "part": (rows, f"{named}, {document}, row_number() over (order by line) - 1 as _row"),
+        "malformed": (unusable, f"{document}, line as _line, record as _text, _error"),
+    }
+    parts = []
+    for kind, (number, selected) in content.items():
+        if number:
+            parts.append(task.scratch / f"{kind}-0000.parquet")
+            task.connection.execute(
+                f"copy (select {selected} from _new where (_error is null) = {kind == 'part'} order by line)"
+                f" to {text_literal(str(parts[-1]))} (format parquet, compression zstd)"
+            )
+    file = SourceFile(task.next_document, digest, int(size), rows=rows, malformed=unusable) if parts else None
+    return file, tuple(parts)
+
+
+def _key(parts: list[str]) -> str:
+    """Return the expression of a row's key as text, null where its first part has no value."""
+    texts = ", ".join(f"coalesce({part}, '')" for part in parts)
+    return f"case when trim({parts[0]}) <> '' then concat_ws(chr(31), {texts}) end"
+
+
+def _content(cells: Mapping[str, str]) -> str:
+    """Return the expression of a hash over all that a row says, by column; one without a value says nothing."""
+    said = [f"{text_literal(name.lower() + chr(31))} || {cells[name]}" for name in sorted(cells, key=str.lower)]
+    return f"md5(concat_ws(chr(30), {', '.join(said)}))"
+
+
+def _fetch(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+    """Return the row of a query that gives one."""
+    row = connection.execute(sql).fetchone()
+    assert row is not None
+    return row
 
 
 def _since(spec: RestEntity, cursor: dict[str, Any]) -> str:
