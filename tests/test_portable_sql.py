@@ -396,7 +396,6 @@ def project() -> dict[str, str]:
         this="t",
         # What a model asks where it is built whole, and in an increment.
         is_incremental=lambda: increment["is"],
-        should_full_refresh=lambda: not increment["is"],
     )
     module = environment.from_string(macros + tests).module
     environment.globals.update({n: getattr(module, n) for n in dir(module) if not n.startswith("_")})

@@ -5,10 +5,10 @@
 {% macro default__label(expression) %}{{ expression }}{% endmacro %}
 {% macro postgres__label(expression) %}({{ expression }} collate pg_c_utf8){% endmacro %}
 
-{# `with name as {{ inlined() }} (`: a step that is read twice, and is not to be stored between. #}
+{# `with name as {{ inlined() }} (`: a step that is read more than once, and is not to be stored in between: PostgreSQL
+   then knows nothing of its values, DuckDB keeps columns that nobody reads. In an increment it is small, and stored. #}
 {% macro inlined() %}{{ adapter.dispatch('inlined', 'shop')() }}{% endmacro %}
-{% macro default__inlined() %}{% endmacro %}
-{% macro postgres__inlined() %}not materialized{% endmacro %}
+{% macro default__inlined() %}{{ '' if is_incremental() else 'not materialized' }}{% endmacro %}
 
 {# Run after each model: the models that read it are planned by its statistics. #}
 {% macro gather_statistics() %}{{ adapter.dispatch('gather_statistics', 'shop')() }}{% endmacro %}

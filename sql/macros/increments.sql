@@ -1,45 +1,29 @@
-{# Models that follow arrival: an increment takes out of a table what a change affects and adds it as it is now. What
-   that is, and why it is all, is in docs/incremental.md. Each macro names its models outside of its conditions:
-   dbt sees no reference inside them. #}
+{# Models that follow arrival: in an increment they recompute the rows that a change affects, and no others. What is
+   affected, and why that is all, is in docs/incremental.md. The macros name `by` outside of their conditions: dbt sees
+   no reference inside them. #}
 
-{# What identifies a staged row among the changed ones: its key, or its place where it has none. #}
+{# What identifies a staged row: its key, or its place where it has none. #}
 {% macro row_key(staged) -%}
 coalesce({{ staged }}._key, {{ staged }}._source || '#' || {{ staged }}._source_file || '#' || cast({{ staged }}._source_row as varchar))
 {%- endmacro %}
 
-{# The condition that a value is one of those that a column of a table holds. #}
-{% macro is_in(value, table, column, entity=none) -%}
-{{ value }} in (select {{ column }} from {{ table }}{% if entity %} where entity = '{{ entity }}'{% endif %})
+{# The condition that a value is among the affected ones; `by` is the model that lists them. #}
+{% macro is_affected(value, by, entity=none) -%}
+{%- set column = {'affected_keys': 'key', 'affected_visitors': 'visitor_key'}.get(by, 'order_id') -%}
+{{ value }} in (select {{ column }} from {{ ref(by) }}{% if entity %} where entity = '{{ entity }}'{% endif %})
 {%- endmacro %}
 
-{# A table's rows of the affected orders in an increment, else the table; `by` is affected_orders or affected_facts. #}
-{% macro of_affected(table, by='affected_orders') -%}
-{%- set orders = ref(by) -%}
-{%- if is_incremental() -%}
-(select * from {{ table }} where {{ is_in('order_id', orders, 'order_id') }})
-{%- else -%}
-{{ table }}
-{%- endif -%}
+{# In an increment: `where` the value is among the affected ones. Else nothing: all rows are read. #}
+{% macro where_affected(value, by, entity=none) -%}
+{%- set condition = is_affected(value, by, entity) -%}
+{%- if is_incremental() %}where {{ condition }}{% endif -%}
 {%- endmacro %}
 
-{# The same by key: the staged rows of an entity, or their dispositions. #}
-{% macro of_affected_keys(table, entity, key) -%}
-{%- set keys = ref('affected_keys') -%}
-{%- if is_incremental() -%}
-(select * from {{ table }} as staged where {{ is_in(key, keys, 'key', entity) }})
-{%- else -%}
-{{ table }}
-{%- endif -%}
-{%- endmacro %}
-
-{# Pre-hook of an incremental model: takes out of the table (`old`) what the increment adds anew. #}
-{% macro remove_affected(value, table, column, entity=none) -%}
-{%- if is_incremental() -%}
-delete from {{ this }} as old where {{ is_in(value, table, column, entity) }}
-{%- endif -%}
-{%- endmacro %}
-
-{# Closes a query of affected keys: where models are built whole, nothing asks for them. #}
-{% macro unless_whole() -%}
-{{ 'false' if should_full_refresh() else 'true' }}
+{# The incremental strategy `recompute`, for dbt: takes out of a table what is affected and adds it as it is now. A model
+   says by `unique_key` what identifies its rows, and in `meta` by which model (`recomputed_by`, `entity`). #}
+{% macro get_incremental_recompute_sql(arguments) -%}
+{%- set meta = model.config.meta -%}
+delete from {{ arguments.target_relation }} as old
+where {{ is_affected(arguments.unique_key, meta.recomputed_by, meta.entity) }};
+{{ get_insert_into_sql(arguments.target_relation, arguments.temp_relation, arguments.dest_columns) }}
 {%- endmacro %}

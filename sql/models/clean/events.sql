@@ -1,8 +1,8 @@
 -- One row per event on the shop's pages: a view, a cart, a purchase; what it points to may not be known (yet).
-{{ config(pre_hook="{{ remove_affected('event_id', ref('affected_keys'), 'key', 'events') }}") }}
+{{ config(unique_key='event_id', meta={'recomputed_by': 'affected_keys', 'entity': 'events'}) }}
 with accepted as (
 
-    {{ accepted('events', by='key') }}
+    {{ accepted('events', by='affected_keys') }}
 
 )
 

@@ -1,6 +1,6 @@
 -- One row per order line, repaired where its order's total tells how; lines that came without a number get one behind
 -- the numbered ones of their order.
-{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_orders'), 'order_id') }}") }}
+{{ config(unique_key='order_id', meta={'recomputed_by': 'affected_orders'}) }}
 with delivered as (
 
     {{ accepted('order_items') }}
@@ -27,6 +27,14 @@ delivered_lines as (
 
 ),
 
+repairs as (
+
+    select *
+    from {{ ref('line_repairs') }}
+    {{ where_affected('order_id', by='affected_orders') }}
+
+),
+
 united as {{ inlined() }} (
 
     select
@@ -36,7 +44,7 @@ united as {{ inlined() }} (
         delivered_lines.discount_amount, delivered_lines.updated_at,
         delivered_lines._entity, delivered_lines._source, delivered_lines._source_file, delivered_lines._source_row
     from delivered_lines
-    left join {{ of_affected(ref('line_repairs')) }} as repairs
+    left join repairs
         on {{ same_row('delivered_lines', 'repairs') }} and repairs._entity = delivered_lines._entity
 
 ),

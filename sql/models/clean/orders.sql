@@ -1,5 +1,5 @@
 -- One row per order: from the orders that sources deliver, and from order lines for all others.
-{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_orders'), 'order_id') }}") }}
+{{ config(unique_key='order_id', meta={'recomputed_by': 'affected_orders'}) }}
 with delivered as {{ inlined() }} (
 
     {{ accepted('orders') }}

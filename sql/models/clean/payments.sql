@@ -1,5 +1,5 @@
 -- One row per payment, failed attempts and refunds among them.
-{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_orders'), 'order_id') }}") }}
+{{ config(unique_key='order_id', meta={'recomputed_by': 'affected_orders'}) }}
 with accepted as (
 
     {{ accepted('payments') }}

@@ -1,23 +1,37 @@
 -- One row per order whose facts an increment recomputes: the order itself, its customer or a product on it changed.
-with lines as (
+with affected_orders as (
 
-    select customer_id, product_id
-    from {{ source('stage', 'order_lines') }}
-    where {{ unless_whole() }} and {{ is_in('order_id', ref('affected_orders'), 'order_id') }}
-    union all
-    -- Also lines that are replaced now.
-    select customer_id, product_id
-    from {{ source('ops', 'changed_keys') }}
-    where {{ unless_whole() }} and entity = 'order_lines'
+    select order_id
+    from {{ ref('affected_orders') }}
 
 ),
 
--- Order lines tell of the customers and products that no source delivers.
+changed as (
+
+    select entity, customer_id, product_id
+    from {{ source('ops', 'changed_keys') }}
+
+),
+
+-- Also lines that are replaced now.
+lines as (
+
+    select customer_id, product_id
+    from {{ source('stage', 'order_lines') }}
+    where order_id in (select order_id from affected_orders)
+    union all
+    select customer_id, product_id
+    from changed
+    where entity = 'order_lines'
+
+),
+
+-- Customers and products that no source delivers are known from order lines.
 customers as (
 
     select customer_id
-    from {{ source('ops', 'changed_keys') }}
-    where entity = 'customers' and customer_id is not null and {{ unless_whole() }}
+    from changed
+    where entity = 'customers' and customer_id is not null
     union
     select lines.customer_id
     from lines
@@ -30,8 +44,8 @@ customers as (
 products as (
 
     select product_id
-    from {{ source('ops', 'changed_keys') }}
-    where entity = 'products' and product_id is not null and {{ unless_whole() }}
+    from changed
+    where entity = 'products' and product_id is not null
     union
     select lines.product_id
     from lines
@@ -41,8 +55,8 @@ products as (
 
 )
 
-select order_id from {{ ref('affected_orders') }}
+select order_id from affected_orders
 union
-select order_id from {{ ref('orders') }} where {{ is_in('customer_id', 'customers', 'customer_id') }}
+select order_id from {{ ref('orders') }} where customer_id in (select customer_id from customers)
 union
-select order_id from {{ ref('order_items') }} where {{ is_in('product_id', 'products', 'product_id') }}
+select order_id from {{ ref('order_items') }} where product_id in (select product_id from products)

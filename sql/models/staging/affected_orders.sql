@@ -1,37 +1,36 @@
 -- One row per order whose clean rows an increment recomputes: it, or its customer, has lost or gained a row since the
 -- models were built.
-with named as (
+with changed as (
+
+    select entity, key, order_id, customer_id
+    from {{ source('ops', 'changed_keys') }}
+
+),
+
+named as (
 
     select order_id
-    from {{ source('ops', 'changed_keys') }}
-    where order_id is not null and entity <> 'events' and {{ unless_whole() }}
+    from changed
+    where order_id is not null and entity <> 'events'
 
 ),
 
--- A payment that moves from one order to another touches both.
+-- A payment that moves from one order to another affects both.
 moved as (
 
-    select payments.order_id
-    from {{ source('stage', 'payments') }} as payments
-    where payments.order_id is not null and {{ unless_whole() }}
-        and {{ is_in('payments._key', source('ops', 'changed_keys'), 'key', 'payments') }}
+    select order_id
+    from {{ source('stage', 'payments') }}
+    where order_id is not null and _key in (select key from changed where entity = 'payments')
 
 ),
 
--- An order waits for its customer, of whom customers and order lines tell.
-customers as (
+-- An order waits for its customer, whom customers and order lines make known.
+waiting as (
 
-    select customer_id
-    from {{ source('ops', 'changed_keys') }}
-    where entity in ('customers', 'order_lines') and '{{ var("unknown_customers") }}' = 'quarantine' and {{ unless_whole() }}
-
-),
-
-named_by_customer as (
-
-    select orders.order_id
-    from {{ source('stage', 'orders') }} as orders
-    where orders.order_id is not null and {{ unless_whole() }} and {{ is_in('orders.customer_id', 'customers', 'customer_id') }}
+    select order_id
+    from {{ source('stage', 'orders') }}
+    where order_id is not null and '{{ var("unknown_customers") }}' = 'quarantine'
+        and customer_id in (select customer_id from changed where entity in ('customers', 'order_lines'))
 
 )
 
@@ -39,4 +38,4 @@ select order_id from named
 union
 select order_id from moved
 union
-select order_id from named_by_customer
+select order_id from waiting

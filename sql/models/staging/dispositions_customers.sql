@@ -1,3 +1,23 @@
 -- One row per staged row of customers that does not become a clean row of its own.
-{{ config(pre_hook="{{ remove_affected('row_key', ref('affected_keys'), 'key', 'customers') }}") }}
-{{ dispositions('customers', version_column='updated_at') }}
+{{ config(unique_key='row_key', meta={'recomputed_by': 'affected_keys', 'entity': 'customers'}) }}
+with staged as {{ inlined() }} (
+
+    {{ staged_rows('customers', version='updated_at') }}
+
+),
+
+refused as (
+
+    {{ refused_rows() }}
+
+),
+
+repeated as (
+
+    {{ repeated_rows('customers') }}
+
+)
+
+select * from refused
+union all
+select * from repeated

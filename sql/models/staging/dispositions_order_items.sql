@@ -1,3 +1,31 @@
 -- One row per staged row of order_items that does not become a clean row of its own; one without its order waits.
-{{ config(pre_hook="{{ remove_affected('row_key', ref('affected_keys'), 'key', 'order_items') }}") }}
-{{ dispositions('order_items', version_column='updated_at', needs_order=true) }}
+{{ config(unique_key='row_key', meta={'recomputed_by': 'affected_keys', 'entity': 'order_items'}) }}
+with staged as {{ inlined() }} (
+
+    {{ staged_rows('order_items', version='updated_at', and_column='order_id') }}
+
+),
+
+refused as (
+
+    {{ refused_rows() }}
+
+),
+
+repeated as (
+
+    {{ repeated_rows('order_items') }}
+
+),
+
+waiting as (
+
+    {{ rows_without_order() }}
+
+)
+
+select * from refused
+union all
+select * from repeated
+union all
+select * from waiting

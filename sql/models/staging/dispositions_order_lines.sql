@@ -1,3 +1,23 @@
 -- One row per staged row of order_lines that does not become a clean row of its own.
-{{ config(pre_hook="{{ remove_affected('row_key', ref('affected_keys'), 'key', 'order_lines') }}") }}
-{{ dispositions('order_lines') }}
+{{ config(unique_key='row_key', meta={'recomputed_by': 'affected_keys', 'entity': 'order_lines'}) }}
+with staged as {{ inlined() }} (
+
+    {{ staged_rows('order_lines') }}
+
+),
+
+refused as (
+
+    {{ refused_rows() }}
+
+),
+
+repeated as (
+
+    {{ repeated_rows('order_lines') }}
+
+)
+
+select * from refused
+union all
+select * from repeated

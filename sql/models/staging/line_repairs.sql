@@ -1,7 +1,23 @@
 -- One row per repaired order line: where an order's lines do not come to its total, and would if one cell of one line were
 -- another, that cell.
-{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_orders'), 'order_id') }}") }}
-with items as (
+{{ config(unique_key='order_id', meta={'recomputed_by': 'affected_orders'}) }}
+with orders as (
+
+    select *
+    from {{ ref('orders') }}
+    {{ where_affected('order_id', by='affected_orders') }}
+
+),
+
+payments as (
+
+    select *
+    from {{ ref('payments') }}
+    {{ where_affected('order_id', by='affected_orders') }}
+
+),
+
+items as (
 
     {{ accepted('order_items') }}
 
@@ -44,7 +60,7 @@ added_up as (
 paid as (
 
     select order_id, sum(amount) as amount
-    from {{ of_affected(ref('payments')) }} as payments
+    from payments
     where {{ is_paid('payments.status') }}
     group by order_id
 
@@ -61,7 +77,7 @@ disputed as (
         coalesce(orders.discount_amount, 0) as order_discount_amount,
         added_up.sold_amount,
         added_up.sold_discount_amount
-    from {{ of_affected(ref('orders')) }} as orders
+    from orders
     inner join added_up on added_up.order_id = orders.order_id
     left join paid on paid.order_id = orders.order_id
     where orders.total_amount is not null

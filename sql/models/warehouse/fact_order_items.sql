@@ -1,26 +1,42 @@
 -- One row per order line; gross, discounts, returns and net are separate measures and net = gross - discount - return.
-{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_facts'), 'order_id') }}") }}
-with order_discounts as (
+{{ config(unique_key='order_id', meta={'recomputed_by': 'affected_facts'}) }}
+with orders as {{ inlined() }} (
 
-    -- What an order's discount holds beyond its lines' own is spread over its sold lines by their value.
+    select *
+    from {{ ref('orders') }}
+    {{ where_affected('order_id', by='affected_facts') }}
+
+),
+
+items as {{ inlined() }} (
+
+    select *
+    from {{ ref('order_items') }}
+    {{ where_affected('order_id', by='affected_facts') }}
+
+),
+
+-- What an order's discount holds beyond its lines' own is spread over its sold lines by their value.
+order_discounts as (
+
     select
         items.order_id,
         orders.discount_amount - sum(coalesce(items.discount_amount, 0)) as undistributed_amount,
         sum({{ amount('items.quantity * items.unit_price') }}) as sold_amount
-    from {{ of_affected(ref('order_items'), 'affected_facts') }} as items
-    inner join {{ of_affected(ref('orders'), 'affected_facts') }} as orders on orders.order_id = items.order_id
+    from items
+    inner join orders on orders.order_id = items.order_id
     where orders.discount_amount > 0 and items.quantity > 0 and items.unit_price > 0
     group by items.order_id, orders.discount_amount
     having orders.discount_amount - sum(coalesce(items.discount_amount, 0)) > 0
 
 ),
 
--- Where lines of negative amount say what came back, the order's status says it again and is not counted too.
-told_by_lines as (
+-- Where lines of negative amount say what came back, the order's status repeats it and does not count.
+returned_by_lines as (
 
     select items.order_id
-    from {{ of_affected(ref('order_items'), 'affected_facts') }} as items
-    inner join {{ of_affected(ref('orders'), 'affected_facts') }} as orders on orders.order_id = items.order_id
+    from items
+    inner join orders on orders.order_id = items.order_id
     where orders.is_returned and items.quantity * items.unit_price < 0
     group by items.order_id
 
@@ -45,14 +61,14 @@ priced as (
             when orders.is_cancelled then 'cancellation'
             when items.quantity < 0 and items.unit_price = 0 then 'adjustment'
             when items.quantity < 0 or items.unit_price < 0 then 'return'
-            when orders.is_returned and told_by_lines.order_id is null then 'return'
+            when orders.is_returned and returned_by_lines.order_id is null then 'return'
             else {{ label("'sale'") }}
         end as line_type,
         items._source
-    from {{ of_affected(ref('order_items'), 'affected_facts') }} as items
-    inner join {{ of_affected(ref('orders'), 'affected_facts') }} as orders on orders.order_id = items.order_id
+    from items
+    inner join orders on orders.order_id = items.order_id
     left join order_discounts on order_discounts.order_id = items.order_id
-    left join told_by_lines on told_by_lines.order_id = items.order_id
+    left join returned_by_lines on returned_by_lines.order_id = items.order_id
 
 ),
 
@@ -68,9 +84,9 @@ spread as (
 
 ),
 
+-- The last sold line takes what rounding left, so that the lines of an order add up to its discount.
 discounted as (
 
-    -- The last sold line takes what rounding left, so that the lines of an order add up to its discount.
     select
         *,
         case
@@ -132,5 +148,5 @@ left join {{ ref('dim_customers') }} as customers
     on customers.customer_id = measured.customer_id and {{ valid_at('customers', 'measured.ordered_at') }}
 left join {{ ref('dim_products') }} as products
     on products.product_id = measured.product_id and {{ valid_at('products', 'measured.ordered_at') }}
--- What a product costs is told by its present row: which versions a source has shown changes no margin.
+-- The cost is that of the product's present row: margins do not depend on which versions a source has shown.
 left join {{ ref('products') }} as costs on costs.product_id = measured.product_id and costs.product_id <> 'unknown'

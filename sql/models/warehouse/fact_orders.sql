@@ -1,6 +1,30 @@
 -- One row per order, with its lines' measures summed and its payments beside them.
-{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_facts'), 'order_id') }}") }}
-with lines as (
+{{ config(unique_key='order_id', meta={'recomputed_by': 'affected_facts'}) }}
+with orders as (
+
+    select *
+    from {{ ref('orders') }}
+    {{ where_affected('order_id', by='affected_facts') }}
+
+),
+
+items as (
+
+    select *
+    from {{ ref('fact_order_items') }}
+    {{ where_affected('order_id', by='affected_facts') }}
+
+),
+
+payments as (
+
+    select *
+    from {{ ref('fact_payments') }}
+    {{ where_affected('order_id', by='affected_facts') }}
+
+),
+
+lines as (
 
     select
         order_id,
@@ -8,18 +32,18 @@ with lines as (
         count(*) filter (where line_type = 'sale') as sold_lines,
         count(*) filter (where line_type = 'return') as returned_lines,
         {{ summed_measures(quantity='net_quantity') }}
-    from {{ of_affected(ref('fact_order_items'), 'affected_facts') }} as items
+    from items
     group by order_id
 
 ),
 
-payments as (
+paid as (
 
     select
         order_id,
         {{ amount('sum(paid_amount)') }} as paid_amount,
         {{ amount('sum(refunded_amount)') }} as refunded_amount
-    from {{ of_affected(ref('fact_payments'), 'affected_facts') }} as payments
+    from payments
     group by order_id
 
 )
@@ -56,11 +80,11 @@ select
     orders.shipping_amount,
     orders.tax_amount,
     orders.total_amount,
-    payments.paid_amount,
-    payments.refunded_amount
-from {{ of_affected(ref('orders'), 'affected_facts') }} as orders
+    paid.paid_amount,
+    paid.refunded_amount
+from orders
 left join {{ ref('dim_customers') }} as customers
     on customers.customer_id = orders.customer_id and {{ valid_at('customers', 'orders.ordered_at') }}
 left join {{ ref('dim_store') }} as stores on stores.store_id = orders.store_id
 left join lines on lines.order_id = orders.order_id
-left join payments on payments.order_id = orders.order_id
+left join paid on paid.order_id = orders.order_id

@@ -1,5 +1,21 @@
 -- One row per payment; failed attempts and refunds are told apart by status.
-{{ config(pre_hook="{{ remove_affected('order_id', ref('affected_facts'), 'order_id') }}") }}
+{{ config(unique_key='order_id', meta={'recomputed_by': 'affected_facts'}) }}
+with orders as (
+
+    select *
+    from {{ ref('orders') }}
+    {{ where_affected('order_id', by='affected_facts') }}
+
+),
+
+payments as (
+
+    select *
+    from {{ ref('payments') }}
+    {{ where_affected('order_id', by='affected_facts') }}
+
+)
+
 select
     payments.payment_id,
     payments.order_id,
@@ -13,8 +29,8 @@ select
     {{ amount('payments.amount') }} as amount,
     {{ amount("case when " ~ is_paid('payments.status') ~ " then payments.amount else 0 end") }} as paid_amount,
     {{ amount("case when payments.status in ('refunded', 'refund') then abs(payments.amount) else 0 end") }} as refunded_amount
-from {{ of_affected(ref('payments'), 'affected_facts') }} as payments
-inner join {{ of_affected(ref('orders'), 'affected_facts') }} as orders on orders.order_id = payments.order_id
+from payments
+inner join orders on orders.order_id = payments.order_id
 left join {{ ref('dim_customers') }} as customers
     on customers.customer_id = orders.customer_id and {{ valid_at('customers', 'orders.ordered_at') }}
 left join {{ ref('dim_payment_method') }} as methods on methods.payment_method_key = payments.method

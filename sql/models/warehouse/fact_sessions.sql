@@ -1,6 +1,5 @@
 -- One row per session: what a visitor did without a pause longer than the idle time (30 minutes unless configured).
-{{ config(pre_hook="{{ remove_affected('visitor_key', ref('affected_visitors'), 'visitor_key') }}") }}
-{%- set affected = ref('affected_visitors') %}
+{{ config(unique_key='visitor_key', meta={'recomputed_by': 'affected_visitors'}) }}
 with relevant as (
 
     select
@@ -9,9 +8,7 @@ with relevant as (
         {{ visitor_key('events') }} as visitor_key,
         {{ event_kind('events') }} as kind
     from {{ ref('events') }} as events
-    {% if is_incremental() %}
-    where {{ is_in(visitor_key('events'), affected, 'visitor_key') }}
-    {% endif %}
+    {{ where_affected(visitor_key('events'), by='affected_visitors') }}
 
 ),
 

@@ -1,3 +1,3 @@
 -- One row per quarantined row of customers, whole, with the rule and the reason.
-{{ config(alias='customers', pre_hook="{{ remove_affected(row_key('old'), ref('affected_keys'), 'key', 'customers') }}") }}
+{{ config(alias='customers', unique_key=row_key('old'), meta={'recomputed_by': 'affected_keys', 'entity': 'customers'}) }}
 {{ quarantined('customers') }}

@@ -1,3 +1,3 @@
 -- One row per quarantined row of events, whole, with the rule and the reason.
-{{ config(alias='events', pre_hook="{{ remove_affected(row_key('old'), ref('affected_keys'), 'key', 'events') }}") }}
+{{ config(alias='events', unique_key=row_key('old'), meta={'recomputed_by': 'affected_keys', 'entity': 'events'}) }}
 {{ quarantined('events') }}

@@ -1,3 +1,3 @@
 -- One row per quarantined row of order_lines, whole, with the rule and the reason.
-{{ config(alias='order_lines', pre_hook="{{ remove_affected(row_key('old'), ref('affected_keys'), 'key', 'order_lines') }}") }}
+{{ config(alias='order_lines', unique_key=row_key('old'), meta={'recomputed_by': 'affected_keys', 'entity': 'order_lines'}) }}
 {{ quarantined('order_lines') }}

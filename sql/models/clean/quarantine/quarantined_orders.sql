@@ -1,3 +1,3 @@
 -- One row per quarantined row of orders, whole, with the rule and the reason.
-{{ config(alias='orders', pre_hook="{{ remove_affected(row_key('old'), ref('affected_keys'), 'key', 'orders') }}") }}
+{{ config(alias='orders', unique_key=row_key('old'), meta={'recomputed_by': 'affected_keys', 'entity': 'orders'}) }}
 {{ quarantined('orders') }}

@@ -1,3 +1,3 @@
 -- One row per quarantined row of payments, whole, with the rule and the reason.
-{{ config(alias='payments', pre_hook="{{ remove_affected(row_key('old'), ref('affected_keys'), 'key', 'payments') }}") }}
+{{ config(alias='payments', unique_key=row_key('old'), meta={'recomputed_by': 'affected_keys', 'entity': 'payments'}) }}
 {{ quarantined('payments') }}
