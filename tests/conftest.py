@@ -10,7 +10,11 @@ from typing import Any
 
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
+from lib.run import kernels
+from lib.run.forking import KernelParent
+from run_pipeline import app
 from tests.postgres import create_database, drop_database, start_server
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -43,28 +47,62 @@ class Shop:
         return self.root / "outputs"
 
     @property
-    def environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
+        """The environment variables that lead a run to this shop."""
         places = {"SHOP_DATA_DIR": str(self.data), "SHOP_OUTPUT_DIR": str(self.outputs), "SHOP_SIZE": "small"}
-        return {**os.environ, **places, **self.extra}
+        return {**places, **self.extra}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self.variables}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `run_pipeline.py` and return the process."""
+        """Start `run_pipeline.py` as a process of its own and return it."""
         return subprocess.Popen(
             [sys.executable, str(PROJECT / "run_pipeline.py"), *arguments],
             cwd=PROJECT, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `run_pipeline.py` to its end."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=300)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        """Call the command line of `run_pipeline.py` in this process and return how it ended and what it printed."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(PROJECT)
+            for name, value in self.variables.items():
+                patch.setenv(name, value)
+            done = CliRunner().invoke(app, list(arguments))
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return subprocess.CompletedProcess(list(arguments), done.exit_code, done.stdout, done.stderr)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """Return a query's rows from what the DuckDB file of the one shop below the data folder has published."""
         (file,) = [*self.data.glob("shop.duckdb"), *self.data.glob("shops/*/shop.duckdb")]
         with duckdb.connect(str(file), read_only=True) as connection:
             return connection.execute(sql).fetchall()
+
+
+class LastingParent(KernelParent):
+    """A parent of kernels that outlives a run, so that its imports are done once for all tests of a worker."""
+
+    def close(self) -> None:
+        """Stay for the next run."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_kernel_parent() -> Iterator[None]:
+    """Let all runs of this process fork their kernels from one parent."""
+    made: list[LastingParent] = []
+
+    def parent() -> KernelParent:
+        if not made or made[-1].exit_code("") is not None:
+            made.append(LastingParent())
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "KernelParent", parent)
+        yield
+    for one in made:
+        KernelParent.close(one)
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,10 @@ def shop(shop_at) -> Shop:
 
 @pytest.fixture(scope="module")
 def first(shop) -> subprocess.CompletedProcess[str]:
-    done = shop.run()
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
+    process = shop.start()
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.fixture(scope="module")
