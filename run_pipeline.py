@@ -25,6 +25,7 @@ from rich.table import Table
 
 from lib.base.errors import ConfigError, PipelineError, explain
 from lib.base.secrets import mask
+from lib.run import forking
 from lib.settings import load_settings
 
 EXIT_CODES = "Exit codes: 0 published, 1 a stage failed, 2 wrong usage or configuration, 3 the quality gate refused."
@@ -402,4 +403,5 @@ def _safe(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    forking.start_fresh()
     app()

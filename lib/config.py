@@ -165,6 +165,7 @@ class Runner(_Model):
     """How notebooks are run."""
 
     cell_timeout_seconds: int = Field(3600, gt=0)
+    kernels: Literal["auto", "spawn"] = "auto"
 
 
 class Gate(_Model):

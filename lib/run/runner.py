@@ -29,7 +29,7 @@ from lib.base.secrets import mask
 from lib.clean.load import export_clean
 from lib.report import pages
 from lib.run import manifest
-from lib.run.kernels import Kernel
+from lib.run.kernels import Kernel, kernel_starter
 from lib.run.manifest import Run
 from lib.run.parameters import NOTEBOOKS, notebook_path
 from lib.settings import Settings
@@ -90,14 +90,20 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Outcom
     settings = plan.settings
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     message = f"Another run is at work on {settings.data_dir} (see: run_pipeline.py runs)."
-    with file_lock(settings.data_dir / ".run.lock", 5, message), open_warehouse(settings).hold(), _signals():
+    with (
+        # First, for what is opened later must not be there where kernels are forked.
+        kernel_starter(settings.config.runner.kernels, settings.config.warehouse.target) as start_kernel,
+        file_lock(settings.data_dir / ".run.lock", 5, message),
+        open_warehouse(settings).hold(),
+        _signals(),
+    ):
         manifest.settle_killed(settings)
         stages = [_stage(name, name in plan.notebooks) for name in NOTEBOOKS]
         current = manifest.start_run(settings, stages, plan.parameters, plan.command)
         manifest.write_index(settings.output_dir)
         try:
             _prepare_copy(plan)
-            return _run_stages(plan, current, show)
+            return _run_stages(plan, current, start_kernel, show)
         except (_Stopped, KeyboardInterrupt):
             return _broken_off(current, settings, "stopped by a signal from outside")
         except (PipelineError, OSError) as error:
@@ -112,7 +118,9 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Outcom
             raise
 
 
-def _run_stages(plan: Plan, current: Run, show: Callable[[Progress], None]) -> Outcome:
+def _run_stages(
+    plan: Plan, current: Run, start_kernel: Callable[[Path, Path], Kernel], show: Callable[[Progress], None]
+) -> Outcome:
     """Run stage after stage; the first that does not end well ends the run."""
     settings = plan.settings
     rendering: list[Future[None]] = []
@@ -123,7 +131,7 @@ def _run_stages(plan: Plan, current: Run, show: Callable[[Progress], None]) -> O
                 rest = plan.notebooks[number:]
                 for coming in (name, *rest[:_AHEAD]):
                     if coming not in ready:
-                        ready[coming] = _started(current, coming)
+                        ready[coming] = start_kernel(notebook_path(coming), current.folder / "logs" / f"{coming}.log")
                 _run_stage(plan, current, name, number, ready.pop(name), show)
                 stage = current.stage(name)
                 note = current.take_note(name) if stage["state"] == "ok" else {}
@@ -246,12 +254,6 @@ def _watch(
         if ended:
             path.unlink(missing_ok=True)
             return
-
-
-def _started(current: Run, name: str) -> Kernel:
-    kernel = Kernel(current.folder / "logs" / f"{name}.log")
-    kernel.warm_up(notebook_path(name), current.manifest["target"])
-    return kernel
 
 
 def _given(plan: Plan, current: Run, name: str) -> dict[str, Any]:
