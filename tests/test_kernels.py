@@ -14,9 +14,17 @@ import pytest
 from jupyter_core.utils import run_sync
 
 from lib.base.files import PROJECT
-from lib.run.forking import can_fork
+from lib.run import kernels
+from lib.run.forking import KernelParent, can_fork
 from lib.run.kernels import Kernel, kernel_starter
 from lib.run.parameters import NOTEBOOKS, notebook_path
+
+
+@pytest.fixture(autouse=True)
+def _a_parent_of_its_own(monkeypatch):
+    """A run has a parent of its own here, as on the command line (see conftest)."""
+    monkeypatch.setattr(kernels, "KernelParent", KernelParent)
+
 
 forks = pytest.mark.skipif(not can_fork(), reason="forks no kernels here")
 
