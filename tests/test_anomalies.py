@@ -235,12 +235,10 @@ def test_unusual_days_are_kept_and_flagged(warehouse):
     assert flagged == [(entity, source, day, day, "volume", str(n)) for day, source, entity, n in expected]
 
 
-def test_series_that_are_not_judged_are_named(warehouse):
+def test_only_series_that_can_be_judged_are_shown(warehouse):
     judged = anomalies.daily_volume(warehouse)
     assert set(zip(judged["source"], judged["entity"], strict=True)) == {("clicks", "events")}
     assert len(judged) == 90
-    why = {(r["source"], r["entity"]): r["why"] for r in anomalies.unjudged(warehouse).to_dict("records")}
-    assert why == {(s, "orders"): "fewer than 30 rows on most days" for s in ("web", "till", "old")}
 
 
 def test_a_source_is_stale_beyond_its_usual_gap_and_closed_in_the_end(shop, warehouse):

@@ -3,26 +3,30 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import nbformat
 import pandas as pd
 import pytest
 
-from lib.quality import charts, dispositions, page, tables
-from lib.quality.dispositions import Outcomes
+from lib.config import Gate
+from lib.entities import ENTITIES
+from lib.quality import charts, dispositions, tables
+from lib.quality.failures import COLUMNS, failures
+from lib.quality.page import Page as QualityPage
 from lib.quality.score import Audit
 from lib.report import pages, pieces
 from lib.report.insight import Insight, presenter
 from tests.test_report import Page, check, code, notebook, shown, text
 
 NBSP = "\N{NO-BREAK SPACE}"
-CHECKS = ["check_name", "description", "dimension", "severity", "table_name", "column_name"]
-CHECKS += ["failing_rows", "tested_rows", "score", "state", "rule", "field"]
+CHECK_COLUMNS = ["check_name", "description", "dimension", "severity", "table_name", "column_name"]
+CHECK_COLUMNS += ["failing_rows", "tested_rows", "score", "state", "rule", "field"]
 
 
 def audited(*checks, reasons=(), score=96.83) -> Audit:
-    frame = pd.DataFrame(list(checks), columns=CHECKS)
+    frame = pd.DataFrame(list(checks), columns=CHECK_COLUMNS)
     scores = frame.dropna(subset="score").groupby("dimension")["score"].mean().to_dict()
     tables = frame.dropna(subset="score").groupby("table_name")["score"].mean().to_dict()
     return Audit(frame, scores, score, "A", list(reasons), {}, tables)
@@ -51,35 +55,35 @@ ROWS = pd.DataFrame(
     | {"clean_rows": [580, 390], "older_versions": [5, 0], "in_another_source": [0, 0]}
     | {"quarantined_rows": [10, 10], "unaccounted_rows": [0, 0]}
 )
-DONE = Outcomes(
-    pd.DataFrame(
-        [
-            ("whitespace", 8, "customers", "name", " Meyer", "Meyer"),
-            ("invalid_email", 3, "customers", "email", "x", None),
-        ],
-        columns=["rule", "cells", "entity", "field", "before", "after"],
-    ),
-    pd.DataFrame([("exact_duplicate", "orders", 5, "1")], columns=["rule", "entity", "rows", "example"]),
-    pd.DataFrame(
-        [
-            ("web", "orders", "unknown_customer", 9, "customer 7 is unknown"),
-            ("history", "orders", "unknown_customer", 9, "x"),
-        ],
-        columns=["source", "entity", "rule", "rows", "example"],
-    ),
-)
-NOTHING_DONE = Outcomes(DONE.repaired.iloc[:0], DONE.merged.iloc[:0], DONE.waiting.iloc[:0])
+DONE = pd.DataFrame(
+    [
+        ("unknown_customer", "quarantined", "web", "orders", 9, None, None, "customer 7 is unknown", None),
+        ("unknown_customer", "quarantined", "history", "orders", 9, None, None, "x", None),
+        ("whitespace", "repaired", "web", "customers", 8, "name", "3", " Meyer", "Meyer"),
+        ("exact_duplicate", "merged", "web", "orders", 5, "", "1", None, None),
+        ("invalid_email", "emptied", "web", "customers", 3, "email", "3", "x", None),
+    ],
+    columns=["rule", "outcome", "source", "entity", "found", "field", "key", "before", "after"],
+).assign(says="What the rule does.")
+
+
+def a_page(result: Audit = AUDIT, rows: pd.DataFrame = ROWS, done: pd.DataFrame = DONE, **others) -> QualityPage:
+    """Return the page of hand-made findings, of a shop without warehouse and stage."""
+    card, gate = (others.get(name) for name in ("card", "gate"))
+    return QualityPage(result, rows, done, card, gate or Gate(), None, None)
 
 
 class Small:
-    """A warehouse of hand-made tables, as far as `outcomes` asks it."""
+    """A warehouse of hand-made findings and an empty quarantine, as far as `dispositions` asks it."""
 
-    def __init__(self, **tables: pd.DataFrame) -> None:
+    def __init__(self, findings: pd.DataFrame) -> None:
         self.connection = duckdb.connect()
-        self.connection.execute("create schema ops; create schema quality")
-        for name, frame in tables.items():
-            self.connection.register("given", frame)
-            self.connection.execute(f"create table {name.replace('__', '.')} as select * from given")
+        self.connection.execute("create schema quarantine; create schema quality")
+        self.connection.register("given", findings)
+        self.connection.execute("create table quality.record_findings as select * from given")
+        for entity in ENTITIES:
+            columns = "_rule varchar, _source varchar, _reason varchar"
+            self.connection.execute(f"create table quarantine.{entity} ({columns})")
 
     def query(self, sql, parameters=()):
         return self.connection.execute(sql, list(parameters)).df()
@@ -99,13 +103,12 @@ FOUND = pd.DataFrame(
 
 @pytest.fixture(scope="module")
 def small() -> Small:
-    repairs = FOUND[FOUND["outcome"] == "repaired"]
-    longer = repairs.assign(key="9|9", before="   a much longer text", after="a much longer text")
-    return Small(quality__record_findings=FOUND, ops__repairs=pd.concat([repairs, longer], ignore_index=True))
+    longer = FOUND[FOUND["outcome"] == "repaired"].assign(key="9|9", before="   a longer text", after="a longer text")
+    return Small(pd.concat([FOUND, longer.assign(family="9")], ignore_index=True).assign(source="web"))
 
 
-def failing(rows: pd.DataFrame, done=lambda wanted: lambda key: None, checks=AUDIT) -> pieces.Html:
-    return page.failures(checks, lambda name: rows if name == "paid" else pd.DataFrame(), done)
+def failing(rows: pd.DataFrame, done=lambda records: {}, checks=AUDIT) -> pieces.Html:
+    return failures(checks, lambda name: rows if name == "paid" else pd.DataFrame(), done)
 
 
 def marked(html: str) -> list[str]:
@@ -116,7 +119,8 @@ def marked(html: str) -> list[str]:
 
 
 def test_the_heading_says_whether_the_data_may_be_published_and_where_the_rows_are():
-    said = page.headline(AUDIT, ROWS, 11, 0.99961, 0.994)
+    card = SimpleNamespace(summary={"recall": 0.99961, "precision": 0.994})
+    said = a_page(card=card).headline()
     assert '<p class="finding">Good enough to publish: 96.8 of 100, grade A</p>' in said.html
     assert f"2{NBSP}checks of 3 found something, 1 of them an error." in said.html
     assert f"11{NBSP}cells were put right, <b>20</b> of 1,000 rows wait in quarantine, none is lost." in said.html
@@ -128,33 +132,34 @@ def test_a_refusal_names_its_first_reason_and_lists_all():
     refused = audited(
         PAYMENTS, reasons=["paid: what was paid is the order's total (37 of 1,000 rows)", "validity is 71"]
     )
-    said = page.headline(refused, ROWS).html
+    said = a_page(refused).headline().html
     assert "Not to be published: what was paid is the order&#39;s total (37 of 1,000 rows) (and 1" in said
     assert "Gate refused" in said
-    listed = page.reasons(refused).html
+    listed = a_page(refused).reasons().html
     assert "validity is 71." in listed and "paid: " not in listed
-    assert not page.reasons(AUDIT)
+    assert not a_page().reasons()
 
 
 def test_checks_without_anything_to_look_at_are_not_said_to_pass():
     absent = replace(AUDIT, checks=AUDIT.checks.assign(state=["warned", "failed", "absent"]))
-    assert f"2{NBSP}checks of 2 found something" in page.headline(absent, ROWS).html
-    passed = page.key_figures(absent, ROWS, pd.DataFrame())[1]
+    assert f"2{NBSP}checks of 2 found something" in a_page(absent).headline().html
+    passed = a_page(absent).figures(pd.DataFrame())[1]
     assert (passed.value, passed.note) == ("0", "of 2; 1 without rows to look at")
-    assert "Not one row has been delivered yet." in page.headline(absent, ROWS.iloc[:0]).html
+    assert "Not one row has been delivered yet." in a_page(absent, ROWS.iloc[:0]).headline().html
 
 
 def test_a_lost_row_is_in_the_heading():
     none = ROWS.assign(quarantined_rows=0)
-    assert "None of 1,000 rows waits in quarantine, none is lost." in page.headline(AUDIT, none).html
-    said = page.headline(AUDIT, ROWS.assign(unaccounted_rows=[3, 0])).html
+    assert "none of 1,000 rows waits in quarantine, none is lost." in a_page(rows=none).headline().html
+    assert "None of 1,000 rows waits" in a_page(rows=none, done=DONE.iloc[:0]).headline().html
+    said = a_page(rows=ROWS.assign(unaccounted_rows=[3, 0])).headline().html
     assert "<b>3 are unaccounted for</b>" in said
     assert f"3{NBSP}rows lost" in said
 
 
 def test_the_score_is_shown_with_its_course_and_its_change():
     by_run = pd.DataFrame({"overall": [95.0, 96.0, 96.8]})
-    score, *others = page.key_figures(AUDIT, ROWS, by_run, 11)
+    score, *others = a_page().figures(by_run)
     assert (score.value, score.change, score.tone, list(score.spark)) == (
         "96.8 · A",
         f"+0.8{NBSP}pt",
@@ -162,7 +167,7 @@ def test_the_score_is_shown_with_its_course_and_its_change():
         [95, 96, 96.8],
     )
     assert [figure.value for figure in others] == ["1", "1,000", "11", "10", "20"]
-    first = page.key_figures(AUDIT, ROWS, pd.DataFrame(), 0)[0]
+    first = a_page().figures(pd.DataFrame())[0]
     assert (first.change, first.note) == ("", "")
 
 
@@ -191,7 +196,7 @@ def test_a_wide_row_keeps_its_keys_and_the_failing_cell():
     html = failing(rows).html
     assert marked(html) == ["none at all"]
     assert "order id" in html
-    assert html.count("<th ") == page.COLUMNS
+    assert html.count("<th ") == COLUMNS
 
 
 def test_of_many_columns_those_that_the_check_names_are_shown():
@@ -213,7 +218,7 @@ def test_five_failing_rows_are_shown_at_once_and_twenty_at_most():
 
 def test_what_was_done_with_a_record_is_linked_to_its_rule(small):
     rows = pd.DataFrame({"order_id": ["1", "2", "3", "4"], "paid": [1, 2, 3, 4]})
-    done = lambda wanted: dispositions.what_happened(small, wanted, {"unknown_customer", "whitespace"})  # noqa: E731
+    done = lambda records: dispositions.of_records(small, records, {"unknown_customer", "whitespace"})  # noqa: E731
     cells = re.findall(r"<tr>.*?<td[^>]*>([^<]*(?:<a.*?|repaired.*?|kept.*?))</td></tr>", failing(rows, done).html)
     first, second, third, fourth = cells
     assert first == f'in quarantine: <a href="#rule-unknown_customer">unknown customer</a> and 1{NBSP}more'
@@ -230,7 +235,7 @@ def test_a_row_that_waits_says_why_and_links_to_its_rule():
     rules = ["unknown_customer", "exact_duplicate", "missing"]
     rows = pd.DataFrame({"rule": rules, "reason": reasons, "order_id": ["1", "2", "3"], "customer_id": ["7", "8", "9"]})
     rows["total"] = [5.0, 6.0, None]
-    html = page.failures(AUDIT, lambda _: rows, lambda wanted: lambda key: None, {"unknown_customer"}).html
+    html = failures(AUDIT, lambda _: rows, lambda records: {}, {"unknown_customer"}).html
     assert 'in quarantine: <a href="#rule-unknown_customer">customer 7 is unknown</a></td>' in html
     assert ">merged: exact duplicate</td>" in html
     assert ">in quarantine: total is missing</td>" in html
@@ -238,14 +243,14 @@ def test_a_row_that_waits_says_why_and_links_to_its_rule():
     assert ">reason<" not in html
 
 
-def test_records_are_told_by_their_own_key_and_by_that_of_their_order():
-    told = dispositions.family_of
+def test_records_are_known_by_their_own_key_and_by_that_of_their_order():
     lines = pd.DataFrame({"order_id": ["1", None], "line_number": [1, 2]})
-    assert told("warehouse.fact_order_items", lines).tolist() == [("order_items", "1"), None]
-    assert told("clean.customers", pd.DataFrame({"customer_id": ["c"], "order_id": ["1"]})).tolist() == [
-        ("customers", "c")
-    ]
-    assert told("analytics.daily_sales", pd.DataFrame({"day": ["x"]})).tolist() == [None]
+    assert dispositions.records_of("warehouse.fact_order_items", lines) == [("order_id", "1"), None]
+    customers = pd.DataFrame({"customer_id": ["c"], "order_id": ["1"]})
+    assert dispositions.records_of("clean.customers", customers) == [("customer_id", "c")]
+    assert dispositions.records_of("analytics.daily_sales", pd.DataFrame({"day": ["x"]})) == [None]
+    flags = pd.DataFrame({"entity": ["payments", "products"], "family": ["1", "p"]})
+    assert dispositions.records_of("quality.flags", flags) == [("order_id", "1"), ("product_id", "p")]
 
 
 # What was done
@@ -254,21 +259,19 @@ def test_records_are_told_by_their_own_key_and_by_that_of_their_order():
 def test_every_rule_is_explained_once_with_a_count_and_an_example():
     html = dispositions.tables(DONE).html
     ids = re.findall(r'<tr id="rule-(\w+)">', html)
-    assert sorted(ids) == sorted(DONE.anchors)
-    assert f"In quarantine: 18{NBSP}rows" in html and "orders of web (9) and orders of history (9)" in html
+    assert sorted(ids) == sorted(dispositions.anchors(DONE))
+    assert f"In quarantine: 18{NBSP}rows" in html and "orders of web and orders of history" in html
     assert f"Repaired or left empty: 11{NBSP}cells" in html
     assert 'customers, name <code class="was">·Meyer</code> → <code class="was">Meyer</code>' in html
     assert 'customers, email <code class="was">x</code> → left empty' in html
-    assert not dispositions.tables(NOTHING_DONE)
+    assert not dispositions.tables(DONE.iloc[:0])
 
 
 def test_the_example_of_a_rule_is_its_shortest_repair(small):
-    done = dispositions.read_outcomes(small, DONE.waiting)
-    assert done.repaired.set_index("rule")[["cells", "before"]].T.to_dict("list") == {
-        "whitespace": [2, " Pen"],
-        "wrong_sign": [2, "-2"],
-    }
-    assert done.merged["rule"].tolist() == ["exact_duplicate"]
+    done = dispositions.read_outcomes(small).set_index(["rule", "outcome"])
+    examples = done.loc[[("whitespace", "repaired"), ("wrong_sign", "repaired")], ["found", "before"]]
+    assert examples.values.tolist() == [[2, " Pen"], [2, "-2"]]
+    assert done.loc[("exact_duplicate", "merged"), "found"] == 1 and "flagged" not in done.index.get_level_values(1)
 
 
 def test_the_hash_in_a_key_is_cut_short():
@@ -280,17 +283,18 @@ def test_the_hash_in_a_key_is_cut_short():
 
 
 def test_scores_stand_by_dimension_beside_the_gate_and_by_table_worst_first():
-    bars = page.by_dimension(AUDIT, {"validity": 80, "timeliness": 60}, 97).html
+    gate = Gate(min_score=97, min_dimension={"validity": 80, "timeliness": 60})
+    bars = a_page(gate=gate).scores().html
     assert re.findall(r'<div class="dim"><span>(\w+)<', bars) == ["validity", "consistency", "overall"]
     assert re.findall(r'<b class="bad">(.*?)</b>', bars) == ["75.0", "96.8"]
     assert "at least 80" in bars and "at least 97" in bars
-    grid = page.by_table(AUDIT).html
+    grid = tables.by_table(AUDIT).html
     assert '<th scope="row">clean.orders</th>' in grid
     assert f"<b>1{NBSP}table</b> without a fault" in grid and "<code>clean.customers</code>" in grid
 
 
 def test_all_checks_are_there_behind_one_line():
-    found = Page(page.checks_table(AUDIT).html)
+    found = Page(tables.checks(AUDIT).html)
     assert len(found.all("details")) == 1
     assert len(found.all("tr")) == 1 + len(AUDIT.checks)
 
@@ -357,7 +361,7 @@ def test_the_trend_needs_two_runs():
 
 def steps(*values: tuple[str, float, float, bool], measure="rows") -> pd.DataFrame:
     frame = pd.DataFrame(list(values), columns=["step", measure, "change", "is_total"])
-    return frame.assign(says="")
+    return frame.assign(description="")
 
 
 def test_the_way_of_the_rows_names_what_takes_most():
@@ -396,7 +400,7 @@ def test_a_source_that_stopped_is_named_and_marked_and_one_fresh_source_says_not
     assert not tables.late_sources(sources.iloc[:0])
 
 
-def test_a_share_that_moved_is_told_before_and_then():
+def test_a_share_that_moved_is_shown_before_and_then():
     columns = ["measure", "month", "value", "share", "share_before", "psi", "is_shifted"]
     rows = [
         ("method", "2025-03-01", "card", 0.5, 0.7, 0.3, True),
@@ -416,14 +420,14 @@ def test_a_total_that_differs_from_the_sources_own_comes_first():
         ("b", "orders", "rows", 9.0, 0.0, 7.0, -2.0, "b", None),
     ]
     html = tables.against_sources(pd.DataFrame(rows, columns=columns)).html
-    assert f"1{NBSP}total differs from what the source itself says" in html
+    assert f"1{NBSP}total differs from what the source itself reports" in html
     assert marked(html) == ["−2"]
     assert html.index(">b<") < html.index(">a<")
     assert "Every total is" in tables.against_sources(pd.DataFrame(rows[:1], columns=columns)).html
     assert not tables.against_sources(pd.DataFrame(columns=columns))
 
 
-def test_rows_are_told_by_source_without_what_never_happened():
+def test_rows_are_listed_by_source_without_what_never_happened():
     html = tables.rows_by_source(ROWS).html
     assert "Where every row went: none is lost" in html
     assert "exact duplicates" in html and "in another source" not in html and "unaccounted" not in html
@@ -469,9 +473,9 @@ def test_where_nothing_is_planted_nothing_is_said():
 
 def test_the_page_links_failing_rows_to_rules_and_leaves_out_empty_sections(tmp_path: Path, small):
     rows = pd.DataFrame({"order_id": ["1", "2"], "paid": [1, 2]})
-    done = lambda wanted: dispositions.what_happened(small, wanted, DONE.anchors)  # noqa: E731
+    done = lambda records: dispositions.of_records(small, records, dispositions.anchors(DONE))  # noqa: E731
     shown_pieces = [
-        page.headline(AUDIT, ROWS),
+        a_page().headline(),
         failing(rows, done),
         pieces.section("What was done about it", dispositions.tables(DONE)),
         pieces.section("Run by run", pieces.NOTHING),

@@ -9,10 +9,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lib.base.queries import read_query
 from lib.lake import Lake
 from lib.quality import reconciliation
 from lib.sources.delivery import Totals
@@ -117,6 +119,14 @@ def one_row_less(warehouse: Warehouse, table: str, where: str = "true") -> Itera
     warehouse.replace(table, row, where="false")
 
 
+def order_lines(warehouse: Warehouse) -> pd.DataFrame:
+    return warehouse.query(read_query("queries/quality/order_lines"))
+
+
+def amounts(warehouse: Warehouse) -> pd.DataFrame:
+    return warehouse.query(read_query("queries/quality/amounts"))
+
+
 def compared(warehouse: Warehouse) -> dict[tuple[str, str, str], tuple[Any, ...]]:
     found = reconciliation.against_sources(warehouse)
     keys = zip(found["source"], found["entity"], found["measure"], strict=True)
@@ -144,7 +154,7 @@ def test_what_is_staged_is_what_the_sources_say_that_they_hold(warehouse):
 
 
 def test_order_lines_are_followed_from_the_sources_to_the_facts(warehouse):
-    found = reconciliation.waterfall(warehouse)
+    found = order_lines(warehouse)
     assert reconciliation.gaps(found) == []
     steps = {step: (n, change) for step, n, change in found[["step", "rows", "change"]].itertuples(index=False)}
     assert steps == {
@@ -162,7 +172,7 @@ def test_order_lines_are_followed_from_the_sources_to_the_facts(warehouse):
 
 
 def test_money_is_followed_from_the_lines_to_the_months(warehouse):
-    found = reconciliation.amounts(warehouse)
+    found = amounts(warehouse)
     assert reconciliation.gaps(found) == []
     assert found["amount"].tolist() == pytest.approx([125.3] * 6)
 
@@ -181,15 +191,15 @@ def test_money_is_followed_from_the_lines_to_the_months(warehouse):
 )
 def test_a_row_that_a_layer_lacks_leaves_a_gap_there(warehouse, table, steps):
     with one_row_less(warehouse, table, "entity = 'order_items'" if table == "ops.batches" else "true"):
-        lines, money = reconciliation.waterfall(warehouse), reconciliation.amounts(warehouse)
+        lines, money = order_lines(warehouse), amounts(warehouse)
         found = [gap.split(":")[0] for gap in reconciliation.gaps(lines) + reconciliation.gaps(money)]
     assert found == steps
-    assert reconciliation.gaps(reconciliation.waterfall(warehouse)) == []
+    assert reconciliation.gaps(order_lines(warehouse)) == []
 
 
 def test_a_gap_says_what_is_there_and_what_should_be(warehouse):
     with one_row_less(warehouse, "warehouse.fact_order_items"):
-        assert reconciliation.gaps(reconciliation.waterfall(warehouse)) == ["facts: 8, and the steps before it leave 9"]
+        assert reconciliation.gaps(order_lines(warehouse)) == ["facts: 8, and the steps before it leave 9"]
 
 
 def test_what_a_source_says_counts_only_for_the_batch_it_was_said_of(tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 """What became of the rows: accounting by source and entity, quarantine, and what the rules found."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import pandas as pd
 
 from lib.base.formatting import listing
@@ -62,7 +65,12 @@ def rule_counts(warehouse: Warehouse, table: str = "quality.record_findings") ->
     return frame
 
 
-def by_rule(counts: pd.DataFrame) -> pd.DataFrame:
+def quoted_example(row: Mapping[Any, Any]) -> str:
+    """Return the example of a row of `rule_counts`, its value before and after in quotes."""
+    return " → ".join(f"“{text}”" for text in (row["before"], row["after"]) if pd.notna(text))
+
+
+def by_rule(counts: pd.DataFrame, example: Callable[[Mapping[Any, Any]], Any] = quoted_example) -> pd.DataFrame:
     """Return `rule_counts` for people to read, a row a rule and outcome.
 
     Columns: rule, what is done, outcome, found, of, example.
@@ -72,9 +80,8 @@ def by_rule(counts: pd.DataFrame) -> pd.DataFrame:
     for (rule, outcome), group in counts.groupby(["rule", "outcome"], sort=False):
         places = [f"{entity.replace('_', ' ')} of {source}" for entity, source in group[["entity", "source"]].values]
         of = listing(places[:2] + ([f"{len(places) - 2} more"] if len(places) > 2 else []))
-        first = group.iloc[0]
-        example = " → ".join(f"“{text}”" for text in (first["before"], first["after"]) if pd.notna(text))
-        rows.append((rule, first["says"], outcome, int(group["found"].sum()), of, example))
+        first = group.iloc[0].to_dict()
+        rows.append((rule, first["says"], outcome, int(group["found"].sum()), of, example(first)))
     frame = pd.DataFrame(rows, columns=["rule", "what is done", "outcome", "found", "of", "example"])
     frame["rule"] = frame["rule"].str.replace("_", " ")
     return frame.sort_values("found", ascending=False, kind="stable").reset_index(drop=True)

@@ -13,7 +13,6 @@ from lib.report.insight import Insight, Result
 #: How many days a chart of daily volume shows: enough for the season around, few enough to tell days apart.
 WINDOW = 120
 
-
 #: How many series of daily volume are drawn; the others are in the table of what stands out.
 SERIES = 4
 

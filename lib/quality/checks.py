@@ -23,13 +23,10 @@ COLUMNS = [
     *("failing_rows", "tested_rows", "score", "state", "rule", "field"),
 ]
 
-
 FLAG_COLUMNS = ["rule", "check_name", "entity", "source", "key", "family", "field", "value"]
-
 
 #: States of checks that found something.
 FAILED = ("failed", "warned", "broken")
-
 
 _DIMENSIONS = {
     "not_null": "completeness",
@@ -38,9 +35,7 @@ _DIMENSIONS = {
     "delivered": "consistency",
 }
 
-
 _STATES = {"pass": "passed", "fail": "failed", "warn": "warned"}
-
 
 #: What identifies records, in the order of `ENTITIES`.
 _KEYS = list(dict.fromkeys(column for entity in ENTITIES.values() for column in entity.key))

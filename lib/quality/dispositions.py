@@ -1,41 +1,34 @@
-"""What became of the rows with faults: repaired, left empty, merged or in quarantine, by rule and for single records.
+"""What became of rows with faults: repaired, left empty, merged or in quarantine, by rule and for single records.
 
-Read from `ops.repairs`, `quality.record_findings` and the quarantine; shown on the quality page, where what failed
+Read from `ops.repairs`, `quality.record_findings` and the quarantine. On the quality page each row of a failed check
 links to the rule that handled it.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from markupsafe import escape
 
 from lib.base import formatting
+from lib.base.queries import read_query
+from lib.clean.accounting import by_rule
 from lib.clean.rules import RULES
 from lib.report import pieces
 from lib.report.pieces import Html
 from lib.warehouse import Warehouse
 
-#: What identifies a record's family in the tables of an entity; orders, lines and payments are one family.
+#: What is known of a record: the column that identifies its family, and that column's value.
+Record = tuple[str, str]
+
+#: The column that identifies a record's family; orders, lines and payments are one family.
 FAMILIES = {
     **dict.fromkeys(("orders", "order_items", "order_lines", "payments"), "order_id"),
     "customers": "customer_id",
     "products": "product_id",
     "events": "event_id",
 }
-
-
-#: The tables of the warehouse whose rows are an entity's.
-TABLES = {name: name for name in FAMILIES} | {
-    "dim_customers": "customers",
-    "dim_products": "products",
-    "fact_orders": "orders",
-    "fact_order_items": "order_items",
-    "fact_payments": "payments",
-}
-
 
 #: Outcomes from the gravest on, with how each begins its sentence.
 _RANKS = {
@@ -46,121 +39,66 @@ _RANKS = {
     "merged": "merged: ",
 }
 
+#: The tables of what was done, by caption: of what, and by which outcomes.
+_TABLES = {
+    "In quarantine": ("row", ["quarantined"]),
+    "Repaired or left empty": ("cell", ["repaired", "emptied"]),
+    "Merged": ("row", ["merged"]),
+}
 
 #: Rules about a record that a row names.
 _KEYS_AT_FAULT = {"unknown_customer": "customer_id", "unknown_order": "order_id", "order_in_quarantine": "order_id"}
 
-
-# The example of a rule is its shortest cell that says something before and after, so that both fit into a line.
-_REPAIRS = """
-with ranked as (
-    select
-        rule, entity, field, before, after,
-        count(*) over (partition by rule) as cells,
-        row_number() over (
-            partition by rule
-            order by case when before is null then 2 when after is null then 1 else 0 end, length(before), before, key
-        ) as place
-    from ops.repairs
-)
-select rule, cells, entity, field, before, after from ranked where place = 1 order by cells desc, rule
-"""
-
-
-_MERGED = """
-select rule, entity, count(*) as rows, min(key) as example
+_OF_FAMILIES = """
+select distinct entity, family, rule, outcome, field, before, after
 from quality.record_findings
-where outcome = 'merged'
-group by rule, entity
-order by rows desc, rule, entity
+where outcome <> 'flagged' and family in ({})
+order by family, rule, entity, field, before, after
 """
 
 
-@dataclass(frozen=True)
-class Outcomes:
-    """What was done by rule.
-
-    `repaired` has a row a rule: rule, cells, entity, field, before, after (of one cell, `after` null where it was left
-    empty); `merged` a row a rule and entity: rule, entity, rows, example; `waiting` a row a rule, source and entity of
-    the quarantine: source, entity, rule, rows, example.
-    """
-
-    repaired: pd.DataFrame
-    merged: pd.DataFrame
-    waiting: pd.DataFrame
-
-    @property
-    def cells(self) -> int:
-        """How many cells were repaired or left empty."""
-        return int(self.repaired["cells"].sum())
-
-    @property
-    def anchors(self) -> set[str]:
-        """The rules that have a place on the page, under `rule-<name>`."""
-        return {str(rule) for frame in (self.repaired, self.merged, self.waiting) for rule in frame["rule"]}
+def read_outcomes(warehouse: Warehouse) -> pd.DataFrame:
+    """Return what the rules did: a row a rule, outcome, source and entity, with its count `found` and one example."""
+    outcomes = warehouse.query(read_query("queries/quality/outcomes"))
+    return outcomes.assign(says=[RULES[rule].says if rule in RULES else "" for rule in outcomes["rule"]])
 
 
-def read_outcomes(warehouse: Warehouse, waiting: pd.DataFrame) -> Outcomes:
-    """Return what the rules did; `waiting` is what `lib.clean.accounting.quarantine_reasons` returns."""
-    return Outcomes(warehouse.query(_REPAIRS), warehouse.query(_MERGED), waiting)
+def cells(outcomes: pd.DataFrame) -> int:
+    """Return how many cells were repaired or left empty."""
+    return int(outcomes.loc[outcomes["outcome"].isin(["repaired", "emptied"]), "found"].sum())
 
 
-def tables(done: Outcomes) -> Html:
-    """Return a table for each outcome, every rule with its sentence, its count and an example."""
-    free = done.anchors
-    return pieces.joined(*(make(done, free) for make in (_waiting, _repaired, _merged)))
+def anchors(outcomes: pd.DataFrame) -> set[str]:
+    """Return the rules that have a place on the page, under `rule-<name>`."""
+    return set(outcomes["rule"])
 
 
-def _waiting(done: Outcomes, free: set[str]) -> Html:
-    of = [
-        f"{_plain(entity)} of {source}"
-        for entity, source in zip(done.waiting["entity"], done.waiting["source"], strict=True)
-    ]
-    frame = _grouped(done.waiting.assign(of=of))
-    return _by_rule("In quarantine", frame, free, formatting.count(frame["rows"].sum(), "row"))
+def tables(outcomes: pd.DataFrame) -> Html:
+    """Return a table for each kind of outcome, every rule with its sentence, its count and an example."""
+    free, parts = anchors(outcomes), []
+    for caption, (unit, names) in _TABLES.items():
+        own = outcomes[outcomes["outcome"].isin(names)]
+        if own.empty:
+            continue
+        frame = by_rule(own, _example_of).rename(columns={"found": f"{unit}s", "example": "for example"})
+        frame = frame if len(names) > 1 else frame.drop(columns="outcome")
+        ids = {}
+        for position, rule in enumerate(name.replace(" ", "_") for name in frame["rule"]):
+            if rule in free:  # the first row of a rule on the page is its place
+                free.discard(rule)
+                ids[position] = anchor(rule)
+        frame["rule"] = frame["rule"].str.replace(" ", formatting.NBSP)
+        total = formatting.count(own["found"].sum(), unit)
+        parts.append(pieces.table(frame, f"{caption}: {total}", limit=100, count=False, anchors=ids))
+    return pieces.joined(*parts)
 
 
-def _repaired(done: Outcomes, free: set[str]) -> Html:
-    rows = [
-        (r["rule"], int(r["cells"]), _example(f"{_plain(r['entity'])}, {_plain(r['field'])}", r["before"], r["after"]))
-        for r in done.repaired.to_dict("records")
-    ]
-    frame = pd.DataFrame(rows, columns=["rule", "cells", "for example"])
-    return _by_rule("Repaired or left empty", frame, free, formatting.count(done.cells, "cell"))
-
-
-def _merged(done: Outcomes, free: set[str]) -> Html:
-    examples = [short_key(key) for key in done.merged["example"]]
-    frame = _grouped(done.merged.assign(of=[_plain(entity) for entity in done.merged["entity"]], example=examples))
-    return _by_rule("Merged", frame, free, formatting.count(frame["rows"].sum(), "row"))
-
-
-def _grouped(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a rule, the largest first: rule, rows, of (what they are, and how many), for example."""
-    rows = []
-    for rule, group in frame.sort_values("rows", ascending=False, kind="stable").groupby("rule", sort=False):
-        counted = [f"{what} ({int(count):,})" for what, count in zip(group["of"], group["rows"], strict=True)]
-        more = [f"{len(counted) - 3} more"] if len(counted) > 3 else []
-        rows.append(
-            (str(rule), int(group["rows"].sum()), formatting.listing(counted[:3] + more), group["example"].iloc[0])
-        )
-    rows.sort(key=lambda row: (-row[1], row[0]))
-    return pd.DataFrame(rows, columns=["rule", "rows", "of", "for example"])
-
-
-def _by_rule(caption: str, frame: pd.DataFrame, free: set[str], total: str) -> Html:
-    """Return a table of rules; the first row of each rule on the page takes its anchor out of `free`."""
-    if frame.empty:
-        return pieces.NOTHING
-    anchors = {}
-    for position, rule in enumerate(frame["rule"]):
-        if rule in free:
-            free.discard(rule)
-            anchors[position] = anchor(rule)
-    frame = frame.copy()
-    frame.insert(1, "what is done", [RULES[rule].says if rule in RULES else "" for rule in frame["rule"]])
-    frame["rule"] = [_plain(rule).replace(" ", formatting.NBSP) for rule in frame["rule"]]
-    return pieces.table(frame, f"{caption}: {total}", limit=100, count=False, anchors=anchors)
+def _example_of(row: Mapping[Any, Any]) -> Html | str:
+    if row["outcome"] == "quarantined":
+        return str(row["before"])
+    if row["outcome"] == "merged":
+        return short_key(row["key"])
+    return _example(f"{_plain(row['entity'])}, {_plain(row['field'])}", row["before"], row["after"])
 
 
 def anchor(rule: str) -> str:
@@ -168,36 +106,35 @@ def anchor(rule: str) -> str:
     return f"rule-{rule}"
 
 
-def family_of(table: str, rows: pd.DataFrame) -> pd.Series:
-    """Return (entity, family) of each row of a table's, None where it cannot be told."""
+def records_of(table: str, rows: pd.DataFrame) -> list[Record | None]:
+    """Return the record of each row of a table's, None where it is not known."""
     if {"entity", "family"} <= set(rows.columns):
-        return pd.Series(list(zip(rows["entity"], rows["family"].astype(str), strict=True)), dtype=object)
-    entity = TABLES.get(table.rpartition(".")[2])
-    column = FAMILIES.get(entity or "", "order_id")
-    if column not in rows.columns:
-        return pd.Series([None] * len(rows), dtype=object)
-    found = [(entity or "orders", str(value)) if pd.notna(value) else None for value in rows[column]]
-    return pd.Series(found, dtype=object)
+        entities, families = rows["entity"].tolist(), rows["family"].tolist()
+    else:
+        entity = table.rpartition(".")[2].removeprefix("dim_").removeprefix("fact_")
+        column = FAMILIES.get(entity, "order_id")
+        if column not in rows.columns:
+            return [None] * len(rows)
+        entities, families = [entity] * len(rows), rows[column].tolist()
+    return [
+        (FAMILIES.get(entity, "order_id"), str(family)) if pd.notna(family) else None
+        for entity, family in zip(entities, families, strict=True)
+    ]
 
 
-def what_happened(
-    warehouse: Warehouse, wanted: Collection[tuple[str, str]], anchors: Collection[str]
-) -> Callable[[tuple[str, str] | None], Html | None]:
-    """Return a function from (entity, family) to what was done with its rows, linked to the rule; None for nothing."""
-    families = sorted({family for _, family in wanted})
-    found = warehouse.query(_of_families(len(families)), families) if families else pd.DataFrame()
-    done: dict[tuple[str, str], list[Mapping[Any, Any]]] = {}
+def of_records(warehouse: Warehouse, records: Collection[Record], anchors: Collection[str]) -> dict[Record, Html]:
+    """Return what was done with records, linked to the rule, for those with which anything was."""
+    families = sorted({family for _, family in records})
+    if not families:
+        return {}
+    found = warehouse.query(_OF_FAMILIES.format(", ".join("?" * len(families))), families)
+    done: dict[Record, list[Mapping[Any, Any]]] = {}
     for row in found.to_dict("records"):
         done.setdefault((FAMILIES.get(row["entity"], ""), row["family"]), []).append(row)
-    said = {key: _said(rows, anchors) for key, rows in done.items()}
-
-    def happened(key: tuple[str, str] | None) -> Html | None:
-        return said.get((FAMILIES.get(key[0], ""), key[1])) if key else None
-
-    return happened
+    return {record: _gravest(rows, anchors) for record, rows in done.items()}
 
 
-def said_by_row(rule: Any, reason: Any, anchors: Collection[str]) -> Html | None:
+def of_row(rule: Any, reason: Any, anchors: Collection[str]) -> Html | None:
     """Return what was done with a row that states its rule and the reason itself, linked to the rule."""
     if pd.isna(rule):
         return None
@@ -208,9 +145,21 @@ def said_by_row(rule: Any, reason: Any, anchors: Collection[str]) -> Html | None
 
 def field_at_fault(rule: Any, reason: Any, columns: Collection[str]) -> str:
     """Return the column for which a row waits: its reason begins with it, or its rule is about it; else nothing."""
-    first = str(reason).partition(" ")[0]
-    named = _KEYS_AT_FAULT.get(str(rule), first)
-    return named if named in columns else ""
+    name = _KEYS_AT_FAULT.get(str(rule), str(reason).partition(" ")[0])
+    return name if name in columns else ""
+
+
+def _gravest(rows: Sequence[Mapping[Any, Any]], anchors: Collection[str]) -> Html:
+    """Return the gravest thing that was done, and how many others there are."""
+    worst = min(rows, key=lambda row: list(_RANKS).index(row["outcome"]))
+    shown = _linked(worst["rule"], worst["outcome"], _plain(worst["rule"]), anchors)
+    html = shown.html
+    if worst["outcome"] == "repaired":
+        html += " " + _example(_plain(worst["field"]), worst["before"], worst["after"]).html
+    elif worst["outcome"] == "emptied" and pd.notna(worst["before"]):
+        html += f' <code class="was">{escape(_short(worst["before"]))}</code>'
+    others = len({row["rule"] for row in rows}) - 1
+    return Html(html + (f" and {formatting.count(others, 'more')}" if others else ""), shown.text)
 
 
 def _linked(rule: str, outcome: str, text: str, anchors: Collection[str]) -> Html:
@@ -218,29 +167,6 @@ def _linked(rule: str, outcome: str, text: str, anchors: Collection[str]) -> Htm
     if rule in anchors:
         return pieces.link(anchor(rule), text, begins)
     return Html(str(escape(begins + text)), begins + text)
-
-
-def _of_families(count: int) -> str:
-    return (
-        "select distinct entity, family, rule, outcome, field, before, after from quality.record_findings"
-        f" where outcome <> 'flagged' and family in ({', '.join('?' * count)})"
-        " order by family, rule, entity, field, before, after"
-    )
-
-
-def _said(rows: Iterable[Mapping[Any, Any]], anchors: Collection[str]) -> Html:
-    """Return the gravest thing that was done, and how many others there are."""
-    ranks = list(_RANKS)
-    ordered = sorted(rows, key=lambda row: ranks.index(row["outcome"]))
-    worst = ordered[0]
-    shown = _linked(worst["rule"], worst["outcome"], _plain(worst["rule"]), anchors)
-    if worst["outcome"] == "repaired":
-        cell = _example(_plain(worst["field"]), worst["before"], worst["after"])
-        shown = Html(f"{shown.html} {cell.html}", shown.text)
-    elif worst["outcome"] == "emptied" and pd.notna(worst["before"]):
-        shown = Html(f'{shown.html} <code class="was">{escape(_short(worst["before"]))}</code>', shown.text)
-    others = len({row["rule"] for row in ordered}) - 1
-    return Html(shown.html + f" and {formatting.count(others, 'more')}", shown.text) if others else shown
 
 
 def _example(what: str, before: Any, after: Any) -> Html:

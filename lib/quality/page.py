@@ -1,293 +1,243 @@
-"""What `05_quality` says first: the verdict, the key figures, what failed, the scores.
+"""The page of `05_quality`: what the audit of a run found, and the sections that show it, in their order.
 
-Scoring is in `lib.quality.score`, charts are in `lib.quality.charts`, what was done with faulty rows in
-`lib.quality.dispositions`, and the tables further down in `lib.quality.tables`.
+Scoring is in `lib.quality.score`; what the sections show of checks, rules, time and totals is made in
+`lib.quality.failures`, `dispositions`, `charts` and `tables`.
 """
 
-import re
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from markupsafe import escape
 
 from lib.base import formatting
-from lib.clean.accounting import merged_rows
-from lib.quality import dispositions
-from lib.quality.score import DIMENSIONS, Audit
+from lib.base.queries import read_query
+from lib.clean.accounting import ACCOUNTING, accounting, merged_rows
+from lib.config import Gate
+from lib.quality import anomalies, charts, dispositions, reconciliation, score, tables
+from lib.quality.failures import failures
+from lib.quality.score import DIMENSIONS, Audit, failing_rows
+from lib.quality.scorecard import Scorecard, compare
 from lib.report import pieces
-
-#: The so many worst checks are shown open, each with the so many first of its rows.
-OPEN_CHECKS = 4
-
-
-OPEN_ROWS = 5
-
-
-COLUMNS = 8
-
+from lib.report.insight import Result
+from lib.report.pieces import Html
+from lib.warehouse import Warehouse
 
 LONG_REASON = 110  # characters of a reason that the heading has room for
 
-
-MONEY = ("_amount", "_price", "_cost", "amount")
-
-
-Key = tuple[str, str]
+#: The tables of examples below the comparison with the ledger.
+_EXAMPLES = {"missed": "Missed", "wrong": "Flagged and not planted", "misrepaired": "Not as before"}
 
 
-#: Gives for records (entity, family) a function from a record to what was done with it.
-Happened = Callable[[Collection[Key]], Callable[[Key | None], pieces.Html | None]]
+def audit(stage: Any) -> "Page":
+    """Run every check on the stage's private copy of the warehouse, and compare with the ledger where there is one."""
+    warehouse = stage.writable()
+    stage.progress("running the checks")
+    result = score.audit(stage.settings, warehouse, stage.run_id)
+    rows, outcomes = accounting(warehouse), dispositions.read_outcomes(warehouse)
+    stage.progress("comparing with the ledger of planted defects, where there is one")
+    card = compare(stage.settings, warehouse)
+    return Page(result, rows, outcomes, card, stage.settings.config.quality, warehouse, stage)
 
 
-def headline(
-    result: Audit, rows: pd.DataFrame, cells: int = 0, found: float | None = None, right: float | None = None
-) -> pieces.Html:
-    """Return the page's first sentences: may the data be published, what was found, what became of it.
+@dataclass(frozen=True)
+class Page:
+    """What the audit of a run found: each method returns a part of the page.
 
-    `rows` is the accounting of rows, `cells` how many were repaired; `found` and `right` are the share of planted
-    defects that the checks found and the share of findings that were right, where there is a ledger.
+    `rows` is the accounting of rows by source and entity, `outcomes` what the rules did, `card` the comparison with the
+    ledger.
     """
-    score = f"{formatting.points(result.score)} of 100, grade {result.grade}"
-    if result.passed:
-        title = f"Good enough to publish: {score}"
-    else:
-        first = _named(result)[0]
-        first = first if len(first) <= LONG_REASON else first[: LONG_REASON - 1] + "…"
-        others = len(result.reasons) - 1
-        more = f" (and {formatting.count(others, 'more reason')})" if others else ""
-        title = f"Not to be published: {first}{more}"
-    said = [_found(result), _kept(rows, cells), _weakest(result.scores)]
-    if found is not None and right is not None:
-        said.append(
-            f"Of the planted defects these checks found **{formatting.rate(found)}**; **{formatting.rate(right)}** of"
-            " what they found was planted"
+
+    result: Audit
+    rows: pd.DataFrame
+    outcomes: pd.DataFrame
+    card: Scorecard | None
+    gate: Gate
+    warehouse: Warehouse
+    stage: Any
+
+    def headline(self) -> Html:
+        """Return the page's first sentences: may the data be published, what was found, what became of it."""
+        result, lost = self.result, self._total("unaccounted_rows")
+        points = formatting.points(result.score)
+        title = f"Good enough to publish: {points} of 100, grade {result.grade}"
+        if not result.passed:
+            first, *others = self._reasons()
+            first = first if len(first) <= LONG_REASON else first[: LONG_REASON - 1] + "…"
+            more = f" (and {formatting.count(len(others), 'more reason')})" if others else ""
+            title = f"Not to be published: {first}{more}"
+        sentences = [self._found(), self._kept(), self._weakest(), self._compared()]
+        marks: list[str | tuple[str, pieces.Tone]] = [
+            ("Gate passed", "good") if result.passed else ("Gate refused", "bad"),
+            f"Score {points} · {result.grade}",
+            (f"{formatting.count(lost, 'row')} lost", "bad") if lost else "No row lost",
+        ]
+        return pieces.headline(title, " ".join(f"{s[:1].upper()}{s[1:]}." for s in sentences if s), marks)
+
+    def key_figures(self, scores: str) -> Html:
+        """Return every reason why the gate refuses, and the figures at the top; `scores` as for `trend`."""
+        by_run = charts.scores_by_run(self._history(scores))
+        return pieces.joined(self.reasons(), pieces.kpis(self.figures(by_run)))
+
+    def reasons(self) -> Html:
+        """Return why the gate refuses; nothing where it does not, or where the heading says the only reason."""
+        reasons = self._reasons()
+        if len(reasons) < 2 and not any(len(reason) > LONG_REASON for reason in reasons):
+            return pieces.NOTHING
+        return pieces.joined(*(pieces.verdict(f"**The gate refuses:** {reason}.", "bad") for reason in reasons))
+
+    def figures(self, by_run: pd.DataFrame) -> list[pieces.Kpi]:
+        """Return the key figures; `by_run` has a row a run with the column `overall`, this run last."""
+        result, staged = self.result, self._total("staged_rows")
+        merged, waiting = merged_rows(self.rows), self._total("quarantined_rows")
+        course = by_run["overall"].dropna().round(1).tolist() if "overall" in by_run else []
+        change, has_before = (course[-1] - course[-2], True) if len(course) > 1 else (0.0, False)
+        is_same = abs(change) < 0.05
+        tone: pieces.Tone = "neutral" if is_same else "good" if change > 0 else "bad"
+        against = ("as in the last run" if is_same else "on the last run") if has_before else ""
+        turn = "" if is_same else formatting.signed(change, 1, "pt")
+        idle = len(result.checks) - self._applied
+        of = f"of {formatting.number(self._applied)}" + (f"; {idle:,} without rows to look at" if idle else "")
+
+        def of_all(count: int) -> str:
+            return f"{formatting.small(count / staged)} of rows" if staged and count else ""
+
+        sources = f"from {formatting.count(self.rows['source'].nunique(), 'source')}"
+        return [
+            pieces.Kpi("Score", f"{formatting.points(result.score)} · {result.grade}", turn, tone, course, against),
+            pieces.Kpi("Checks passed", formatting.number(self._applied - len(result.failed_checks)), note=of),
+            pieces.Kpi("Rows checked", formatting.compact(staged), note=sources),
+            pieces.Kpi("Cells put right", formatting.compact(dispositions.cells(self.outcomes))),
+            pieces.Kpi("Rows merged", formatting.compact(merged), note=of_all(merged)),
+            pieces.Kpi("In quarantine", formatting.compact(waiting), note=of_all(waiting)),
+        ]
+
+    def failures(self) -> Html:
+        """Return the checks that found something, worst first, with some of their rows and what was done about them."""
+        anchors = dispositions.anchors(self.outcomes)
+        return failures(
+            self.result,
+            lambda check: failing_rows(self.warehouse, self.result, check),
+            lambda records: dispositions.of_records(self.warehouse, records, anchors),
+            anchors,
         )
-    lost = _lost(rows)
-    marks: list[str | tuple[str, pieces.Tone]] = [
-        ("Gate passed", "good") if result.passed else ("Gate refused", "bad"),
-        f"Score {formatting.points(result.score)} · {result.grade}",
-        (f"{formatting.count(lost, 'row')} lost", "bad") if lost else "No row lost",
-    ]
-    return pieces.headline(title, " ".join(f"{s[:1].upper()}{s[1:]}." for s in said if s), marks)
 
+    def scores(self) -> Html:
+        """Return a bar a dimension and one for all, each with what the gate asks for, and the scores by table."""
+        scores: dict[str, float | None] = {d: self.result.scores[d] for d in DIMENSIONS if d in self.result.scores}
+        least: dict[str, float] = {str(d): points for d, points in self.gate.min_dimension.items()}
+        least["overall"] = self.gate.min_score
+        return pieces.joined(pieces.dims(scores | {"overall": self.result.score}, least), tables.by_table(self.result))
 
-def reasons(result: Audit) -> pieces.Html:
-    """Return every reason why the gate refuses; nothing where it does not, or where the heading says the only one."""
-    said = _named(result)
-    if len(said) < 2 and not any(len(reason) > LONG_REASON for reason in said):
-        return pieces.NOTHING
-    return pieces.joined(*(pieces.verdict(f"**The gate refuses:** {reason}.", "bad") for reason in said))
+    def trend(self, scores: str) -> Html:
+        """Return the scores by run; the query `scores` gives run_id, dimension and score, for this run's id as `?`."""
+        return self.stage.show(charts.trend(self._history(scores), self.gate.min_score), scores)
 
+    def dispositions(self) -> Html:
+        """Return what the rules did with faulty rows, each rule with its sentence, its count and an example."""
+        return dispositions.tables(self.outcomes) or pieces.note("No rule had anything to do.")
 
-def _named(result: Audit) -> list[str]:
-    """Return the gate's reasons, for a reader who knows a check by its sentence and not by its name."""
-    names = {f"{name}: " for name in result.checks["check_name"]}
-    return [r.partition(": ")[2] if r.partition(": ")[0] + ": " in names else r for r in result.reasons]
+    def daily_volumes(self, sql: str) -> Html:
+        """Return the days of the series with unusual ones; `sql` gives rows of `quality.daily_volume`."""
+        days = anomalies.daily_volume(self.warehouse, sql)
+        return pieces.joined(*(self.stage.show(found, sql) for found in charts.daily_volumes(days)))
 
+    def late_sources(self) -> Html:
+        """Return when each source delivered last, those that stopped first."""
+        return tables.late_sources(self.result.watched.sources)
 
-def _found(result: Audit) -> str:
-    failed = result.failed_checks
-    if failed.empty:
-        return f"All {formatting.count(_applied(result), 'check')} passed"
-    errors = int((failed["severity"] == "error").sum())
-    found = f"{formatting.count(len(failed), 'check')} of {_applied(result)} found something"
-    if not errors:
-        return f"{found}, none of them an error"
-    return f"{found}, {errors} of them {'an error' if errors == 1 else 'errors'}"
+    def moved_shares(self) -> Html:
+        """Return the months in which a distribution moved."""
+        return tables.moved_shares(self.result.watched.shares)
 
+    def order_lines(self, query: str) -> Html:
+        """Return the way of the order lines from the sources to the facts, by a query's file below `sql/`."""
+        return self._way(read_query(query), charts.way_of_rows)
 
-def _applied(result: Audit) -> int:
-    """Return how many checks had anything to look at in this shop."""
-    return int((result.checks["state"] != "absent").sum())
+    def amounts(self, query: str) -> Html:
+        """Return the way of the money from gross sales to the sums by month, by a query's file below `sql/`."""
+        return self._way(read_query(query), lambda steps: charts.way_of_amounts(steps, self.stage.shop.currency))
 
+    def totals(self) -> Html:
+        """Return what each source reports that it holds beside what is held here, and where every row went."""
+        totals = reconciliation.against_sources(self.warehouse)
+        return pieces.joined(tables.against_sources(totals), tables.rows_by_source(self.rows, ACCOUNTING))
 
-def _kept(rows: pd.DataFrame, cells: int) -> str:
-    staged, waiting, lost = int(rows["staged_rows"].sum()), int(rows["quarantined_rows"].sum()), _lost(rows)
-    mended = f"{formatting.count(cells, 'cell was', 'cells were')} put right, " if cells else ""
-    fate = f"**{lost:,} are unaccounted for**" if lost else "none is lost"
-    if not staged:
-        return "Not one row has been delivered yet"
-    if not waiting:
-        return f"{mended}none of {staged:,} rows waits in quarantine, {fate}"
-    return f"{mended}**{waiting:,}** of {staged:,} rows {'waits' if waiting == 1 else 'wait'} in quarantine, {fate}"
+    def comparison(self) -> Html:
+        """Return how the checks fare against the ledger of what was planted, by kind and with examples."""
+        if self.card is None:
+            return pieces.note("Only a shop that keeps a ledger of what is wrong with its data can tell.")
+        examples = [tables.examples(title, getattr(self.card, name)) for name, title in _EXAMPLES.items()]
+        return pieces.joined(tables.how_good(self.card.summary), tables.by_kind(self.card.kinds), *examples)
 
+    def checks(self) -> Html:
+        """Return every check with its score, folded."""
+        return tables.checks(self.result)
 
-def _weakest(scores: Mapping[str, float]) -> str:
-    if len(scores) < 2 or min(scores.values()) >= 99.95:
-        return ""
-    side = min(scores, key=lambda name: scores[name])
-    return f"{side.capitalize()} is the weakest side with {formatting.points(scores[side])}"
+    def close(self, *, publish: bool = False) -> Any:
+        """Note the audit in the run's manifest, publish a draft by hand where that is asked for, and end the stage."""
+        result, stage = self.result, self.stage
+        ledger = {"ledger": self.card.summary} if self.card else {}
+        stage.note(quality=result.manifest() | ledger)
+        if publish and not stage.is_batch and result.passed:
+            self.warehouse.note_run(stage.run_id, stage.settings.as_of, 0, result.score, result.manifest()["gate"])
+            self.warehouse.publish()
+        verdict = {"Checks": len(result.checks), "Gate": "passed" if result.passed else "refused"}
+        facts = {"Score": result.score, "Grade": result.grade} | verdict
+        return stage.finish(rows_in=self._total("staged_rows"), facts=facts)
 
+    def _way(self, sql: str, chart: Callable[[pd.DataFrame], Result]) -> Html:
+        steps = self.warehouse.query(sql)
+        gaps = [pieces.verdict(sentence, "bad") for sentence in reconciliation.gaps(steps)]
+        return pieces.joined(self.stage.show(chart(steps), sql), *gaps)
 
-def _lost(rows: pd.DataFrame) -> int:
-    return int(rows["unaccounted_rows"].abs().sum())
+    def _history(self, scores: str) -> pd.DataFrame:
+        return self.warehouse.query(scores, [self.stage.run_id])
 
+    def _total(self, column: str) -> int:
+        return int(self.rows[column].abs().sum())
 
-def key_figures(result: Audit, rows: pd.DataFrame, by_run: pd.DataFrame, cells: int = 0) -> list[pieces.Kpi]:
-    """Return the figures at the top of the page; `by_run` has a row a run with the column `overall`, this run last."""
-    staged, merged, waiting = int(rows["staged_rows"].sum()), merged_rows(rows), int(rows["quarantined_rows"].sum())
-    course = by_run["overall"].dropna().round(1).tolist() if "overall" in by_run else []
-    change = course[-1] - course[-2] if len(course) > 1 else 0.0
-    tone: pieces.Tone = "neutral" if abs(change) < 0.05 else "good" if change > 0 else "bad"
-    turn, against = "", ""
-    if len(course) > 1:
-        against = "on the last run" if abs(change) >= 0.05 else "as in the last run"
-        turn = formatting.signed(change, 1, "pt") if abs(change) >= 0.05 else ""
-    applied = _applied(result)
-    idle = len(result.checks) - applied
-    of = f"of {formatting.number(applied)}" + (f"; {formatting.number(idle)} without rows to look at" if idle else "")
+    @property
+    def _applied(self) -> int:
+        """How many checks had anything to look at in this shop."""
+        return int((self.result.checks["state"] != "absent").sum())
 
-    def of_all(count: int) -> str:
-        return f"{formatting.small(count / staged)} of rows" if staged and count else ""
+    def _reasons(self) -> list[str]:
+        """Return the gate's reasons, for a reader who knows a check by its sentence and not by its name."""
+        names = set(self.result.checks["check_name"])
+        return [r.partition(": ")[2] if r.partition(": ")[0] in names else r for r in self.result.reasons]
 
-    return [
-        pieces.Kpi("Score", f"{formatting.points(result.score)} · {result.grade}", turn, tone, course, against),
-        pieces.Kpi("Checks passed", formatting.number(applied - len(result.failed_checks)), note=of),
-        pieces.Kpi(
-            "Rows checked",
-            formatting.compact(staged),
-            note=f"from {formatting.count(rows['source'].nunique(), 'source')}",
-        ),
-        pieces.Kpi("Cells put right", formatting.compact(cells)),
-        pieces.Kpi("Rows merged", formatting.compact(merged), note=of_all(merged)),
-        pieces.Kpi("In quarantine", formatting.compact(waiting), note=of_all(waiting)),
-    ]
+    def _found(self) -> str:
+        failed = self.result.failed_checks
+        if failed.empty:
+            return f"All {formatting.count(self._applied, 'check')} passed"
+        errors = int((failed["severity"] == "error").sum())
+        of_them = f"{errors} of them {'an error' if errors == 1 else 'errors'}" if errors else "none of them an error"
+        return f"{formatting.count(len(failed), 'check')} of {self._applied} found something, {of_them}"
 
+    def _kept(self) -> str:
+        staged, waiting, lost = (self._total(f"{name}_rows") for name in ("staged", "quarantined", "unaccounted"))
+        cells = dispositions.cells(self.outcomes)
+        repaired = f"{formatting.count(cells, 'cell was', 'cells were')} put right, " if cells else ""
+        rest = f"**{lost:,} are unaccounted for**" if lost else "none is lost"
+        if not staged:
+            return "Not one row has been delivered yet"
+        if not waiting:
+            return f"{repaired}none of {staged:,} rows waits in quarantine, {rest}"
+        return (
+            f"{repaired}**{waiting:,}** of {staged:,} rows {'waits' if waiting == 1 else 'wait'} in quarantine, {rest}"
+        )
 
-def failures(
-    result: Audit, sample: Callable[[str], pd.DataFrame], happened: Happened, anchors: Collection[str] = ()
-) -> pieces.Html:
-    """Return the checks that found something, worst first: a sentence, the count, some rows, what was done with them.
+    def _weakest(self) -> str:
+        scores = self.result.scores
+        if len(scores) < 2 or min(scores.values()) >= 99.95:
+            return ""
+        side = min(scores, key=lambda name: scores[name])
+        return f"{side.capitalize()} is the weakest side with {formatting.points(scores[side])}"
 
-    `sample` returns failing rows of a check, `happened` what was done with the records among them; a row that waits in
-    quarantine or was merged says itself why, in `rule` and `reason`. `anchors` are the rules that can be linked to.
-    """
-    failed = result.failed_checks
-    if failed.empty:
-        return pieces.note("Every check that has anything to look at passed.")
-    with ThreadPoolExecutor(4) as pool:  # each is a short query, and most of it is opening the warehouse
-        samples = [rows.reset_index(drop=True) for rows in pool.map(sample, failed["check_name"].astype(str))]
-    keys = [dispositions.family_of(str(t), rows) for t, rows in zip(failed["table_name"], samples, strict=True)]
-    done = happened({key for column in keys for key in column if key is not None})
-    parts = []
-    for number, check in enumerate(failed.to_dict("records")):
-        rows, did = samples[number], [done(key) for key in keys[number]]
-        fields, sql = [_fields(check)] * len(rows), result.failing_sql.get(str(check["check_name"]), "")
-        if {"rule", "reason"} <= set(rows.columns):
-            own = list(zip(rows["rule"], rows["reason"], strict=True))
-            did = [dispositions.said_by_row(rule, reason, anchors) for rule, reason in own]
-            rows = rows.drop(columns=["rule", "reason"])
-            named = [dispositions.field_at_fault(rule, reason, rows.columns) for rule, reason in own]
-            fields = [[name] if name else given for name, given in zip(named, fields, strict=True)]
-        parts.append(_failing(check, _shown(rows, fields, did, sql), is_open=number < OPEN_CHECKS))
-    return pieces.joined(*parts)
-
-
-def _failing(check: Mapping[Any, Any], rows: pieces.Html, *, is_open: bool) -> pieces.Html:
-    """Return one check that found something, its rows behind its first line."""
-    sentence, facts = _sentence(check["description"]), _facts(check)
-    grave = ' class="grave"' if check["severity"] == "error" else ""
-    first = f"<b>{escape(sentence)}</b> <span{grave}>{escape(facts)}</span>"
-    if not rows:
-        return pieces.Html(f'<p class="failing">{first}</p>', f"{sentence}: {facts}")
-    opened = " open" if is_open else ""
-    html = f'<details class="fold failing"{opened}><summary>{first}</summary>{rows.html}</details>'
-    return pieces.Html(html, f"{sentence}: {facts}")
-
-
-def _sentence(text: Any) -> str:
-    said = " ".join(str(text).split()).rstrip(".")
-    return said[:1].upper() + said[1:]
-
-
-def _facts(check: Mapping[Any, Any]) -> str:
-    found, tested = int(check["failing_rows"]), int(check["tested_rows"])
-    if check["state"] == "broken":
-        said = "could not be checked"
-    elif tested:
-        said = f"not so in {found:,} of {formatting.count(tested, 'row')} ({formatting.small(found / tested)})"
-    else:
-        said = f"not so in {formatting.count(found, 'row')}"
-    return " · ".join(str(part) for part in (said, check["dimension"], check["severity"], check["table_name"]) if part)
-
-
-def _fields(check: Mapping[Any, Any]) -> list[str]:
-    """Return the columns whose cells fail, as the check names them."""
-    named = check.get("field") or check.get("column_name") or ""
-    return [name.strip() for name in str(named).split(",") if name.strip()]
-
-
-def _shown(rows: pd.DataFrame, fields: list[list[str]], done: list[pieces.Html | None], sql: str) -> pieces.Html:
-    """Return failing rows with the failing cells (`fields` of each row) marked and, where anything was done, what.
-
-    `sql` is what found the rows.
-    """
-    if rows.empty:
-        return pieces.NOTHING
-    mark = {(position, f) for position, named in enumerate(fields) for f in named if f in rows.columns}
-    bad = list(dict.fromkeys(f for named in fields for f in named if f in rows.columns))
-    shown = rows[_columns(rows, bad, sql, COLUMNS - any(done))].copy()
-    formats: dict[str, Callable[[Any], str]] = {"row_key": dispositions.short_key}
-    for column in shown.columns:
-        if str(column).endswith(MONEY) and pd.api.types.is_numeric_dtype(shown[column]):
-            formats[str(column)] = _money
-        elif pd.api.types.is_float_dtype(shown[column]):
-            formats[str(column)] = _figure
-    if any(done):
-        as_is = pieces.Html("kept as it is", "kept as it is")
-        shown["what happened"] = pd.Series([d or as_is for d in done], index=shown.index, dtype=object)
-    return pieces.table(shown, formats=formats, mark=mark, limit=20, count=False, fold=OPEN_ROWS)
-
-
-def _columns(rows: pd.DataFrame, bad: list[str], sql: str, room: int) -> list[str]:
-    """Return the columns to show, in their order: keys, what fails, and of the others first what the check names."""
-    own = [c for c in rows.columns if c in bad or (rows[c].notna().any() and not c.startswith("_"))]
-    own = [c for c in own if c in bad or c == "row_key" or not c.endswith("_key")]  # surrogates say nothing to a reader
-    keys = [c for c in own if c.endswith("_id") or c in ("row_key", "line_number", "key", "day")][:3]
-    named = set(re.findall(r"\w+", sql))
-    rest = sorted((c for c in own if c not in bad and c not in keys), key=lambda c: c not in named)
-    chosen = {*keys, *bad, *rest[: max(room - len({*keys, *bad}), 0)]}
-    return [c for c in own if c in chosen]
-
-
-def _money(value: Any) -> str:
-    return formatting.number(value, 2)
-
-
-def _figure(value: Any) -> str:
-    return formatting.number(value, 0 if abs(value) >= 100 or value == int(value) else 2)
-
-
-def by_dimension(result: Audit, least: Mapping[str, float], least_overall: float | None = None) -> pieces.Html:
-    """Return a bar a dimension and one for all, each with what the gate asks for."""
-    scores = {**{name: result.scores[name] for name in DIMENSIONS if name in result.scores}, "overall": result.score}
-    needed = dict(least) | ({"overall": least_overall} if least_overall is not None else {})
-    return pieces.dims(scores, needed)
-
-
-def by_table(result: Audit) -> pieces.Html:
-    """Return the scores of each table by dimension, worst table first; tables without a fault are only named."""
-    scored = result.checks.dropna(subset="score")
-    scored = scored[scored["table_name"] != ""]
-    if scored.empty:
-        return pieces.NOTHING
-    grid = scored.pivot_table(index="table_name", columns="dimension", values="score", aggfunc="mean")
-    grid = grid[[d for d in DIMENSIONS if d in grid.columns]].astype(float)
-    grid["all checks"] = [result.tables.get(str(name), float("nan")) for name in grid.index]
-    faulty = grid[grid.min(axis=1) < 100].sort_values("all checks", kind="stable")
-    whole = [f"`{name}`" for name in grid.index if name not in faulty.index]
-    shown = pieces.score_grid(faulty, "Tables with faults, worst first", "table") if len(faulty) else pieces.NOTHING
-    if not whole:
-        return shown
-    named = pieces.Html(f'<p class="says">{pieces.rich(formatting.listing(whole))}</p>', formatting.listing(whole))
-    return pieces.joined(shown, pieces.fold(f"**{formatting.count(len(whole), 'table')}** without a fault", named))
-
-
-def checks_table(result: Audit) -> pieces.Html:
-    """Return every check with its score, folded."""
-    columns = ["dimension", "table_name", "description", "severity", "failing_rows", "tested_rows", "score", "state"]
-    shown = result.checks.sort_values(["dimension", "table_name", "check_name"])[columns]
-    listed = pieces.table(shown, "By dimension and table", limit=300, count=False, formats={"score": formatting.points})
-    return pieces.fold(f"**{formatting.count(len(shown), 'check')}**, each with its count and score", listed)
+    def _compared(self) -> str:
+        recall, precision = ((self.card.summary if self.card else {}).get(name) for name in ("recall", "precision"))
+        if recall is None or precision is None:
+            return ""
+        found, right = formatting.rate(recall), formatting.rate(precision)
+        return f"Of the planted defects these checks found **{found}**; **{right}** of what they found was planted"

@@ -19,13 +19,12 @@ import pandas as pd
 from lib.base import formatting
 from lib.config import Gate
 from lib.model.dbt import run_tests
-from lib.quality.anomalies import find_anomalies
+from lib.quality.anomalies import Watched, find_anomalies
 from lib.quality.checks import FAILED, failing_sql, flagged, read, sample
 from lib.settings import Settings
 from lib.warehouse import Warehouse
 
 DIMENSIONS = ("completeness", "validity", "consistency", "uniqueness", "timeliness")
-
 
 _GRADES = ((95, "A"), (90, "B"), (80, "C"), (70, "D"), (0, "E"))
 
@@ -34,7 +33,8 @@ _GRADES = ((95, "A"), (90, "B"), (80, "C"), (70, "D"), (0, "E"))
 class Audit:
     """All checks with their scores by dimension and by table, and what follows from them.
 
-    `checks` is as `lib.quality.checks.read` gives it, `flags` counts the records in `quality.flags`.
+    `checks` is as `lib.quality.checks.read` gives it, `flags` counts the records in `quality.flags`, `watched` is what
+    was looked at for anomalies.
     """
 
     checks: pd.DataFrame
@@ -45,6 +45,7 @@ class Audit:
     failing_sql: dict[str, str]
     tables: dict[str, float] = field(default_factory=dict)
     flags: int = 0
+    watched: Watched = field(default_factory=Watched)
 
     @property
     def passed(self) -> bool:
@@ -59,19 +60,13 @@ class Audit:
 
     def manifest(self) -> dict[str, Any]:
         """Return what `run.json` keeps of the audit."""
-        gate = {"passed": self.passed, "reasons": self.reasons}
-        return {
-            "score": self.score,
-            "grade": self.grade,
-            "dimensions": self.scores,
-            "tables": self.tables,
-            "gate": gate,
-        }
+        kept = {"score": self.score, "grade": self.grade, "dimensions": self.scores, "tables": self.tables}
+        return kept | {"gate": {"passed": self.passed, "reasons": self.reasons}}
 
 
 def audit(settings: Settings, warehouse: Warehouse, run_id: str) -> Audit:
     """Run every check on a copy of the warehouse, keep the results there, and judge them by the gate."""
-    find_anomalies(settings, warehouse)
+    watched = find_anomalies(settings, warehouse)
     results = run_tests(settings, warehouse)
     checks = read(warehouse, results)
     flags = flagged(warehouse, results)
@@ -84,7 +79,7 @@ def audit(settings: Settings, warehouse: Warehouse, run_id: str) -> Audit:
     _keep(warehouse, run_id, checks, scores | {"overall": score}, tables)
     warehouse.replace("quality.flags", flags)
     reasons = judge(settings.config.quality, checks, scores, score)
-    return Audit(checks, scores, score, grade(score), reasons, failing_sql(results), tables, len(flags))
+    return Audit(checks, scores, score, grade(score), reasons, failing_sql(results), tables, len(flags), watched)
 
 
 def judge(gate: Gate, checks: pd.DataFrame, scores: dict[str, float], score: float) -> list[str]:
@@ -93,17 +88,14 @@ def judge(gate: Gate, checks: pd.DataFrame, scores: dict[str, float], score: flo
         return ["there is not one row to check: no source has delivered any yet"]
     reasons = []
     if score < gate.min_score:
-        said = formatting.points(score)
-        reasons.append(f"the overall score is {said}, below the {gate.min_score:g} that pipeline.yml asks for")
+        points = formatting.points(score)
+        reasons.append(f"the overall score is {points}, below the {gate.min_score:g} that pipeline.yml asks for")
     for dimension, least in gate.min_dimension.items():
         if dimension in scores and scores[dimension] < least:
             reasons.append(f"{dimension} is {formatting.points(scores[dimension])}, below {least:g}")
     for check in checks[checks["state"].isin(["failed", "broken"])].to_dict("records"):
-        rows = (
-            f"{check['failing_rows']:,} of {check['tested_rows']:,} rows"
-            if check["state"] == "failed"
-            else "could not be run"
-        )
+        rows = f"{check['failing_rows']:,} of {check['tested_rows']:,} rows"
+        rows = rows if check["state"] == "failed" else "could not be run"
         reasons.append(f"{check['check_name']}: {check['description']} ({rows})")
     return reasons
 

@@ -17,43 +17,33 @@ from numpy.typing import NDArray
 #: A series is judged from so many days on, and so many rows on its median day; a day where so many are expected.
 ENOUGH_DAYS, ENOUGH_ROWS, FEWEST_EXPECTED = 28, 30, 10
 
-
 #: A day is unusual where it is so many standard deviations off and at least by this factor. In a series longer than a
 #: quarter of a year more deviations are asked for, so that it has no more false alarms than a short one.
 UNUSUAL_Z, UNUSUAL_FACTOR, A_QUARTER = 2.8, 1.35, 92
 
-
 #: Days before and after that make a level, the weeks around a day of the season, and an ordinary day's season.
 LEVEL_DAYS, YEAR_DAYS, SEASON_DAYS = 10, 45, 3
-
 
 #: So many days in a row without rows are a closed shop, and none of them is judged.
 CLOSED_DAYS = 4
 
-
 #: A series begins and ends with a day of at least this part of a busy day's rows: before and after are wrong dates.
 STRAY = 0.05
-
 
 #: A place in the calendar stands out from the days around it where so many orders are expected and it is so many
 #: standard deviations off.
 ENOUGH_ORDERS, STANDS_OUT = 20, 3.5
 
-
 #: Days around Black Friday that have a place of their own.
 _NEAR = range(-7, 6)
-
 
 #: What is left to chance on every day, and the most that is unknown of a season (deviations of logarithms).
 _NOISE, _LARGEST_NOISE = 0.05, 0.3
 
-
 #: The median of a squared deviation, of its variance.
 _MEDIAN_SQUARE = 0.4549
 
-
 Numbers = NDArray[np.float64]
-
 
 Flags = NDArray[np.bool_]
 
