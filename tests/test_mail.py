@@ -302,7 +302,6 @@ def test_messages_read_in_processes_of_their_own_say_the_same(whole, monkeypatch
     here = read()
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(mail, "MANY", 30)
-    monkeypatch.setattr(mail, "CHUNK", 15)
     assert read() == here
 
 
@@ -708,6 +707,9 @@ def test_a_declared_form_of_times_says_how_they_are_read(form, text, plain):
         ({"layouts": {"a": {"payments": {"order_date": "x"}}}}, "payments: there is no column 'order_date'"),
         ({"layouts": {"a": {"line": "(?P<item>.*)"}}}, "line: there is no column 'item'"),
         ({"layouts": {"a": {"like": "germn"}}}, "there is no layout 'germn' to be like. Did you mean 'german'"),
+        ({"layouts": {"a": {"like": ["german"]}}}, "there is no layout"),
+        ({"layouts": {"a": {"like": "german", "order": ["x"]}}}, "layouts.a.order: Input should be a valid dictionary"),
+        ({"layouts": {"a": "german"}}, "layouts.a"),
         ({"layouts": {"a": {"sign": "("}}}, "regular expression"),
         ({"entities": {"order_lines": {"decimal": ","}}}, "'layouts' of the source say how numbers and times look"),
         ({"entities": {"customers": {}}}, "order_lines"),
@@ -776,7 +778,7 @@ def test_a_mailbox_on_a_server_is_read_message_by_message_and_left_as_it_is(serv
 def test_a_connection_that_breaks_is_made_again(server, tmp_path, monkeypatch):
     monkeypatch.setattr(imap, "FIRST_WAIT_SECONDS", 0)
     server.deliver(letter("B-1", id="b1").encode())
-    box = imap.Mailbox(imap.address(server.url, PASSWORD), tmp_path)
+    box = imap.Mailbox(server.url, PASSWORD, tmp_path)
     names = box.names
     box._client.socket().close()
     found = box.files(names, SILENT)
@@ -799,7 +801,7 @@ def test_a_server_that_is_down_or_has_no_such_mailbox_is_said(server, tmp_path, 
         down.ingest()
     assert "geheim" not in str(told.value)
     lost = Stores(tmp_path, {"url": server.url.replace("INBOX", "Märkte"), "password": PASSWORD})
-    with pytest.raises(SourceError, match=r"refused a request .*Check the mailbox's name"):
+    with pytest.raises(SourceError, match=r"refused a request .*Check its name and rights"):
         lost.ingest()
 
 
@@ -807,4 +809,4 @@ def test_a_password_never_goes_in_the_clear_to_another_machine(server, tmp_path,
     monkeypatch.setattr(imap, "_LOCAL", ())
     monkeypatch.setattr(IMAPClient, "login", lambda *_: pytest.fail("the password was sent"))
     with pytest.raises(SourceError, match="offers no encryption"):
-        assert imap.Mailbox(imap.address(server.url, PASSWORD), tmp_path).names
+        assert imap.Mailbox(server.url, PASSWORD, tmp_path).names

@@ -15,11 +15,11 @@ Record = dict[str, str]
 
 _KINDS = {c.name: c.kind for entity in ("order_lines", "payments") for c in ENTITIES[entity].columns}
 _NEEDED = ({"order_id", "ordered_at"}, {"product_id", "quantity", "unit_price"}, {"method", "amount"})
-# Which field begins a line, or a payment, where they are written as stanzas.
+# Which field begins a line, or a payment, where each is a list of labels and values.
 _FIRST = ((), ("line_number", "product_id"), ("payment_id", "method"))
 _QUOTED = re.compile(r"^(?:>\s?)+")
 _RULE = re.compile(r"[-=_+|*.~\s]*")
-_BLANKS = str.maketrans("\u00a0\u202f\u2007", "   ")
+_BLANKS = re.compile("[\u00a0\u202f\u2007]")
 _CELLS = re.compile(r" {2,}")
 _LEADER = re.compile(r"\s*\.{3,}\s*")
 
@@ -37,7 +37,7 @@ def read(text: str, layout: Layout) -> Confirmation:
     """Return the order a text confirms; raise Unreadable, with the reason, where it confirms none."""
     reading = _Reading(layout)
     for line in _lines(text):
-        reading.take_in(line)
+        reading.add(line)
     return confirmation(reading.order, reading.lines, reading.payments, layout)
 
 
@@ -82,96 +82,89 @@ def _plain(record: Record, layout: Layout) -> Record:
 
 @dataclass
 class _Reading:
-    """A text, line by line: `columns` and `rows` are the table, `meanings` and `stanza` the record that it is in."""
+    """A text, line by line: `columns` is the table that it is in, `record` the row of it, or the list of one record."""
 
     layout: Layout
     order: Record = field(default_factory=dict)
     lines: list[Record] = field(default_factory=list)
     payments: list[Record] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
-    rows: list[Record] = field(default_factory=list)
-    is_filled: bool = False
-    meanings: Mapping[str, str] = field(default_factory=dict)
-    stanza: Record | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    record: Record | None = None
     waiting: str = ""
 
-    def take_in(self, line: str) -> None:
+    def add(self, line: str) -> None:
         of_order = self.layout.labels[0]
         if not line.strip():
-            self.stanza = None
-            if self.is_filled:
-                self.columns, self.is_filled = [], False
-            return
-        if _RULE.fullmatch(line):
+            # What stands behind a blank line is another table, and another record.
+            self.columns, self.record = [] if self.record is not None else self.columns, None
             return
         cells = _cells(line)
         if self.columns:
             if len(cells) == len(self.columns):
-                self.is_filled = True
-                row = {name: cell for name, cell in zip(self.columns, cells, strict=True) if name and cell}
-                self.rows += [row] if row else []
+                self._begin({name: cell for name, cell in zip(self.columns, cells, strict=True) if name and cell})
                 return
             if normal(cells[0].partition(":")[0]) not in of_order:
                 raise Unreadable(f"has a line {line.strip()[:80]!r} outside its table of {len(self.columns)} columns")
-            self.columns, self.is_filled = [], False
+            self.columns = []
         if self.layout.line and (sentence := self.layout.line.fullmatch(line.strip())):
             self.lines.append({name: value for name, value in sentence.groupdict().items() if value})
-            return
-        if len(cells) > 1 and self._is_header(cells):
-            return
-        label, value = _labelled(line, cells)
-        if self.waiting and label not in of_order:
-            label, value = self.waiting, line.strip()
-        self.waiting = label if label and not value and of_order.get(label) else ""
-        if label and value:
-            self._field(label, value)
+        elif len(cells) == 1 or not self._is_header(cells):
+            label, value = _labelled(line, cells)
+            if self.waiting and label not in of_order:
+                label, value = self.waiting, line.strip()
+            self.waiting = label if not value and of_order.get(label) else ""
+            if label and value:
+                self._field(label, value)
+
+    def _begin(self, record: Record) -> None:
+        self.record = record
+        self.records += [record] if record else []
 
     def _is_header(self, cells: list[str]) -> bool:
         """Begin a table where the cells name what each line, or each payment, must have."""
-        names = [normal(cell) for cell in cells]
-        for part, rows in ((1, self.lines), (2, self.payments)):
-            columns = [self.layout.labels[part].get(name, "") for name in names]
+        for part, records in ((1, self.lines), (2, self.payments)):
+            columns = [self.layout.labels[part].get(normal(cell), "") for cell in cells]
             if set(columns) >= _NEEDED[part]:
                 named = [name for name in columns if name]
                 if len(named) > len(set(named)):
                     raise Unreadable(f"has a table with two columns of one meaning: {', '.join(cells)}")
-                self.columns, self.rows, self.is_filled, self.stanza = columns, rows, False, None
+                self.columns, self.labels, self.records, self.record = columns, {}, records, None
                 return True
         return False
 
     def _field(self, label: str, value: str) -> None:
-        if self.stanza is not None and label in self.meanings:
-            name = self.meanings[label]
-            if name in self.stanza:
+        if self.record is not None and label in self.labels:
+            name = self.labels[label]
+            if name in self.record:
                 # The same label again begins the next one.
-                self.stanza = {name: value}
-                self.rows.append(self.stanza)
+                self._begin({name: value})
             elif name:
-                self.stanza[name] = value
-            return
-        if name := self.layout.labels[0].get(label, ""):
-            self.stanza = None
+                self.record[name] = value
+        elif name := self.layout.labels[0].get(label, ""):
+            self.record = None
             if self.order.setdefault(name, value) != value:
                 raise Unreadable(f"states {label!r} twice: {self.order[name]!r} and {value!r}")
-            return
-        for part, rows in ((1, self.lines), (2, self.payments)):
-            if (name := self.layout.labels[part].get(label, "")) in _FIRST[part]:
-                self.meanings, self.rows, self.stanza = self.layout.labels[part], rows, {name: value}
-                rows.append(self.stanza)
-                return
+        else:
+            for part, records in ((1, self.lines), (2, self.payments)):
+                if (name := self.layout.labels[part].get(label, "")) in _FIRST[part]:
+                    self.labels, self.records = self.layout.labels[part], records
+                    self._begin({name: value})
+                    break
 
 
 def _lines(text: str) -> Iterator[str]:
     """Yield the lines without marks of quotation and without the head of a forwarded message."""
     in_head = False
-    for line in text.translate(_BLANKS).splitlines():
+    for line in _BLANKS.sub(" ", text).splitlines():
         if line.startswith(">"):
             line = _QUOTED.sub("", line)
         if ("---" in line or line.endswith(":")) and line.strip("-: ").casefold() in DATA["forwarded"]:
             in_head = True
         elif in_head:
             in_head = bool(line.strip())
-        else:
+        elif not line.strip() or not _RULE.fullmatch(line):
             yield line
 
 

@@ -7,11 +7,10 @@ import contextlib
 import operator
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import tenacity
 from imapclient import IMAPClient
@@ -27,47 +26,27 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 _UNTRUSTED = ssl.SSLCertVerificationError
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where a mailbox is and who reads it."""
-
-    host: str
-    port: int
-    user: str
-    password: str
-    mailbox: str
-    is_encrypted: bool
-
-    @property
-    def place(self) -> str:
-        scheme = "imaps" if self.is_encrypted else "imap"
-        return f"{scheme}://{self.user}@{self.host}:{self.port}/{self.mailbox}"
-
-
-def address(url: str, password: str) -> Address:
+def address(url: str) -> SplitResult:
     """Return the parts of imap[s]://user@host:port/MAILBOX; raise ValueError where it is none."""
     parts = urlsplit(url)
     if parts.scheme not in ("imap", "imaps") or not parts.hostname or not parts.username:
         raise ValueError(f"expected imaps://user@host/INBOX, found {mask(url)}")
-    return Address(
-        host=parts.hostname,
-        port=parts.port or (993 if parts.scheme == "imaps" else 143),
-        user=unquote(parts.username),
-        password=password or unquote(parts.password or ""),
-        mailbox=unquote(parts.path.strip("/")) or "INBOX",
-        is_encrypted=parts.scheme == "imaps",
-    )
+    return parts
 
 
-@dataclass
 class Mailbox:
     """A mailbox on a server, connected to when first asked; the messages fetched are files of `folder`."""
 
-    address: Address
-    folder: Path
-    validity: int = 0
-    _next: int = 0
-    _client: IMAPClient | None = None
+    def __init__(self, url: str, password: str, folder: Path) -> None:
+        parts = address(url)
+        self.folder, self.validity = folder, 0
+        self.is_encrypted = parts.scheme == "imaps"
+        self.host, self.port = parts.hostname or "", parts.port or (993 if self.is_encrypted else 143)
+        self.user, self.password = unquote(parts.username or ""), password or unquote(parts.password or "")
+        self.mailbox = unquote(parts.path.strip("/")) or "INBOX"
+        self.place = f"{parts.scheme}://{self.user}@{self.host}:{self.port}/{self.mailbox}"
+        self._client: IMAPClient | None = None
+        self._next = 0
 
     @cached_property
     def names(self) -> list[str]:
@@ -82,7 +61,7 @@ class Mailbox:
             uids = {int(name.partition("/")[2]): name for name in names[start : start + BATCH]}
             answer = self._ask(operator.methodcaller("fetch", list(uids), ["BODY.PEEK[]"]))
             if not names[start].startswith(f"{self.validity:010d}/"):
-                raise SourceError(f"{self.address.place} was made anew while it was read. Run again.")
+                raise SourceError(f"{self.place} was made anew while it was read. Run again.")
             for uid, parts in answer.items():
                 if b"BODY[]" in parts:
                     found[uids[uid]] = self.folder / f"{self.validity}-{uid}.eml"
@@ -100,17 +79,14 @@ class Mailbox:
                 self._client = None
 
     def _search(self, client: IMAPClient) -> list[int]:
-        uids: set[int] = set()
-        for first in range(1, max(self._next, 2), SPAN):
-            uids.update(client.search(["UID", f"{first}:{first + SPAN - 1 if self._next else '*'}"]))
-        return sorted(uids)
+        spans = [f"{first}:{first + SPAN - 1 if self._next else '*'}" for first in range(1, max(self._next, 2), SPAN)]
+        return sorted({uid for span in spans for uid in client.search(["UID", span])})
 
     def _ask(self, request: Callable[[IMAPClient], Any]) -> Any:
         """Ask, on a new connection where the present one breaks; raise SourceError when that does not help."""
         tries = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(
-                lambda e: isinstance(e, (OSError, IMAPClientAbortError)) and not isinstance(e, _UNTRUSTED)
-            ),
+            retry=tenacity.retry_if_exception_type((OSError, IMAPClientAbortError))
+            & tenacity.retry_if_not_exception_type(_UNTRUSTED),
             stop=tenacity.stop_after_attempt(TRIES),
             wait=tenacity.wait_exponential(FIRST_WAIT_SECONDS),
             before_sleep=lambda _: self.close(),
@@ -118,56 +94,45 @@ class Mailbox:
         )
         try:
             return tries(lambda: request(self._connection()))
-        except (OSError, IMAPClientAbortError) as error:
+        except (OSError, IMAPClientError) as error:
             self.close()
+            is_down = isinstance(error, OSError | IMAPClientAbortError)
             raise SourceError(
-                f"{self.address.place} cannot be reached ({_reason(error)}). Check 'url' of this source, and that"
-                " the mail server is up and this machine may connect to it."
-            ) from None
-        except IMAPClientError as error:
-            self.close()
-            raise SourceError(
-                f"{self.address.place} refused a request ({_reason(error)}). Check the mailbox's name and its rights."
+                f"{self.place} {'cannot be reached' if is_down else 'refused a request'} ({self._said(error)}). Check "
+                + ("'url' and that this machine may connect to the server." if is_down else "its name and rights.")
             ) from None
 
     def _connection(self) -> IMAPClient:
         """Return a connection on which the mailbox is open for reading."""
         if self._client is None:
-            at = self.address
             with contextlib.ExitStack() as on_error:
-                client = IMAPClient(at.host, at.port, ssl=at.is_encrypted, timeout=TIMEOUT_SECONDS)
+                client = IMAPClient(self.host, self.port, ssl=self.is_encrypted, timeout=TIMEOUT_SECONDS)
                 on_error.enter_context(client)
-                if not at.is_encrypted:
-                    self._encrypt(client)
+                if not self.is_encrypted and client.has_capability("STARTTLS"):
+                    client.starttls()
+                elif not self.is_encrypted and self.host not in _LOCAL:
+                    raise SourceError(
+                        f"{self.place} offers no encryption, and the password would be sent in the clear. Use imaps://."
+                    )
                 self._log_in(client)
-                state = client.select_folder(at.mailbox, readonly=True)
+                state = client.select_folder(self.mailbox, readonly=True)
                 self.validity, self._next = state.get(b"UIDVALIDITY", 0), state.get(b"UIDNEXT", 0)
                 on_error.pop_all()
                 self._client = client
         return self._client
 
-    def _encrypt(self, client: IMAPClient) -> None:
-        if client.has_capability("STARTTLS"):
-            client.starttls()
-        elif self.address.host not in _LOCAL:
-            raise SourceError(
-                f"{self.address.place} offers no encryption, and the password would be sent in the clear. Use imaps://."
-            )
-
     def _log_in(self, client: IMAPClient) -> None:
-        at = self.address
         try:
-            client.login(at.user, at.password)
+            client.login(self.user, self.password)
         except LoginError as error:
             if isinstance(error.__context__, IMAPClientAbortError):
                 raise error.__context__ from None
             raise SourceError(
-                f"{at.place} refused the login of {at.user!r} ({_reason(error, at.password)}). Check the user in 'url'"
-                " and the environment variable that 'password' of this source names."
+                f"{self.place} refused the login of {self.user!r} ({self._said(error)}). Check the user in 'url' and"
+                " the environment variable that 'password' of this source names."
             ) from None
 
-
-def _reason(error: BaseException, password: str = "") -> str:
-    """Return what an error says in one line, without the password."""
-    text = str(error).replace(password, "***") if password else str(error)
-    return mask(" ".join(text.split())) or type(error).__name__
+    def _said(self, error: BaseException) -> str:
+        """Return what an error says in one line, without the password."""
+        text = str(error).replace(self.password, "***") if self.password else str(error)
+        return mask(" ".join(text.split())) or type(error).__name__

@@ -69,16 +69,17 @@ class Layout(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _like_another(cls, own: dict[str, Any]) -> dict[str, Any]:
-        if not (like := own.get("like")):
+    def _like_another(cls, own: Any) -> Any:
+        if not isinstance(own, dict) or not (like := str(own.get("like") or "")):
             return own
         if like not in DATA["layouts"]:
             raise ValueError(f"there is no layout {like!r} to be like.{did_you_mean(like, DATA['layouts'])}")
         ready = DATA["layouts"][like]
         words = {
             # A shop's own words stand behind the ready-made ones: the last meaning of a word counts.
-            key: {name: value for name, value in ready[key].items() if name not in own.get(key, {})} | own.get(key, {})
+            key: {name: value for name, value in ready[key].items() if name not in own[key]} | own[key]
             for key in (*_PARTS, "values")
+            if isinstance(own.get(key), dict)
         }
         return {**ready, **own, **words}
 

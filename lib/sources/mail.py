@@ -6,13 +6,16 @@ rejected whole with the reason. What was resent or forwarded gives the same rows
 """
 
 import contextlib
+import gc
 import glob
 import hashlib
-import multiprocessing
 import os
+import pickle
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,6 +27,7 @@ import pyarrow.parquet as pq
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from lib.base.errors import SourceError
+from lib.base.files import PROJECT
 from lib.base.quoting import quoted_list
 from lib.base.secrets import mask
 from lib.config import EntitySource, Source
@@ -34,12 +38,11 @@ from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, 
 from lib.sources.layouts import Layout, Unreadable
 from lib.sources.markup import SCHEMA_ORG
 
-ORDER_LINES, PAYMENTS = "order_lines", "payments"
-_OF_PAYMENTS = ("order_id", "currency", "message_id", "_file")
+ORDER_LINES = "order_lines"
 #: Raised by one whenever messages are understood that were not before: those that were rejected are then read again.
 PARSER = 2
 #: From so many messages on it pays to start processes of their own for reading them.
-MANY, CHUNK = 2_000, 500
+MANY = 2_000
 
 
 class MailEntity(EntitySource):
@@ -72,26 +75,17 @@ class MailSource(Source):
     offer_price: Literal["unit", "line"] = "unit"
     entities: dict[Literal["order_lines", "payments"], MailEntity] = Field(min_length=1)  # type: ignore[assignment]
 
-    @field_validator("url")
-    @classmethod
-    def _is_imap(cls, value: str) -> str:
-        if value:
-            imap.address(value, "")
-        return value
-
     @model_validator(mode="after")
     def _one_place(self) -> "MailSource":
         if not self.path and not self.url:
             raise ValueError("give 'url' (imaps://user@host/INBOX) or 'path' (a Maildir)")
+        if self.url:
+            imap.address(self.url)
         # In their order, which says what reads a message that has the signs of two.
         layouts = [(name, layout.model_dump(mode="json")) for name, layout in self.layouts.items()]
         for spec in self.entities.values():
             spec._reader = {"layouts": layouts, "offer_price": self.offer_price}
         return self
-
-    @property
-    def place(self) -> str:
-        return self.url or self.path
 
 
 MODEL = MailSource
@@ -151,23 +145,41 @@ class _Reading:
 
     def read(self, names: list[str], progress: Callable[[str], None]) -> list[Read]:
         """Return what the messages of these names say, in the same order."""
-        files = list(self.box.files([name for name in names if name not in self.messages], progress).items())
-        chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
-        reader = partial(read_files, layouts=self.source.layouts, offer_price=self.source.offer_price)
-        with contextlib.ExitStack() as stack:
-            each: Callable[..., Iterator[list[Read]]] = map
-            if len(files) >= MANY:
-                # Fresh interpreters: a kernel, with its threads, must not be forked.
-                fresh = multiprocessing.get_context("spawn")
-                each = stack.enter_context(ProcessPoolExecutor(min(os.cpu_count() or 1, 4), fresh)).map
-            for messages in each(reader, chunks):
-                self.messages.update((one.file.name, one) for one in messages)
-                progress(f"read {len(self.messages):,} of {len(names):,} messages")
+        found = self.box.files([name for name in names if name not in self.messages], progress)
+        files, how = list(found.items()), (self.source.layouts, self.source.offer_price)
+        progress(f"reading {len(files):,} messages")
+        if len(files) < MANY:
+            shares = [read_files(files, *how)]
+        else:
+            workers = min(os.cpu_count() or 1, 4)
+            with ThreadPoolExecutor(workers) as pool:
+                tasks = [pool.submit(_read_apart, files[number::workers], *how) for number in range(workers)]
+                shares = [task.result() for task in tasks]
+        self.messages.update((one.file.name, one) for share in shares for one in share)
         return [self.messages[name] for name in names if name in self.messages]
 
 
+def _read_apart(files: list[tuple[str, Path]], layouts: Mapping[str, Layout], offer_price: str) -> list[Read]:
+    """Read messages in a fresh interpreter: a kernel must not be forked, nor its caller's script run once more."""
+    command = [sys.executable, "-c", "from lib.sources import mail; mail.serve()"]
+    task = pickle.dumps((files, layouts, offer_price))
+    done = subprocess.run(command, input=task, capture_output=True, cwd=PROJECT, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [str(done.returncode)]
+        raise SourceError(f"A process that reads messages failed ({said[-1]}). Run again.")
+    messages: list[Read] = pickle.loads(done.stdout)
+    return messages
+
+
+def serve() -> None:
+    """Read the messages that standard input names, and answer on standard output."""
+    # What is read stays to the end, and the end is near: there is no rubbish to look for.
+    gc.disable()
+    pickle.dump(read_files(*pickle.load(sys.stdin.buffer)), sys.stdout.buffer)
+
+
 def read_files(files: list[tuple[str, Path]], layouts: Mapping[str, Layout], offer_price: str) -> list[Read]:
-    """Read messages, each a name and the path of its bytes."""
+    """Read messages, each a name and the file of its bytes."""
     return [_read_file(name, path, layouts, offer_price) for name, path in files]
 
 
@@ -206,7 +218,7 @@ def open_source(source: MailSource, work_dir: Path) -> Iterator[Extractor]:
         box: _Maildir | imap.Mailbox = _Maildir(Path(source.path))
         if source.url:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mail-", dir=work_dir))
-            box = mailbox = imap.Mailbox(imap.address(source.url, source.password), Path(folder))
+            box = mailbox = imap.Mailbox(source.url, source.password, Path(folder))
             stack.callback(mailbox.close)
         yield partial(extract, _Reading(source, box))
 
@@ -235,8 +247,9 @@ def extract(reading: _Reading, task: Task) -> Delivery:
         reasons = "\n".join(f"  {one.file.name}: {one.reason}" for one in unusable[:3])
         more = f"\n  ... and {len(unusable) - 3} more" if len(unusable) > 3 else ""
         raise SourceError(
-            f"None of the {len(unusable)} messages in {mask(reading.source.place)} can be understood:\n{reasons}"
-            f"{more}\nCorrect the place, or declare in 'layouts' of this source how these messages are written."
+            f"None of the {len(unusable)} messages in {mask(reading.source.url or reading.source.path)} can be"
+            f" understood:\n{reasons}{more}\nCorrect the place, or"
+            " declare in 'layouts' of this source how these messages are written."
         )
     # Rejected once for all entities: what is wrong is the message.
     rejected = tuple(
@@ -251,7 +264,10 @@ def extract(reading: _Reading, task: Task) -> Delivery:
         totals = Totals({"messages": float(len(names)), "gone": float(len(gone))}, "the mailbox")
     if not usable:
         return Delivery(rejected=rejected, totals=totals)
-    columns, part = _columns(reading.source.layouts, entity), task.scratch / "part-0000.parquet"
+    # All columns that messages can have, whatever those of one day say.
+    known = set().union(*(layout.columns(entity) for layout in (SCHEMA_ORG, *reading.source.layouts.values())))
+    columns = (*(name for name in ENTITIES[entity].names if name in known), "message_id")
+    part = task.scratch / "part-0000.parquet"
     files = _write(entity, usable, columns, part)
     newest = max((one.sent_at, one.message_id) for one in usable)
     newest = max(newest, (before.get("newest", ""), before.get("message_id", "")))
@@ -274,12 +290,6 @@ def extract(reading: _Reading, task: Task) -> Delivery:
     )
 
 
-def _columns(layouts: Mapping[str, Layout], entity: str) -> tuple[str, ...]:
-    """Return the columns that messages can have: all by name, whatever those of one day say."""
-    known = set().union(*(layout.columns(entity) for layout in (SCHEMA_ORG, *layouts.values())))
-    return (*(name for name in ENTITIES[entity].names if name in known), "message_id")
-
-
 def _write(entity: str, messages: list[Read], columns: tuple[str, ...], part: Path) -> tuple[SourceFile, ...]:
     """Write the rows of an entity as one part; return the documents with their numbers of rows."""
     files: list[SourceFile] = []
@@ -287,11 +297,13 @@ def _write(entity: str, messages: list[Read], columns: tuple[str, ...], part: Pa
     for one in messages:
         first = len(rows)
         for found in one.confirmations:
-            order = found.order | {"message_id": one.message_id, "_file": one.file.name}
-            if entity == PAYMENTS:
-                # A payment is the same in each message that tells of it: the order's state is not its own.
-                order = {name: order[name] for name in _OF_PAYMENTS if name in order}
-            rows += [order | record for record in (found.payments if entity == PAYMENTS else found.lines)]
+            of_message = {"message_id": one.message_id, "_file": one.file.name}
+            if entity == ORDER_LINES:
+                rows += [found.order | line | of_message for line in found.lines]
+            else:
+                # A payment is the same in each message that has it: the order's state is not its own.
+                of_order = {name: found.order.get(name) for name in ("order_id", "currency")}
+                rows += [of_order | payment | of_message for payment in found.payments]
         files.append(replace(one.file, rows=len(rows) - first, first_row=first))
     table = pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in (*columns, "_file")]))
     pq.write_table(table.append_column("_row", pa.array(range(len(rows)), pa.int64())), part, compression="zstd")

@@ -67,7 +67,8 @@ def confirmations(message: Message, layouts: Mapping[str, Layout], offer_price: 
     for what, attempt in attempts:
         try:
             for found in attempt():
-                found.order.setdefault("updated_at", sent_at(message))
+                if "updated_at" not in found.order:
+                    found.order["updated_at"] = sent_at(message)
                 yield found
             return
         except Unreadable as reason:
