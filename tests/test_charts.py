@@ -12,7 +12,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lib.report import plots
-from lib.report.charts import ACCENT, BAD, ROLES, SOFT, Chart, plain, save_chart, shorten
+from lib.report.charts import ACCENT, BAD, ROLES, SOFT, plain, shorten
+from lib.report.insight import Chart, Insight, save_chart
 
 HOSTILE = [
     "<script>alert('x')</script>",
@@ -28,8 +29,8 @@ MONTHS = pd.date_range("2024-01-01", periods=18, freq="MS")
 
 
 def saved(figure: Figure, folder: Path | None = None, **words: str) -> Chart:
-    given = {"title": "Finding", "subtitle": "Measure, EUR", "alt": "A chart of something"} | words
-    return save_chart(figure, "a chart", data=pd.DataFrame({"x": [1]}), query="select 1", folder=folder, **given)
+    given = {"name": "a chart", "title": "Finding", "subtitle": "Measure, EUR", "alt": "A chart of something"} | words
+    return save_chart(Insight(**given, figure=figure, data=pd.DataFrame({"x": [1]})), "select 1", folder)
 
 
 def every_plot(labels: list[str], values: list[float]) -> list[Figure]:
@@ -138,7 +139,7 @@ def test_colours_are_variables_with_fallbacks_and_text_is_left_alone() -> None:
 def test_two_charts_on_a_page_share_no_id() -> None:
     def ids(name: str) -> set[str]:
         figure = plots.line_by_month(MONTHS, range(18))
-        svg = save_chart(figure, name, title="t", subtitle="s", alt="a").svg
+        svg = saved(figure, name=name).svg
         found = set(re.findall(r'\bid="([^"]+)"', svg))
         used = {first or second for first, second in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg)}
         assert used <= found
@@ -178,15 +179,8 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_chart_shows_finding_measure_picture_data_and_query() -> None:
-    chart = save_chart(
-        plots.hbars(["a"], [1.0]),
-        "many",
-        title="Found",
-        subtitle="Measure",
-        alt="Bars",
-        data=pd.DataFrame({"amount": range(1000)}),
-        query="select a < b",
-    )
+    data = pd.DataFrame({"amount": range(1000)})
+    chart = save_chart(Insight("many", "Found", "Measure", "Bars", plots.hbars(["a"], [1.0]), data), "select a < b")
     html = chart.html
     assert "<h3>Found</h3>" in html
     assert "<p>Measure</p>" in html

@@ -10,8 +10,7 @@ import nbformat
 import pandas as pd
 
 from lib.insights import customers, sales, summary
-from lib.report.charts import Chart
-from lib.report.insight import Insight, NoData, presenter
+from lib.report.insight import Chart, Insight, NoData, presenter
 from lib.report.pieces import Html
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "06_insights.ipynb"
@@ -452,7 +451,7 @@ def test_a_finding_is_saved_with_the_stage_and_a_gap_is_a_note(tmp_path: Path) -
     show = presenter(SimpleNamespace(charts_dir=tmp_path, chart=chart))
     shown = show(sales.category_revenue(categories()), "select 1")
     assert noted == [shown]
-    assert shown.query == "select 1"
+    assert "<code>select 1</code>" in shown.html
     assert shown.files["svg"].is_file()
     gap = show(NoData("Nothing here."), "select 1")
     assert isinstance(gap, Html)

@@ -12,7 +12,7 @@ import pytest
 
 from lib.base import formatting
 from lib.report import pages, pieces, plots
-from lib.report.charts import save_chart
+from lib.report.insight import Insight, save_chart
 from lib.report.pieces import Action, Kpi
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -277,7 +277,9 @@ def test_words_agree_with_their_numbers() -> None:
 
 
 def test_a_notebook_page_shows_prose_and_outputs_and_no_code_or_logs(tmp_path: Path) -> None:
-    chart = save_chart(plots.hbars(["a", "b"], [2, 1]), "bars", title="Found", subtitle="s", alt="Bars of a and b")
+    chart = save_chart(
+        Insight("bars", "Found", "s", "Bars of a and b", plots.hbars(["a", "b"], [2, 1]), pd.DataFrame())
+    )
     path = notebook(
         tmp_path,
         text("# What came in?\n\n**In:** files. **Out:** batches."),
