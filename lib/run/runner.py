@@ -21,6 +21,7 @@ from typing import Any
 import nbformat
 import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from lib.base.errors import PipelineError, explain
@@ -40,6 +41,10 @@ PUBLISHED, FAILED, REFUSED = 0, 1, 3
 
 #: How many kernels are started ahead of the one at work: dbt's import takes longer than the shortest stages.
 _AHEAD = 2
+
+
+#: The executed notebook of a run that is killed is at most this old.
+_SAVE_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,27 @@ def _run_stages(
     return _publish(plan, current)
 
 
+class _Engine(NBClientEngine):
+    """papermill's own engine, but one that saves the notebook now and then: before and after each cell is slow."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **options: Any) -> Any:
+        save = nb_man.save
+
+        def save_when_due(**_: Any) -> None:
+            if (nb_man.now() - nb_man.last_save_time).total_seconds() > _SAVE_SECONDS:
+                save()
+
+        nb_man.save = save_when_due
+        try:
+            return super().execute_managed_notebook(nb_man, kernel_name, **options)
+        finally:
+            nb_man.save = save  # papermill saves the notebook once more at its end, however it ended
+
+
+papermill_engines.register("pipeline", _Engine)
+
+
 def _run_stage(
     plan: Plan, current: Run, name: str, number: int, kernel: Kernel, show: Callable[[Progress], None]
 ) -> None:
@@ -186,6 +212,7 @@ def _run_stage(
                 notebook_path(name),
                 target,
                 parameters=parameters,
+                engine_name="pipeline",
                 progress_bar=False,
                 kernel_name="python3",
                 language="python",
