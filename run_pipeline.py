@@ -403,5 +403,5 @@ def _safe(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    forking.start_fresh()
+    forking.start_fresh()  # before anything large is imported
     app()

@@ -162,7 +162,7 @@ class Warehouse(_Model):
 
 
 class Runner(_Model):
-    """How notebooks are run."""
+    """How notebooks are run; `kernels: spawn` forks none, though the system allows it."""
 
     cell_timeout_seconds: int = Field(3600, gt=0)
     kernels: Literal["auto", "spawn"] = "auto"

@@ -1,4 +1,4 @@
-"""A run's kernels: forked or started afresh, they share nothing, can be interrupted, and leave nothing behind."""
+"""A run's kernels, forked or started as new processes: they share nothing, obey signals, and leave nothing behind."""
 
 import shutil
 import signal
