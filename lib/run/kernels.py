@@ -138,7 +138,7 @@ class Kernel:
 
 @contextlib.contextmanager
 def kernel_starter(how: str, target: str) -> Iterator[Callable[[Path, Path], Kernel]]:
-    """Yield a function that starts the kernel of a notebook, given the file its output is logged in; it returns at once.
+    """Yield a function that starts the kernel of a notebook, given the log of its output; it returns at once.
 
     `how` is `runner.kernels` of pipeline.yml; a notebook that builds models gets dbt with the adapter of the target.
     """
