@@ -12,7 +12,7 @@ import pytest
 from lib.base.files import PROJECT
 from lib.clean import load
 from lib.model import dbt, increments
-from lib.warehouse import Warehouse, open_warehouse
+from lib.warehouse import DuckDBWarehouse, Warehouse, open_warehouse
 from tests.small_shop import SCHEMAS, SmallShop, assert_same_tables, contents, csv, one, rows
 
 HEADERS = {
@@ -85,12 +85,12 @@ class Deliveries:
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
     """Whether each build that was done was whole; here nothing is too much to be an increment."""
-    monkeypatch.setattr(increments, "LARGEST_SHARE", 1000)
+    monkeypatch.setattr(DuckDBWarehouse, "LARGEST_SHARE", 1000)
     done: list[bool] = []
     note = increments.note
 
     def noted(warehouse: Warehouse, build: increments.Build) -> None:
-        done.append(build.is_whole)
+        done.append(build.how == "whole")
         note(warehouse, build)
 
     monkeypatch.setattr(increments, "note", noted)
@@ -213,25 +213,48 @@ def published(tmp_path_factory) -> SmallShop:
     return shop
 
 
-def built(warehouse: Warehouse, part: tuple[str, ...], variables: str) -> bool:
-    """Go through a build of some folders without dbt, and return whether it was whole."""
+def built(warehouse: Warehouse, part: tuple[str, ...], variables: str) -> str:
+    """Go through a build of some folders without dbt, and return how it was done."""
     build = increments.plan(warehouse, part, variables)
-    increments.note(warehouse, build)
-    return build.is_whole
+    if build.how != "nothing":
+        increments.note(warehouse, build)
+    return build.how
 
 
 def test_changed_sql_or_variables_build_everything_whole_once(published):
     first, second = PARTS
-    same = dbt.variables(published.settings)
-    warehouse = published.load()
-    assert not built(warehouse, first, same) and not built(warehouse, second, same)
+    same, warehouse = dbt.variables(published.settings), published.load()
+    assert [built(warehouse, part, same) for part in PARTS] == ["nothing", "nothing"]
     # Only the facts are built before the SQL changes back: what they were made of is not what it was either.
-    assert built(warehouse, second, "other")
-    assert [built(warehouse, part, same) for part in (first, second)] == [False, True]
+    assert built(warehouse, second, "other") == "whole"
+    assert [built(warehouse, part, same) for part in PARTS] == ["nothing", "whole"]
     # A build that is cut off leaves no note behind.
     increments.plan(warehouse, first, "other")
-    assert [built(warehouse, part, same) for part in (first, second)] == [True, True]
-    assert [built(warehouse, part, same) for part in (first, second)] == [False, False]
+    assert [built(warehouse, part, same) for part in PARTS] == ["whole", "whole"]
+    assert [built(warehouse, part, same) for part in PARTS] == ["nothing", "nothing"]
+
+
+def test_nothing_is_built_until_a_batch_or_what_stands_beside_the_staged_rows_changes(published):
+    same, warehouse = dbt.variables(published.settings), published.load()
+    for change in (
+        "update ops.source_totals set value = value + 1 where entity = 'orders'",
+        "insert into ops.rejected_files (source, entity, name) values ('exports', 'orders', 'orders/9.csv')",
+        "update ops.batches set loaded_at = loaded_at + interval 1 second where entity = 'payments'",
+        "delete from ops.batches where entity = 'payments'",
+    ):
+        assert built(warehouse, increments.FOLDERS, same) == "nothing"
+        with warehouse.connect(read_only=False) as connection:
+            connection.execute(change)
+        # Facts that are made before the clean layer has seen the change are made again after it.
+        assert [built(warehouse, part, same) for part in PARTS[::-1]] == ["increment", "increment"], change
+        assert [built(warehouse, part, same) for part in PARTS] == ["nothing", "increment"], change
+
+
+def test_a_build_with_nothing_to_do_runs_no_model_and_names_its_tables(published, monkeypatch):
+    warehouse = published.load()
+    monkeypatch.setattr(dbt, "_run", lambda *_: pytest.fail("dbt was run"))
+    tables = dbt.build_models(published.settings, warehouse, *PARTS[1])
+    assert {"warehouse.fact_orders", "analytics.daily_sales"} <= set(tables) and len(tables) == 19
 
 
 def test_the_fingerprint_tells_models_macros_and_columns_apart(tmp_path, monkeypatch):
@@ -251,12 +274,12 @@ def test_where_much_is_new_and_where_a_first_customer_comes_models_are_built_who
     variables = dbt.variables(published.settings)
     published.write("orders/2.csv", csv(HEADERS["orders"], "o3,2024-01-01,a,paid,,0,,", "o4,2024-01-01,b,paid,,0,,"))
     warehouse = published.load()
-    assert built(warehouse, PARTS[0], variables)
+    assert built(warehouse, PARTS[0], variables) == "whole"
     assert changed_keys(warehouse) == 0
     warehouse.begin()
     with warehouse.connect(read_only=False) as connection:
         connection.execute("insert into stage.customers (customer_id) values ('a')")
-    assert built(warehouse, PARTS[0], variables)
+    assert built(warehouse, PARTS[0], variables) == "whole"
 
 
 def test_a_published_file_with_other_columns_is_filled_again_from_the_lake(published):

@@ -414,10 +414,10 @@ def test_a_share_that_moved_is_shown_before_and_then():
 
 
 def test_a_total_that_differs_from_the_sources_own_comes_first():
-    columns = ["source", "entity", "measure", "reported", "gone", "held", "difference", "reported_by", "reported_at"]
+    columns = ["source", "entity", "measure", "reported", "gone", "held", "difference", "reported_by"]
     rows = [
-        ("a", "orders", "rows", 9.0, 0.0, 9.0, 0.0, "a", None),
-        ("b", "orders", "rows", 9.0, 0.0, 7.0, -2.0, "b", None),
+        ("a", "orders", "rows", 9.0, 0.0, 9.0, 0.0, "a"),
+        ("b", "orders", "rows", 9.0, 0.0, 7.0, -2.0, "b"),
     ]
     html = tables.against_sources(pd.DataFrame(rows, columns=columns)).html
     assert f"1{NBSP}total differs from what the source itself reports" in html

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +62,16 @@ class CheckResult:
 def build_models(settings: Settings, warehouse: Warehouse, *folders: str) -> list[str]:
     """Build the models of some folders of `sql/models`, in the order of their references; return schema.table of each.
 
-    They recompute what loads have changed where the copy's tables allow it, and are built whole elsewhere.
+    Nothing is built where their tables are what they would be; they recompute what loads have changed where the copy's
+    tables allow it, and are built whole elsewhere.
     Raises TransformError with each failed model and the engine's message.
     """
     build = increments.plan(warehouse, folders, variables(settings))
-    whole = ["--full-refresh"] if build.is_whole else []
     compiled = _compiled(settings, warehouse)
-    _run(settings, warehouse, compiled, [*whole, "--select", *(f"path:models/{f}" for f in folders)])
-    increments.note(warehouse, build)
+    if build.how != "nothing":
+        whole = ["--full-refresh"] if build.how == "whole" else []
+        _run(settings, warehouse, compiled, [*whole, "--select", *(f"path:models/{f}" for f in folders)])
+        increments.note(warehouse, build)
     models = [n for n in _nodes(compiled) if n["resource_type"] == "model" and n["path"].split("/")[0] in folders]
     return [_table(warehouse, node) for node in models]
 
@@ -158,12 +161,10 @@ def _compiled(settings: Settings, warehouse: Warehouse) -> Path:
     They depend on the SQL, the variables and the schemas alone, so all shops and processes share them. Whoever lacks
     them makes a folder of their own and gives it its name once it is whole.
     """
-    from dbt.version import __version__
-
     naming = _naming(warehouse.dbt_environment())
     files = increments.project_files("models", "macros", "tests", "dbt_project.yml", "profiles.yml")
     home = _SQL / "target" if os.access(_SQL, os.W_OK) else settings.work_dir / "sql-compiled"
-    compiled = home / fingerprint([files, variables(settings), naming, __version__])
+    compiled = home / fingerprint([files, variables(settings), naming, version("dbt-core")])
     if not compiled.exists():
         home.mkdir(parents=True, exist_ok=True)
         _clear(home)

@@ -1,78 +1,68 @@
-"""Whether models are built whole or follow what loads have changed, and the notes that decide it.
+"""Whether models are built at all, whole, or by what loads have changed, and the notes that decide it.
 
 Where a copy's models are built already, each load notes in `ops.changed_keys` the keys of the rows that it adds and
 removes, and the models recompute what depends on these keys alone. `ops.models` notes of each folder of models which
-SQL made its tables and how many rows `ops.changed_keys` had then. The notes are written when a folder is done and
-dropped before it is built whole, so a build that was cut off is done again, and `ops.changed_keys` is emptied when
-every folder has seen all of it. Which keys a model recomputes is SQL in `sql/`; docs/incremental.md says why they are
-enough.
+SQL made its tables and of which batches. The notes are written when a folder is done and dropped before it is built
+whole, so a build that was cut off is done again, and `ops.changed_keys` is emptied when every folder has seen all of
+it. Which keys a model recomputes is SQL in `sql/`; docs/incremental.md says why they are enough.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
 from lib.base.files import PROJECT
 from lib.base.hashing import fingerprint
+from lib.base.queries import read_query
 from lib.entities import ENTITIES, LINEAGE
-from lib.warehouse.base import Warehouse
+from lib.warehouse import Warehouse
 
 #: Folders of `sql/models` in the order in which they are built.
 FOLDERS = ("staging", "clean", "quality", "warehouse", "analytics")
 
 
-#: Where more than this share of the staged rows have changed, building whole is quicker.
-LARGEST_SHARE = 0.2
-
-
-#: Models ask whether these have any row at all: where that changes, every order may.
-_ASKED = ("customers", "products")
-
-
 @dataclass(frozen=True)
 class Build:
-    """How the models of some folders are built; `sql` is the fingerprint of what makes their tables."""
+    """How the models of some folders are built; `nothing` where their tables are what they would be.
+
+    `made` is the fingerprint of what makes the tables and the one of what they are made of, `notes` what each folder's
+    were when it was built.
+    """
 
     folders: tuple[str, ...]
-    is_whole: bool
-    sql: str = ""
-    changed_keys: int = 0
+    how: Literal["nothing", "increment", "whole"]
+    made: tuple[str, str]
+    notes: dict[str, tuple[str, str]]
 
 
 def plan(warehouse: Warehouse, folders: Sequence[str], variables: str) -> Build:
     """Return how to build some folders of models, the variables given to dbt; forget the notes that will not hold."""
-    if not warehouse.notes_changed_keys:
-        return Build(tuple(folders), is_whole=True)
-    counts = warehouse.query(
-        "select (select count(*) from ops.changed_keys) as changed, "
-        + ", ".join(f"(select count(*) from stage.{entity}) as {entity}" for entity in ENTITIES)
-    ).iloc[0]
-    sql = fingerprint([project(), variables, [bool(counts[entity]) for entity in _ASKED]])
-    notes = _notes(warehouse)
-    changed, staged = int(counts["changed"]), int(counts[list(ENTITIES)].sum())
-    is_built = all(folder in notes and notes[folder][0] == sql for folder in folders)
-    if is_built and changed <= LARGEST_SHARE * staged:
-        return Build(tuple(folders), is_whole=False, sql=sql, changed_keys=changed)
-    first = min(FOLDERS.index(folder) for folder in folders)
-    _forget(warehouse, FOLDERS[first:])
-    if first == 0 and changed:
-        _empty_changed_keys(warehouse)
-        changed = 0
-    return Build(tuple(folders), is_whole=True, sql=sql, changed_keys=changed)
+    made, notes = _state(warehouse, variables)
+    if all(notes.get(folder) == made for folder in folders):
+        return Build(tuple(folders), "nothing", made, notes)
+    is_built = all(folder in notes and notes[folder][0] == made[0] for folder in folders)
+    if is_built and warehouse.changed_share() <= warehouse.LARGEST_SHARE:
+        return Build(tuple(folders), "increment", made, notes)
+    later = FOLDERS[min(FOLDERS.index(folder) for folder in folders) :]
+    _replace_notes(warehouse, later, {})
+    if later == FOLDERS:
+        warehouse.replace("ops.changed_keys", pd.DataFrame())
+    return Build(tuple(folders), "whole", made, {f: notes[f] for f in notes if f not in later})
 
 
 def note(warehouse: Warehouse, build: Build) -> None:
     """Note that a build is done; empty `ops.changed_keys` once every folder has seen all of it."""
-    if not warehouse.notes_changed_keys:
-        return
-    _write(warehouse, dict.fromkeys(build.folders, (build.sql, build.changed_keys)))
-    changed = int(warehouse.query("select count(*) as rows from ops.changed_keys")["rows"].iloc[0])
-    notes = _notes(warehouse)
-    if changed and all(notes.get(folder) == (build.sql, changed) for folder in FOLDERS):
-        # First the notes: cut off between the two, the next build recomputes what is right already.
-        _write(warehouse, dict.fromkeys(FOLDERS, (build.sql, 0)))
-        _empty_changed_keys(warehouse)
+    current = {*build.folders, *(folder for folder, made in build.notes.items() if made == build.made)}
+    notes = {}
+    for folder in build.folders:
+        # Made of tables that have not seen all of it, the folder's are to be made again.
+        earlier = FOLDERS[: FOLDERS.index(folder)]
+        notes[folder] = build.made if current.issuperset(earlier) else (build.made[0], "")
+    _replace_notes(warehouse, build.folders, notes)
+    if all((build.notes | notes).get(folder) == build.made for folder in FOLDERS):
+        warehouse.replace("ops.changed_keys", pd.DataFrame())
 
 
 def project() -> list[object]:
@@ -90,25 +80,19 @@ def project_files(*places: str) -> list[tuple[str, str]]:
     return [(p.relative_to(sql).as_posix(), p.read_text(encoding="utf-8")) for p in files]
 
 
-def _notes(warehouse: Warehouse) -> dict[str, tuple[str, int]]:
-    frame = warehouse.query("select folder, fingerprint, changed_keys from ops.models")
-    return {str(n["folder"]): (str(n["fingerprint"]), int(n["changed_keys"])) for n in frame.to_dict("records")}
+def _state(warehouse: Warehouse, variables: str) -> tuple[tuple[str, str], dict[str, tuple[str, str]]]:
+    """Return the fingerprints of what makes the tables and of what they are made of, and the notes on each folder.
+
+    Models ask whether there is any customer or product at all: where that changes, every order may.
+    """
+    found = warehouse.query(read_query("queries/model/state")).astype(str).values.tolist()
+    notes = {folder: (sql, inputs) for kind, folder, _, sql, inputs in found if kind == "model"}
+    asked = sorted(row for row in found if row[0] == "staged")
+    inputs = sorted(row for row in found if row[0] not in ("model", "staged"))
+    return (fingerprint([project(), variables, asked]), fingerprint(inputs)), notes
 
 
-def _write(warehouse: Warehouse, notes: dict[str, tuple[str, int]]) -> None:
-    rows = [(folder, sql, changed) for folder, (sql, changed) in notes.items()]
-    frame = pd.DataFrame(rows, columns=["folder", "fingerprint", "changed_keys"])
-    _replace(warehouse, frame, list(notes))
-
-
-def _forget(warehouse: Warehouse, folders: Sequence[str]) -> None:
-    _replace(warehouse, pd.DataFrame(), folders)
-
-
-def _replace(warehouse: Warehouse, frame: pd.DataFrame, folders: Sequence[str]) -> None:
+def _replace_notes(warehouse: Warehouse, folders: Sequence[str], notes: dict[str, tuple[str, str]]) -> None:
+    frame = pd.DataFrame([(f, *notes[f]) for f in notes], columns=["folder", "fingerprint", "inputs"])
     where = f"folder in ({', '.join('?' * len(folders))})"
     warehouse.replace("ops.models", frame, where=where, parameters=list(folders))
-
-
-def _empty_changed_keys(warehouse: Warehouse) -> None:
-    warehouse.replace("ops.changed_keys", pd.DataFrame())

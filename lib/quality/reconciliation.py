@@ -13,8 +13,7 @@ from lib.warehouse import Warehouse
 def against_sources(warehouse: Warehouse) -> pd.DataFrame:
     """Return what each source reports that it holds against what is staged of it.
 
-    Columns: source, entity, measure (rows, records, amount, messages), reported, gone, held, difference, reported_by,
-    reported_at.
+    Columns: source, entity, measure (rows, records, amount, messages), reported, gone, held, difference, reported_by.
     The difference is held - reported - gone: 0 is right; null where what is gone has an amount that is not reported.
     """
     return warehouse.query("select * from quality.source_reconciliation order by source, entity, measure")

@@ -7,7 +7,7 @@ from lib.settings import Settings
 from lib.warehouse.base import SCHEMAS, Copy, Warehouse
 from lib.warehouse.duckdb import RESOURCE_ERRORS, DuckDBWarehouse
 
-__all__ = ["RESOURCE_ERRORS", "SCHEMAS", "Copy", "Warehouse", "open_warehouse"]
+__all__ = ["RESOURCE_ERRORS", "SCHEMAS", "Copy", "DuckDBWarehouse", "Warehouse", "open_warehouse"]
 
 
 def open_warehouse(settings: Settings, copy: Copy = "published") -> Warehouse:

@@ -32,7 +32,7 @@ OPS_TABLES = {
     " ingested_by varchar, ingested_at timestamp, loaded_by varchar, loaded_at timestamp, read_rows bigint",
     "ops.changed_keys": "entity varchar, key varchar, order_id varchar, customer_id varchar, product_id varchar,"
     " visitor_id varchar",
-    "ops.models": "folder varchar, fingerprint varchar, changed_keys bigint",
+    "ops.models": "folder varchar, fingerprint varchar, inputs varchar",
     "ops.runs": "run_id varchar, published_at timestamp, as_of date, new_rows bigint,"
     " quality_score double precision, gate varchar",
     "ops.rejected_files": "source varchar, entity varchar, name varchar, bytes bigint, reason varchar,"
@@ -78,8 +78,8 @@ retried = tenacity.retry(
 class Warehouse(ABC):
     """One copy of the warehouse. No connection outlives a method call."""
 
-    #: Whether loads note the keys of changed rows in `ops.changed_keys`, for models to recompute.
-    notes_changed_keys: ClassVar[bool] = False
+    #: Where more than this share of the staged rows have changed, building models whole is quicker.
+    LARGEST_SHARE: ClassVar[float] = 0.2
 
     def __init__(self, settings: Settings, copy: Copy = "published") -> None:
         self.settings = settings
@@ -166,6 +166,10 @@ class Warehouse(ABC):
     def lost_connection(self, message: str) -> ConnectionLostError | None:
         """Return the error that dbt's message means where it says that the connection was lost."""
         return None
+
+    def changed_share(self) -> float:
+        """Return which share of the staged rows have changed, by `ops.changed_keys`; 1 where loads do not note them."""
+        return 1.0
 
     def logical(self, schema: str) -> str:
         """Return the name that readers know a schema by, of the one that this copy builds in."""

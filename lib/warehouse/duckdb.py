@@ -5,24 +5,29 @@ import glob
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pandas as pd
+import tenacity
 
 from lib.base.errors import WarehouseError
 from lib.base.quoting import text_literal
 from lib.entities import ENTITIES, FINDINGS, LINEAGE, stage_columns
 from lib.lake import Lake, Standardized, duckdb_limits
-from lib.model import increments
 from lib.settings import Settings
 from lib.warehouse.base import FORMER_TABLES, HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse
 
 #: What identifies a staged row: its key, or its place where it has none; the same as the macro `row_key`.
 KEY = "coalesce(_key, _source || '#' || _source_file || '#' || _source_row)"
+
+
+#: Keys of changed rows for each staged row.
+_CHANGED_SHARE = "(select count(*) from ops.changed_keys) / greatest(1, {})".format(
+    " + ".join(f"(select count(*) from stage.{entity})" for entity in ENTITIES)
+)
 
 
 #: What DuckDB raises where disk or memory run out.
@@ -41,8 +46,6 @@ _FINDINGS_OF = f"""
 
 class DuckDBWarehouse(Warehouse):
     """One copy of the warehouse file."""
-
-    notes_changed_keys = True
 
     def __init__(self, settings: Settings, copy: Copy = "published") -> None:
         super().__init__(settings, copy)
@@ -174,6 +177,9 @@ class DuckDBWarehouse(Warehouse):
             connection.commit()
         return rows
 
+    def changed_share(self) -> float:
+        return float(self.query(f"select {_CHANGED_SHARE} as share")["share"][0])
+
     def replace(self, table: str, frame: pd.DataFrame, *, where: str = "true", parameters: Sequence[Any] = ()) -> None:
         with self.connect(read_only=False) as connection:
             connection.begin()
@@ -246,16 +252,15 @@ def published_path(settings: Settings) -> Path:
     return settings.data_dir / "shop.duckdb"
 
 
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type((duckdb.IOException, duckdb.ConnectionException)),
+    stop=tenacity.stop_after_attempt(20),
+    wait=tenacity.wait_fixed(0.1),
+    reraise=True,
+)
 def _open(path: Path, read_only: bool, limits: dict[str, Any]) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB file, waiting a moment where another connection of this process is just closing."""
-    for attempt in range(20):
-        try:
-            return duckdb.connect(str(path), read_only=read_only, config=limits)
-        except (duckdb.IOException, duckdb.ConnectionException):
-            if attempt == 19:
-                raise
-            time.sleep(0.1)
-    raise AssertionError
+    return duckdb.connect(str(path), read_only=read_only, config=limits)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
@@ -277,7 +282,7 @@ def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
     sql = "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() order by column_index"
     for table, column, kind in connection.execute(sql).fetchall():
         found.setdefault(table, []).append((column, kind.lower()))
-    if ("changed_keys", "bigint") not in found.get("ops.models", ()):
+    if ("inputs", "varchar") not in found.get("ops.models", ()):
         connection.execute("drop table if exists ops.models")
         found.pop("ops.models", None)
     for table, columns in OPS_TABLES.items():
@@ -308,9 +313,7 @@ def _note_changed_keys(
         f"insert into ops.changed_keys select distinct {text_literal(entity)}, {KEY}, {', '.join(columns)} from {rows}",
         list(parameters),
     )
-    staged = " + ".join(f"(select count(*) from stage.{e})" for e in ENTITIES)
-    sql = f"delete from ops.models where (select count(*) from ops.changed_keys) > ? * ({staged})"
-    connection.execute(sql, [increments.LARGEST_SHARE])
+    connection.execute(f"delete from ops.models where {_CHANGED_SHARE} > ?", [DuckDBWarehouse.LARGEST_SHARE])
 
 
 def _signature(path: Path) -> str:

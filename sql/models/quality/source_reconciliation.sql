@@ -9,7 +9,7 @@
 {%- set entities = ['customers', 'products', 'orders', 'order_items', 'payments', 'events', 'order_lines'] %}
 with reported as (
 
-    select source, entity, measure, value, reported_by, reported_at
+    select source, entity, measure, value, reported_by
     from {{ source('ops', 'source_totals') }}
     where measure <> 'gone'
 
@@ -102,7 +102,7 @@ compared as (
         coalesce(held.value, 0) as held,
         -- What the orders that are gone came to is not reported.
         reported.measure = 'amount' and coalesce(gone.value, 0) > 0 as is_open,
-        reported.reported_by, reported.reported_at
+        reported.reported_by
     from reported
     left join held on held.source = reported.source and held.entity = reported.entity and held.measure = reported.measure
     left join gone on gone.source = reported.source and gone.entity = reported.entity
@@ -112,5 +112,5 @@ compared as (
 select
     source, entity, measure, reported, gone, held,
     case when not is_open then cast({{ amount('held - reported - gone') }} as double precision) end as difference,
-    reported_by, reported_at
+    reported_by
 from compared

@@ -1,0 +1,17 @@
+-- One row per thing that decides whether models are to be built: which batches are staged and how, what stands beside
+-- them, whether a shop has any customers and products, and the notes of what was built of it.
+select 'batch' as kind, entity as name, source, batch_id as value, rules || ' ' || cast(loaded_at as varchar) as detail
+from ops.batches
+union all
+select 'rejected file', name, source, entity, reason || ' ' || cast(rejected_at as varchar)
+from ops.rejected_files
+union all
+select 'total', entity, source, measure, reported_by || ' ' || cast(value as varchar)
+from ops.source_totals
+union all
+select 'staged', 'customers', '', case when exists (select 1 from stage.customers) then 'some' else 'none' end, ''
+union all
+select 'staged', 'products', '', case when exists (select 1 from stage.products) then 'some' else 'none' end, ''
+union all
+select 'model', folder, '', fingerprint, inputs
+from ops.models
