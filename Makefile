@@ -19,7 +19,7 @@ test: $(READY)   ## set up, run every test (ARGS="-k lake" adds options)
 lab: $(READY)    ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=.
 
-bench: $(READY)  ## measure whole runs: seconds and peak memory, per stage too (ARGS="--size large"; TARGET=postgres: both)
+bench: $(READY)  ## measure whole runs: CPU and wall seconds, peak memory (ARGS="--size large"; TARGET=postgres: both)
 	@$(BIN)/python -m tests.bench $(if $(TARGET),--target $(TARGET)) $(ARGS)
 
 bench-quality: $(READY)  ## measure how good the checks are, against the ledger of defects (ARGS="--seeds 5 --scales 1,10,0 --show")

@@ -1,10 +1,13 @@
-"""`make bench`: whole runs measured from outside, in seconds and peak memory, with plain papermill beside them.
+"""`make bench`: whole runs measured from outside: CPU and wall seconds, peak memory; plain papermill beside them.
 
-Each case runs in an empty folder. Memory is the sum of resident sizes of the process and all its children,
-sampled ten times a second; per stage it is the peak while that stage was running.
+Each case runs in an empty folder. CPU seconds are those, user and system, of the process and all its descendants, which
+other load on the machine disturbs least; not those of a PostgreSQL server. Memory is the sum of the proportional set
+sizes (PSS) of the same processes: what forked kernels share counts once. It is sampled five times a second; per stage
+it is the peak while that stage was running.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -28,8 +31,9 @@ ONLINE_RETAIL = (PROJECT / os.environ.get("ONLINE_RETAIL_DIR", "../shared/data/o
 
 @dataclass
 class Measured:
-    """Seconds and peak bytes of a process and its children, by stage too."""
+    """CPU and wall seconds and peak bytes of a process and its descendants; wall seconds and peak by stage too."""
 
+    cpu: float = 0.0
     seconds: float = 0.0
     peak: int = 0
     stages: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -40,18 +44,21 @@ def measure(command: list[str], environment: dict[str, str], outputs: Path) -> M
     result = Measured()
     peaks: dict[str, int] = {}
     started = time.monotonic()
-    process = psutil.Popen(
-        command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    while process.poll() is None:
-        size = _resident(process)
-        result.peak = max(result.peak, size)
-        stage = _running_stage(outputs)
-        peaks[stage] = max(peaks.get(stage, 0), size)
-        time.sleep(0.1)
-    result.seconds = time.monotonic() - started
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{process.stdout.read()}")
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        # wait4 tells what the process used, and what its descendants did: each of them is waited for by its parent.
+        while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+            size = _memory(process.pid)
+            result.peak = max(result.peak, size)
+            stage = _running_stage(outputs)
+            peaks[stage] = max(peaks.get(stage, 0), size)
+            time.sleep(0.2)
+        result.seconds = time.monotonic() - started
+        result.cpu = ended[2].ru_utime + ended[2].ru_stime
+        process.returncode = os.waitstatus_to_exitcode(ended[1])
+        if process.returncode:
+            output.seek(0)
+            sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{output.read()}")
     for path in (outputs / "runs").glob("*/run.json"):
         for stage in json.loads(path.read_text())["stages"]:
             result.stages[stage["name"]] = (stage["seconds"] or 0.0, peaks.get(stage["name"], 0))
@@ -72,6 +79,7 @@ def plain_papermill(environment: dict[str, str], outputs: Path, *arguments: str)
         target = str(outputs / f"{name}.ipynb")
         command = [sys.executable, "-m", "papermill", f"notebooks/{name}.ipynb", target, "--no-progress-bar", *given]
         stage = measure(command + extra, environment, outputs)
+        result.cpu += stage.cpu
         result.seconds += stage.seconds
         result.peak = max(result.peak, stage.peak)
         result.stages[name] = (stage.seconds, stage.peak)
@@ -128,7 +136,8 @@ def main() -> None:
     print(
         f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, Python {platform.python_version()}\n"
     )
-    print(f"{'case':<44}{'seconds':>9}{'peak MB':>9}   seconds (peak MB) by stage")
+    print("cpu: user and system seconds of all processes; MB: peak of the sum of their proportional set sizes (PSS)")
+    print(f"{'case':<44}{'cpu s':>8}{'wall s':>8}{'MB':>7}   wall s (MB) by stage")
     servers = ["", server] if server else [""]
     for one in servers:
         case(f"simulated shop, {chosen.size}", chosen.size, run_pipeline, again=True, server=one)
@@ -154,7 +163,7 @@ def _print(label: str, result: Measured) -> None:
     stages = "  ".join(
         f"{name[:2]} {seconds:.1f} ({peak / 1e6:.0f})" for name, (seconds, peak) in result.stages.items()
     )
-    print(f"{label:<44}{result.seconds:>9.1f}{result.peak / 1e6:>9.0f}   {stages}", flush=True)
+    print(f"{label:<44}{result.cpu:>8.1f}{result.seconds:>8.1f}{result.peak / 1e6:>7.0f}   {stages}", flush=True)
 
 
 def _seconds(result: Measured, numbers: str) -> float:
@@ -162,14 +171,15 @@ def _seconds(result: Measured, numbers: str) -> float:
     return sum(seconds for name, (seconds, _) in result.stages.items() if name[1] in numbers)
 
 
-def _resident(process: psutil.Process) -> int:
-    """Return the resident bytes of a process and its children."""
+def _memory(pid: int) -> int:
+    """Return the bytes of a process and its descendants: proportional set sizes, resident ones where there are none."""
     total = 0
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
         for one in (process, *process.children(recursive=True)):
-            total += one.memory_info().rss
-    except psutil.NoSuchProcess:
-        pass
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                found = one.memory_full_info()
+                total += getattr(found, "pss", found.rss)
     return total
 
 
