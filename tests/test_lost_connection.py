@@ -124,7 +124,7 @@ def test_the_run_after_all_that_publishes_everything_once(shop, database):
     assert total == parts > 0
     states = [line.split("\t")[1] for line in shop.run("runs").stdout.splitlines()[1:]]
     assert states.count("killed") == 1 and "running" not in states
-    assert database.ask("select nspname from pg_namespace where nspname ~ '^(run|kept)_'") == []
+    assert database.ask("select nspname from pg_namespace where nspname ~ '^(run|checkpoint)_'") == []
 
 
 @contextmanager

@@ -136,13 +136,13 @@ def test_a_copy_is_no_longer_current_and_not_published_once_another_was(shop):
     assert not draft.exists()
 
 
-def test_a_copy_kept_for_a_later_run_is_taken_over_whole(shop):
+def test_a_copy_left_for_a_later_run_is_adopted_whole(shop):
     add_days(shop)
     shop.build()
-    run, kept = open_warehouse(shop.settings, "run"), open_warehouse(shop.settings, "kept")
-    kept.take_over(run)
-    assert kept.is_current() and not run.exists()
-    run.take_over(kept)
+    run, checkpoint = open_warehouse(shop.settings, "run"), open_warehouse(shop.settings, "checkpoint")
+    checkpoint.adopt(run)
+    assert checkpoint.is_current() and not run.exists()
+    run.adopt(checkpoint)
     run.publish()
     assert open_warehouse(shop.settings).query("select count(*) as n from clean.orders")["n"].tolist() == [20]
 
@@ -167,9 +167,9 @@ def test_another_shop_and_another_run_at_once_are_refused(shop, tmp_path):
     with pytest.raises(WarehouseError, match="Two shops are never mixed"):
         open_warehouse(settings, "run").begin()
     with (
-        open_warehouse(shop.settings).hold(),
+        open_warehouse(shop.settings).exclusive(),
         pytest.raises(WarehouseError, match="Another run is at work"),
-        open_warehouse(settings).hold(),
+        open_warehouse(settings).exclusive(),
     ):
         pass
 
@@ -249,7 +249,7 @@ def test_rows_that_stand_twice_and_nulls_are_brought_over_as_they_are(admin):
     ask(admin, "create table run_1_clean.odd (c varchar, b numeric, a int)")
     ask(admin, "insert into run_1_clean.odd values ('x', 1.00, 1), (null, null, 2), (null, null, 2), ('', 'NaN', 3)")
     with Server("WAREHOUSE_URL").session() as cursor:
-        difference.bring(cursor, "run_1_clean.odd", "clean.odd")
+        difference.synchronize(cursor, "run_1_clean.odd", "clean.odd")
     found = ask(admin, "select a, b::text, c from clean.odd order by 1, 2, 3")
     assert found == [(1, "1.00", "x"), (2, None, None), (2, None, None), (3, "NaN", "")]
 
@@ -260,7 +260,7 @@ def test_a_table_whose_key_repeats_is_not_published_and_the_message_names_table_
     named = r"The key of clean.orders does not hold: Key \(order_id\)=\(o3\) .* nothing that is published has changed"
     for _ in ("held against the published table", "moved to where there is none"):
         with pytest.raises(WarehouseError, match=named), Server("WAREHOUSE_URL").session() as cursor:
-            difference.bring(cursor, "run_1_clean.orders", "clean.orders")
+            difference.synchronize(cursor, "run_1_clean.orders", "clean.orders")
         ask(admin, "drop table if exists clean.orders cascade")
 
 
@@ -311,6 +311,6 @@ def test_a_whole_run_refused_by_the_gate_leaves_what_is_published(shop, admin, t
     refused = whole.run(*run, "--from", "02_ingest", "--to", "05_quality")
     assert refused.returncode == 3 and "the quality gate refused" in refused.stdout, refused.stdout + refused.stderr
     assert ask(admin, "select count(*), (select count(*) from ops.runs) from warehouse.fact_orders") == [(10, 0)]
-    assert open_warehouse(strict, "kept").is_current()
+    assert open_warehouse(strict, "checkpoint").is_current()
     count = "select count(*) as orders from warehouse.fact_orders"
     assert whole.run("query", count, *run).stdout == "orders\n10\n"

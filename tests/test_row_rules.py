@@ -324,7 +324,7 @@ def test_findings_go_with_their_rows_and_come_anew_where_a_mapping_changes(small
     small.entities = {"customers": {"columns": {"customer_id": "customer_id", "city": "town"}}}
     warehouse = small.load()
     assert [f[1:4] for f in found(warehouse)] == [("letter_case", "BONN", "Bonn")]
-    warehouse.forget([("exports", "customers")])
+    warehouse.unload([("exports", "customers")])
     assert found(warehouse) == [] == rows(warehouse, "select 1 from stage.customers")
 
 

@@ -142,10 +142,10 @@ def test_what_breaks_off_a_run_after_its_data_went_public_does_not_call_it_faile
     current = manifest.start_run(settings, [], {}, [])
     copy = open_warehouse(settings, "run")
     copy.begin()
-    copy.note_run(current.run_id, None, 0, 100.0, {"passed": True})
+    copy.record_run(current.run_id, None, 0, 100.0, {"passed": True})
     assert runner._broken_off(current, settings, "disk full").manifest["state"] == "failed"
     copy.begin()
-    copy.note_run(current.run_id, None, 0, 100.0, {"passed": True})
+    copy.record_run(current.run_id, None, 0, 100.0, {"passed": True})
     copy.publish()
     outcome = runner._broken_off(current, settings, "disk full")
     assert (outcome.exit_code, outcome.manifest["state"]) == (0, "published")

@@ -34,7 +34,7 @@ def load_stage(
     }
     live, again = live_files(batches), _files_delivered_again(batches)
     rows = []
-    warehouse.forget_lost(batches)
+    warehouse.unload_lost_batches(batches)
     pending = warehouse.missing(batches, rules)
     for number, batch in enumerate(pending, 1):
         progress(f"loading batch {number} of {len(pending)}: {batch.source} {batch.entity}, {batch.rows:,} rows")

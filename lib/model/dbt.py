@@ -214,7 +214,7 @@ def _nodes(compiled: Path) -> list[dict[str, Any]]:
 
 
 def _table(warehouse: Warehouse, node: dict[str, Any]) -> str:
-    return f"{warehouse.logical(node['schema'])}.{node['alias']}"
+    return f"{warehouse.public_schema(node['schema'])}.{node['alias']}"
 
 
 def _dbt(arguments: list[str], target: Path, environment: dict[str, str], given: str, manifest: Any = None) -> Any:

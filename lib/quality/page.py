@@ -180,7 +180,7 @@ class Page:
         ledger = {"ledger": self.card.summary} if self.card else {}
         stage.note(quality=result.manifest() | ledger)
         if publish and not stage.is_batch and result.passed:
-            self.warehouse.note_run(stage.run_id, stage.settings.as_of, 0, result.score, result.manifest()["gate"])
+            self.warehouse.record_run(stage.run_id, stage.settings.as_of, 0, result.score, result.manifest()["gate"])
             self.warehouse.publish()
         verdict = {"Checks": len(result.checks), "Gate": "passed" if result.passed else "refused"}
         facts = {"Score": result.score, "Grade": result.grade} | verdict

@@ -99,7 +99,7 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Outcom
         # First, for what is opened later must not be there where kernels are forked.
         kernel_starter(settings.config.runner.kernels, settings.config.warehouse.target) as start_kernel,
         file_lock(settings.data_dir / ".run.lock", 5, message),
-        open_warehouse(settings).hold(),
+        open_warehouse(settings).exclusive(),
         _signals(),
     ):
         manifest.settle_killed(settings)
@@ -154,7 +154,7 @@ def _run_stages(
                         current.stage(later)["state"] = "skipped"
                     _settle(rendering)
                     reasons = "; ".join(gate["reasons"])
-                    open_warehouse(settings, "kept").take_over(open_warehouse(settings, "run"))
+                    open_warehouse(settings, "checkpoint").adopt(open_warehouse(settings, "run"))
                     return _closed(current, settings, "refused", f"the quality gate refused: {reasons}", REFUSED)
             _settle(rendering)
         finally:
@@ -303,30 +303,30 @@ def _given(plan: Plan, current: Run, name: str) -> dict[str, Any]:
 
 def _prepare_copy(plan: Plan) -> None:
     """Start from a clean private copy: the one that an earlier run left for this one to go on with, or none."""
-    copy, kept = open_warehouse(plan.settings, "run"), open_warehouse(plan.settings, "kept")
+    copy, checkpoint = open_warehouse(plan.settings, "run"), open_warehouse(plan.settings, "checkpoint")
     copy.discard()
-    if "03_clean" not in plan.notebooks and kept.is_current():
-        copy.take_over(kept)
+    if "03_clean" not in plan.notebooks and checkpoint.is_current():
+        copy.adopt(checkpoint)
 
 
 def _publish(plan: Plan, current: Run) -> Outcome:
     """Make the run's copy the published one where it was audited; else keep it for a later run to go on with."""
     settings, manifest = plan.settings, current.manifest
-    copy, kept = open_warehouse(settings, "run"), open_warehouse(settings, "kept")
+    copy, checkpoint = open_warehouse(settings, "run"), open_warehouse(settings, "checkpoint")
     if not copy.exists():
         return _closed(current, settings, "not_published", "no stage of this run changes the warehouse", PUBLISHED)
     if "05_quality" not in plan.notebooks:
-        kept.take_over(copy)
+        checkpoint.adopt(copy)
         reason = "05_quality was not part of the run; go on with: run_pipeline.py --from 05_quality"
         return _closed(current, settings, "not_published", reason, PUBLISHED)
     quality = manifest["quality"] or {}
     gate = quality.get("gate") or {}
     reason = f"published with --no-gate: {'; '.join(gate['reasons'])}" if gate.get("overridden") else ""
-    copy.note_run(current.run_id, settings.as_of, manifest["new_rows"] or 0, quality.get("score"), gate or None)
+    copy.record_run(current.run_id, settings.as_of, manifest["new_rows"] or 0, quality.get("score"), gate or None)
     # Before publishing: where it fails, nothing has gone public and the run is failed indeed.
     export_clean(settings, copy)
     copy.publish()
-    kept.discard()
+    checkpoint.discard()
     return _closed(current, settings, "published", reason, PUBLISHED, latest=True)
 
 

@@ -47,13 +47,13 @@ class Stage:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def writable(self, *, full_refresh: bool = False, renew: bool = False) -> Warehouse:
+    def writable(self, *, full_refresh: bool = False, new_draft: bool = False) -> Warehouse:
         """Return the private copy to work on, made where it is missing or no longer follows what is published.
 
-        `renew` makes a fresh draft of a notebook run by hand; `full_refresh` starts empty, to be filled from the lake.
+        `new_draft` makes the draft of notebooks run by hand anew; `full_refresh` starts empty, to fill from the lake.
         """
         warehouse = open_warehouse(self.settings, "run" if self.is_batch else "draft")
-        if full_refresh or not warehouse.is_current() or (renew and not self.is_batch):
+        if full_refresh or not warehouse.is_current() or (new_draft and not self.is_batch):
             warehouse.begin(full_refresh=full_refresh)
         return warehouse
 

@@ -21,7 +21,7 @@ from lib.settings import Settings
 
 #: `run` is the copy of a batch run, `kept` what a run left that stopped short of publishing, and `draft` the one
 #: that notebooks run by hand share.
-Copy = Literal["published", "run", "kept", "draft"]
+Copy = Literal["published", "run", "checkpoint", "draft"]
 
 SCHEMAS = ("stage", "clean", "quarantine", "warehouse", "analytics", "quality", "ops")
 
@@ -91,7 +91,7 @@ class Warehouse(ABC):
         """Where it is, for people to read; without a password."""
 
     @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Keep every other run on this warehouse out; the caller holds the lock of the data folder already."""
         yield
 
@@ -116,11 +116,11 @@ class Warehouse(ABC):
         """Return the rows of many queries that name their tables in full, of one that fails why."""
 
     @abstractmethod
-    def noted_batches(self) -> list[tuple[str, str, str, str]]:
+    def loaded_batches(self) -> list[tuple[str, str, str, str]]:
         """Return batch_id, source, entity and rules of every batch that this copy holds."""
 
     @abstractmethod
-    def forget(self, sources: Iterable[tuple[str, str]]) -> None:
+    def unload(self, sources: Iterable[tuple[str, str]]) -> None:
         """Drop all rows and batch notes of some (source, entity), in one transaction."""
 
     @abstractmethod
@@ -144,7 +144,7 @@ class Warehouse(ABC):
         """Remove this private copy, if there is one."""
 
     @abstractmethod
-    def take_over(self, other: "Warehouse") -> None:
+    def adopt(self, other: "Warehouse") -> None:
         """Become what another private copy of the same engine is; that one is gone then."""
 
     @abstractmethod
@@ -171,27 +171,27 @@ class Warehouse(ABC):
         """Return which share of the staged rows have changed, by `ops.changed_keys`; 1 where loads do not note them."""
         return 1.0
 
-    def logical(self, schema: str) -> str:
+    def public_schema(self, schema: str) -> str:
         """Return the name that readers know a schema by, of the one that this copy builds in."""
         return schema
 
     def missing(self, batches: Sequence[Batch], rules: dict[tuple[str, str], str]) -> list[Batch]:
         """Return the batches that this copy lacks, or holds as other row rules made them."""
-        loaded = {(b, s, e): r for b, s, e, r in self.noted_batches()}
+        loaded = {(b, s, e): r for b, s, e, r in self.loaded_batches()}
         return [
             b
             for b in batches
             if (key := (b.batch_id, b.source, b.entity)) not in loaded or loaded[key] != rules.get((b.source, b.entity))
         ]
 
-    def forget_lost(self, batches: Sequence[Batch]) -> None:
+    def unload_lost_batches(self, batches: Sequence[Batch]) -> None:
         """Drop all rows of a source's entity where the lake lost one of its batches; the others are missing then."""
         held = {(b.batch_id, b.source, b.entity) for b in batches}
-        lost = {(s, e) for b, s, e, _ in self.noted_batches() if (b, s, e) not in held}
+        lost = {(s, e) for b, s, e, _ in self.loaded_batches() if (b, s, e) not in held}
         if lost:
-            self.forget(lost)
+            self.unload(lost)
 
-    def note_run(
+    def record_run(
         self, run_id: str, as_of: date | None, new_rows: int, score: float | None, gate: dict[str, Any] | None
     ) -> None:
         """Write the run that is about to be published into `ops.runs`."""

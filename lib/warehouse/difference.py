@@ -11,17 +11,17 @@ from lib.base.errors import WarehouseError
 from lib.base.files import PROJECT
 from lib.base.hashing import fingerprint
 from lib.base.quoting import quoted, quoted_list
-from lib.warehouse.server import fetch_value, is_there
+from lib.warehouse.server import exists, fetch_value
 
 
-def bring(cursor: Cursor, made: str, published: str) -> None:
+def synchronize(cursor: Cursor, made: str, published: str) -> None:
     """Bring the published schema.table to the content of the one just made, with its keys and indexes.
 
     A table that is not published yet is moved there whole, and so is one whose columns have changed. `made` may be gone
     afterwards.
     """
     columns = columns_of(cursor, made)
-    there = is_there(cursor, published)
+    there = exists(cursor, published)
     if there and columns_of(cursor, published) == columns:
         if _content(cursor, made, columns) != _content(cursor, published, columns):
             try:
@@ -107,7 +107,7 @@ def _index(cursor: Cursor, table: str) -> None:
         index = "_".join((name, *columns, "idx"))
         if len(index) > 63:  # what PostgreSQL keeps of a name
             index = f"{name[:40]}_{fingerprint(columns)}_idx"
-        if not is_there(cursor, f"{schema}.{index}"):
+        if not exists(cursor, f"{schema}.{index}"):
             cursor.execute(f"create index {index} on {table} ({quoted_list(columns)})")
 
 

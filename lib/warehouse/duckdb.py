@@ -121,11 +121,11 @@ class DuckDBWarehouse(Warehouse):
         base = self.path.parent / "base"
         return self.path.exists() and base.exists() and base.read_text() == _signature(published_path(self.settings))
 
-    def noted_batches(self) -> list[tuple[str, str, str, str]]:
+    def loaded_batches(self) -> list[tuple[str, str, str, str]]:
         with self.connect() as connection:
             return connection.execute("select batch_id, source, entity, rules from ops.batches").fetchall()
 
-    def forget(self, sources: Iterable[tuple[str, str]]) -> None:
+    def unload(self, sources: Iterable[tuple[str, str]]) -> None:
         with self.connect(read_only=False) as connection:
             connection.begin()
             for source, entity in sources:
@@ -197,7 +197,7 @@ class DuckDBWarehouse(Warehouse):
         if self.copy != "published":
             shutil.rmtree(self.path.parent, ignore_errors=True)
 
-    def take_over(self, other: Warehouse) -> None:
+    def adopt(self, other: Warehouse) -> None:
         assert isinstance(other, DuckDBWarehouse)
         self.discard()
         if other.path.parent.exists():

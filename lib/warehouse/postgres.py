@@ -36,7 +36,15 @@ from lib.settings import Settings
 from lib.warehouse import bulk, difference
 from lib.warehouse.base import HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse, retried
 from lib.warehouse.rewriting import as_psycopg2
-from lib.warehouse.server import ANALYST_URL, LOADER_URL, LOST, Server, fetch_value, is_lost, is_there
+from lib.warehouse.server import (
+    ANALYST_URL,
+    CONNECTION_LOST,
+    LOADER_URL,
+    Server,
+    exists,
+    fetch_value,
+    is_connection_lost,
+)
 
 ANALYST = "shop_analyst"
 
@@ -78,13 +86,13 @@ class PostgresWarehouse(Warehouse):
         return self._reader.place if self.copy == "published" else self._server.place
 
     def lost_connection(self, message: str) -> ConnectionLostError | None:
-        return self._server.lost(" ".join(message.split())[:200]) if LOST.search(message) else None
+        return self._server.lost(" ".join(message.split())[:200]) if CONNECTION_LOST.search(message) else None
 
-    def logical(self, schema: str) -> str:
+    def public_schema(self, schema: str) -> str:
         return schema.removeprefix(self.prefix)
 
     @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         connection = self._server.connect()
         try:
             deadline = time.monotonic() + _PATIENCE
@@ -111,7 +119,7 @@ class PostgresWarehouse(Warehouse):
     @retried
     def is_current(self) -> bool:
         with self._reader.session(read_only=True) as cursor:
-            if not is_there(cursor, "ops.copies"):
+            if not exists(cursor, "ops.copies"):
                 return False
             sql = "select count(*) from ops.copies c join ops.shop s on s.generation = c.base where c.prefix = %s"
             return bool(fetch_value(cursor, sql, (self.prefix,)))
@@ -121,7 +129,7 @@ class PostgresWarehouse(Warehouse):
         published = self.copy == "published"
         with (self._reader if published else self._server).session(read_only=True) as cursor:
             if published:
-                _become_analyst(cursor)
+                _set_analyst_role(cursor)
                 names = set()
             else:
                 names = set(_relations(cursor, [self.prefix + s for s in SCHEMAS]))
@@ -130,13 +138,13 @@ class PostgresWarehouse(Warehouse):
                 return bulk.frame(cursor) if cursor.description else pd.DataFrame()
             except errors.UndefinedTable as error:
                 cursor.connection.rollback()
-                if published and not is_there(cursor, "ops.runs"):
+                if published and not exists(cursor, "ops.runs"):
                     raise WarehouseError(
                         f"Nothing has been published at {self.place} yet. Run: python run_pipeline.py --target postgres"
                     ) from None
                 raise WarehouseError(f"The query failed: {error}") from None
             except psycopg2.Error as error:
-                if is_lost(error) or isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
+                if is_connection_lost(error) or isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
                     raise
                 raise WarehouseError(f"The query failed: {error}") from None
             except ValueError as error:
@@ -162,7 +170,7 @@ class PostgresWarehouse(Warehouse):
                     cursor.execute(sql)
                     found.append(bulk.frame(cursor))
                 except psycopg2.Error as error:
-                    if is_lost(error):
+                    if is_connection_lost(error):
                         raise
                     found.append(self._server.explained(error))
                     cursor.execute("rollback to before")
@@ -195,7 +203,7 @@ class PostgresWarehouse(Warehouse):
             )
             for table in _STAGE:
                 cursor.execute(f"create table {self._delta(table)} ({_stage_ddl(table)})")
-                if not self._goes_on(cursor, table):
+                if not self._has_same_columns(cursor, table):
                     # Rows and findings are loaded together, so where one is made anew the other goes too.
                     notes, of = self._own("ops.batches"), "entity = any(%s)"
                     forgotten = ([table] if table in ENTITIES else list(ENTITIES),)
@@ -203,7 +211,7 @@ class PostgresWarehouse(Warehouse):
                     cursor.execute(f"{gone} select entity, source, batch_id from {notes} where {of}", forgotten)
                     cursor.execute(f"delete from {notes} where {of}", forgotten)
             for table in _STAGE:
-                self._show_stage(cursor, table)
+                self._create_stage_view(cursor, table)
             # What the run does not build anew it reads as it is published.
             for name, kind in published.items():
                 is_ours = name in OPS_TABLES or name in _STATE or name.startswith("stage.")
@@ -211,14 +219,14 @@ class PostgresWarehouse(Warehouse):
                     schema, table = name.split(".", 1)
                     there, here = f"{schema}.{quoted(table)}", f"{self.prefix}{schema}.{quoted(table)}"
                     cursor.execute(f"create view {here} as select * from {there}")
-            _let_the_analyst_read(cursor)
+            _grant_to_analyst(cursor)
 
-    def noted_batches(self) -> list[tuple[str, str, str, str]]:
+    def loaded_batches(self) -> list[tuple[str, str, str, str]]:
         with self._server.session(read_only=True) as cursor:
             cursor.execute(f"select batch_id, source, entity, rules from {self._own('ops.batches')}")
             return cursor.fetchall()
 
-    def forget(self, sources: Iterable[tuple[str, str]]) -> None:
+    def unload(self, sources: Iterable[tuple[str, str]]) -> None:
         notes = self._own("ops.batches")
         with self._server.session() as cursor:
             for source, entity in sources:
@@ -232,8 +240,8 @@ class PostgresWarehouse(Warehouse):
                     f"delete from {self._delta('row_findings')} where entity = %s and _source = %s", (entity, source)
                 )
                 cursor.execute(f"delete from {notes} where source = %s and entity = %s", (source, entity))
-                self._show_stage(cursor, entity)
-                self._show_stage(cursor, "row_findings")
+                self._create_stage_view(cursor, entity)
+                self._create_stage_view(cursor, "row_findings")
 
     @retried  # A transaction that was cut off may be done again: rows and note are replaced, never added to.
     def load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
@@ -267,7 +275,7 @@ class PostgresWarehouse(Warehouse):
             )  # fmt: skip
             cursor.execute(f"insert into {notes} values ({'%s, ' * 14}now() at time zone 'UTC', %s)", noted)
             for changed in (batch.entity, "row_findings"):
-                self._show_stage(cursor, changed)
+                self._create_stage_view(cursor, changed)
                 cursor.execute(f"analyze {self._delta(changed)}")
         return rows
 
@@ -289,7 +297,7 @@ class PostgresWarehouse(Warehouse):
             with self._server.session() as cursor:
                 self._drop(cursor, self.prefix)
 
-    def take_over(self, other: Warehouse) -> None:
+    def adopt(self, other: Warehouse) -> None:
         assert isinstance(other, PostgresWarehouse)
         with self._server.session() as cursor:
             self._drop(cursor, self.prefix)
@@ -315,14 +323,14 @@ class PostgresWarehouse(Warehouse):
             self._publish_stage(cursor, is_full=row[0])
             for name, kind in _relations(cursor, [self.prefix + s for s in SCHEMAS if s != "stage"]).items():
                 if kind == "r":
-                    difference.bring(cursor, name, name.removeprefix(self.prefix))
-            _let_the_analyst_read(cursor)
+                    difference.synchronize(cursor, name, name.removeprefix(self.prefix))
+            _grant_to_analyst(cursor)
             self._drop(cursor, self.prefix)
 
     def has_published(self, run_id: str) -> bool:
         try:
             with self._reader.session(read_only=True) as cursor:
-                if not is_there(cursor, "ops.runs"):
+                if not exists(cursor, "ops.runs"):
                     return False
                 return bool(fetch_value(cursor, "select count(*) from ops.runs where run_id = %s", (run_id,)))
         except WarehouseError:
@@ -360,7 +368,7 @@ class PostgresWarehouse(Warehouse):
         """Remove a private copy's schemas."""
         for schema in _schemas_of(cursor, prefix):
             cursor.execute(f"drop schema {quoted(schema)} cascade")
-        if is_there(cursor, "ops.copies"):
+        if exists(cursor, "ops.copies"):
             cursor.execute("delete from ops.copies where prefix = %s", (prefix,))
 
     def _check_server(self, cursor: Cursor) -> None:
@@ -400,19 +408,19 @@ class PostgresWarehouse(Warehouse):
             )
         return int(generation)
 
-    def _goes_on(self, cursor: Cursor, name: str) -> bool:
+    def _has_same_columns(self, cursor: Cursor, name: str) -> bool:
         """Whether the published stage table has the columns of this copy's: else its batches are loaded again."""
         table = f"stage.{name}"
-        return is_there(cursor, table) and difference.columns_of(cursor, table) == difference.columns_of(
+        return exists(cursor, table) and difference.columns_of(cursor, table) == difference.columns_of(
             cursor, self._delta(name)
         )
 
-    def _show_stage(self, cursor: Cursor, name: str) -> None:
+    def _create_stage_view(self, cursor: Cursor, name: str) -> None:
         """Let the copy's view of a stage table say what is published and still counts, and what is new."""
         columns = quoted_list(_stage_columns(name))
         sql = f"select {columns} from {self._delta(name)}"
         is_full = fetch_value(cursor, "select is_full from ops.copies where prefix = %s", (self.prefix,))
-        if not is_full and self._goes_on(cursor, name):
+        if not is_full and self._has_same_columns(cursor, name):
             gone, which = self._delta("gone"), _gone_of(name)
             anything = fetch_value(cursor, f"select count(*) from {gone} where %s in (entity, 'row_findings')", (name,))
             kept = "".join(f" and not exists (select 1 from {gone} g where {w})" for w in which if anything)
@@ -424,8 +432,8 @@ class PostgresWarehouse(Warehouse):
         gone = self._delta("gone")
         for name in _STAGE:
             table = f"stage.{name}"
-            if is_full or not self._goes_on(cursor, name):
-                difference.bring(cursor, self._delta(name), table)
+            if is_full or not self._has_same_columns(cursor, name):
+                difference.synchronize(cursor, self._delta(name), table)
                 continue
             removed = 0
             for which in _gone_of(name):
@@ -473,14 +481,14 @@ def _stage_ddl(name: str) -> str:
     return ", ".join(f"{quoted(column)} {_ddl(kind)}" for column, kind in _stage_columns(name).items())
 
 
-def _become_analyst(cursor: Cursor) -> None:
+def _set_analyst_role(cursor: Cursor) -> None:
     """Read as the analyst from here on, where that role is there and may be taken."""
     may = "select pg_has_role(oid, 'set') and rolname <> current_user from pg_roles where rolname = %s"
     if fetch_value(cursor, may, (ANALYST,)):
         cursor.execute(f"set local role {ANALYST}")
 
 
-def _let_the_analyst_read(cursor: Cursor) -> None:
+def _grant_to_analyst(cursor: Cursor) -> None:
     """Grant what is published to the analyst, where that role is there: a table that was moved brings no grants."""
     if not fetch_value(cursor, "select count(*) from pg_roles where rolname = %s", (ANALYST,)):
         return

@@ -134,7 +134,7 @@ class Server:
     def explained(self, error: psycopg2.Error) -> WarehouseError:
         """Return the error as one message: what was found, and what to do."""
         found = in_one_line(error)
-        if is_lost(error):
+        if is_connection_lost(error):
             return self.lost(found)
         limits = self.limits
         match error:
@@ -172,14 +172,14 @@ def advice(found: str, arguments: Mapping[str, str]) -> str:
 
 
 #: The same, as text: how libpq and the server say it, in messages that went through dbt.
-LOST = re.compile(
+CONNECTION_LOST = re.compile(
     "terminating connection|closed the connection|connection already closed|connection has been closed"
     "|could not receive|could not send|connection to server|no connection to the server|the database system is",
     re.IGNORECASE,
 )
 
 
-def is_lost(error: BaseException) -> bool:
+def is_connection_lost(error: BaseException) -> bool:
     """Whether an error says that the connection is gone."""
     if isinstance(error, psycopg2.InterfaceError | errors.AdminShutdown | errors.CrashShutdown):
         return True
@@ -187,7 +187,7 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, psycopg2.OperationalError) and (not code or code.startswith("08"))
 
 
-def is_there(cursor: Cursor, table: str) -> bool:
+def exists(cursor: Cursor, table: str) -> bool:
     """Whether a table or view schema.name exists."""
     return bool(fetch_value(cursor, "select to_regclass(%s) is not null", (table,)))
 
