@@ -801,7 +801,7 @@ def test_a_server_that_is_down_or_has_no_such_mailbox_is_said(server, tmp_path, 
         down.ingest()
     assert "geheim" not in str(told.value)
     lost = Stores(tmp_path, {"url": server.url.replace("INBOX", "Märkte"), "password": PASSWORD})
-    with pytest.raises(SourceError, match=r"refused a request .*Check its name and rights"):
+    with pytest.raises(SourceError, match=r"refused a request .*Check the mailbox's name"):
         lost.ingest()
 
 

@@ -96,11 +96,11 @@ class Mailbox:
             return tries(lambda: request(self._connection()))
         except (OSError, IMAPClientError) as error:
             self.close()
-            is_down = isinstance(error, OSError | IMAPClientAbortError)
-            raise SourceError(
-                f"{self.place} {'cannot be reached' if is_down else 'refused a request'} ({self._said(error)}). Check "
-                + ("'url' and that this machine may connect to the server." if is_down else "its name and rights.")
-            ) from None
+            what, check = "refused a request", "the mailbox's name and its rights"
+            if isinstance(error, OSError | IMAPClientAbortError):
+                what = "cannot be reached"
+                check = "'url' of this source, and that the mail server is up and this machine may connect to it"
+            raise SourceError(f"{self.place} {what} ({self._reason(error)}). Check {check}.") from None
 
     def _connection(self) -> IMAPClient:
         """Return a connection on which the mailbox is open for reading."""
@@ -128,11 +128,11 @@ class Mailbox:
             if isinstance(error.__context__, IMAPClientAbortError):
                 raise error.__context__ from None
             raise SourceError(
-                f"{self.place} refused the login of {self.user!r} ({self._said(error)}). Check the user in 'url' and"
+                f"{self.place} refused the login of {self.user!r} ({self._reason(error)}). Check the user in 'url' and"
                 " the environment variable that 'password' of this source names."
             ) from None
 
-    def _said(self, error: BaseException) -> str:
+    def _reason(self, error: BaseException) -> str:
         """Return what an error says in one line, without the password."""
         text = str(error).replace(self.password, "***") if self.password else str(error)
         return mask(" ".join(text.split())) or type(error).__name__

@@ -245,11 +245,10 @@ def extract(reading: _Reading, task: Task) -> Delivery:
     unusable = [one for one in messages if one.reason]
     if unusable and not usable and not state.files:
         reasons = "\n".join(f"  {one.file.name}: {one.reason}" for one in unusable[:3])
-        more = f"\n  ... and {len(unusable) - 3} more" if len(unusable) > 3 else ""
         raise SourceError(
             f"None of the {len(unusable)} messages in {mask(reading.source.url or reading.source.path)} can be"
-            f" understood:\n{reasons}{more}\nCorrect the place, or"
-            " declare in 'layouts' of this source how these messages are written."
+            f" understood, such as\n{reasons}\nCorrect the place, or declare in 'layouts' of this source how these"
+            " messages are written."
         )
     # Rejected once for all entities: what is wrong is the message.
     rejected = tuple(
