@@ -4,21 +4,30 @@ import json
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from lib.run import manifest, parameters, runner
-from lib.run.runner import FAILED, Plan, Progress
+from lib.run.runner import Plan, Progress
 from lib.settings import load_settings
 from lib.warehouse import open_warehouse
 
 OK = "import math\nvalue = math.sqrt(16)\nvalue"
 
 
+@pytest.fixture(params=["auto", "spawn"])
+def kernels(request) -> str:
+    """How kernels start: forked where the system allows it, and as new processes."""
+    return request.param
+
+
 @pytest.fixture
 def run_cells(tmp_path, monkeypatch):
     """Return a function that runs notebooks made of the given cells, one list a notebook."""
 
-    def run(*notebooks: list[str], timeout: int = 30, show=lambda _: None) -> tuple[dict, Path, int]:
+    def run(
+        *notebooks: list[str], timeout: int = 30, kernels: str = "auto", show=lambda _: None
+    ) -> tuple[dict, Path, int]:
         folder = tmp_path / "notebooks"
         folder.mkdir()
         for number, cells in enumerate(notebooks, 1):
@@ -31,9 +40,10 @@ def run_cells(tmp_path, monkeypatch):
             )
             nbformat.write(made, folder / f"0{number}_test.ipynb")
         monkeypatch.setattr(parameters, "_FOLDER", folder)
-        parameters.NOTEBOOKS.__dict__.pop("_all", None)
+        monkeypatch.setattr(parameters, "NOTEBOOKS", parameters.read_notebooks())
+        monkeypatch.setattr(runner, "NOTEBOOKS", parameters.NOTEBOOKS)
         settings = load_settings(data_dir=tmp_path / "data", output_dir=tmp_path / "outputs")
-        limits = settings.config.runner.model_copy(update={"cell_timeout_seconds": timeout})
+        limits = settings.config.runner.model_copy(update={"cell_timeout_seconds": timeout, "kernels": kernels})
         settings = settings.__class__(
             **{**settings.__dict__, "config": settings.config.model_copy(update={"runner": limits})}
         )
@@ -41,8 +51,7 @@ def run_cells(tmp_path, monkeypatch):
         outcome = runner.run(Plan(settings, names, {n: {} for n in names}), show)
         return outcome.manifest, outcome.folder, outcome.exit_code
 
-    yield run
-    parameters.NOTEBOOKS.__dict__.pop("_all", None)
+    return run
 
 
 def saved(folder: Path, name: str) -> nbformat.NotebookNode:
@@ -60,24 +69,24 @@ def test_a_stage_that_ends_well_is_ok_and_its_notebook_holds_the_outputs(run_cel
 def test_a_failing_cell_ends_the_run_and_later_stages_never_ran(run_cells):
     manifest, folder, code = run_cells(["1 / 0", OK], [OK])
     first, second = manifest["stages"]
-    assert (code, manifest["state"], first["state"], second["state"]) == (FAILED, "failed", "failed", "not_run")
+    assert (code, manifest["state"], first["state"], second["state"]) == (1, "failed", "failed", "not_run")
     assert first["error"]["type"] == "ZeroDivisionError" and "01_test: division by zero" in manifest["reason"]
     assert "ZeroDivisionError" in (folder / "reports" / "01_test.html").read_text()
     assert not (folder / "notebooks" / "02_test.ipynb").exists()
 
 
-def test_a_cell_over_its_time_limit_is_timed_out_in_manifest_and_notebook(run_cells):
-    manifest, folder, code = run_cells([OK, "import time\ntime.sleep(60)", OK], timeout=2)
-    assert (code, manifest["stages"][0]["state"]) == (FAILED, "timed_out")
+def test_a_cell_over_its_time_limit_is_timed_out_in_manifest_and_notebook(run_cells, kernels):
+    manifest, folder, code = run_cells([OK, "import time\ntime.sleep(60)", OK], timeout=2, kernels=kernels)
+    assert (code, manifest["stages"][0]["state"]) == (1, "timed_out")
     assert "cell_timeout_seconds" in manifest["reason"]
     notes = [c.metadata.papermill["status"] for c in saved(folder, "01_test").cells[-3:]]
     assert notes == ["completed", "failed", "pending"]
     assert saved(folder, "01_test").cells[-2].outputs[-1].ename == "CellTimeoutError"
 
 
-def test_a_kernel_that_dies_is_told_apart_and_the_notebook_is_kept(run_cells):
-    manifest, folder, code = run_cells([OK, "import os\nos._exit(1)", OK])
-    assert (code, manifest["stages"][0]["state"]) == (FAILED, "kernel_died")
+def test_a_kernel_that_dies_is_told_apart_and_the_notebook_is_kept(run_cells, kernels):
+    manifest, folder, code = run_cells([OK, "import os\nos._exit(1)", OK], kernels=kernels)
+    assert (code, manifest["stages"][0]["state"]) == (1, "kernel_died")
     notes = [c.metadata.papermill["status"] for c in saved(folder, "01_test").cells[-3:]]
     assert notes == ["completed", "failed", "pending"]
 
@@ -105,12 +114,9 @@ def test_secrets_appear_in_no_file_of_a_run(run_cells, monkeypatch, tmp_path):
             assert b"hunter2secret" not in path.read_bytes(), path
 
 
-def test_kernels_leave_no_process_and_no_socket_behind(run_cells):
-
-    import psutil
-
+def test_kernels_leave_no_process_and_no_socket_behind(run_cells, kernels):
     before = {p.pid for p in psutil.Process().children(recursive=True)}
-    run_cells([OK], [OK], [OK], [OK])
+    run_cells([OK], [OK], [OK], [OK], kernels=kernels)
     assert {p.pid for p in psutil.Process().children(recursive=True) if p.is_running()} <= before
 
 

@@ -24,20 +24,11 @@ from lib.report import pages
 from lib.settings import Settings
 from lib.warehouse import open_warehouse
 
-_PACKAGES = (
-    "dbt-core",
-    "dbt-duckdb",
-    "dbt-postgres",
-    "duckdb",
-    "ipykernel",
-    "matplotlib",
-    "nbconvert",
-    "numpy",
-    "pandas",
-    "papermill",
-    "psycopg2-binary",
-    "pyarrow",
-)
+#: The packages whose versions a run notes.
+_PACKAGES = [
+    *("dbt-core", "dbt-duckdb", "dbt-postgres", "duckdb", "ipykernel", "matplotlib"),
+    *("nbconvert", "numpy", "pandas", "papermill", "psycopg2-binary", "pyarrow"),
+]
 
 
 @dataclass
@@ -51,6 +42,11 @@ class Run:
     def run_id(self) -> str:
         return str(self.manifest["run_id"])
 
+    @property
+    def exit_code(self) -> int:
+        """Of the command line: 0 all well, 3 the gate refused, 1 anything else."""
+        return {"published": 0, "not_published": 0, "refused": 3}.get(self.manifest["state"], 1)
+
     def stage(self, name: str) -> dict[str, Any]:
         stage: dict[str, Any] = next(s for s in self.manifest["stages"] if s["name"] == name)
         return stage
@@ -62,8 +58,8 @@ class Run:
             mask(json.dumps(self.manifest, indent=1, ensure_ascii=False, default=str)),
         )
 
-    def take_note(self, name: str) -> dict[str, Any]:
-        """Merge what a notebook handed over at its end into the manifest and return it."""
+    def add_result(self, name: str) -> dict[str, Any]:
+        """Add what a notebook handed over at its end to the manifest and return it."""
         path = self.folder / "stages" / f"{name}.json"
         if not path.exists():
             return {}
@@ -154,13 +150,12 @@ def list_runs(output_dir: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda m: (m["started_at"], m["run_id"]), reverse=True)
 
 
-def settle_killed(settings: Settings) -> list[str]:
-    """Give runs whose process is gone their true end state; return their ids.
+def close_killed_runs(settings: Settings) -> None:
+    """Give runs whose process is gone their true end state.
 
     The caller holds the run lock of this data folder, so no run on it is under way. A run that was killed after
     its warehouse went public did publish: `ops.runs` of the published file knows.
     """
-    settled = []
     for manifest in list_runs(settings.output_dir):
         if manifest["state"] != "running":
             continue
@@ -177,8 +172,6 @@ def settle_killed(settings: Settings) -> list[str]:
             "its data had been published" if published else "nothing was published"
         )
         run.close("published" if published else "killed", reason)
-        settled.append(run.run_id)
-    return settled
 
 
 def is_alive(manifest: dict[str, Any]) -> bool:

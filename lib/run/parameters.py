@@ -4,9 +4,8 @@ papermill only warns about an unknown parameter; here it is an error before any 
 """
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,29 +50,22 @@ class Parameter:
         return self.kind(text)
 
 
-class Notebooks(Mapping[str, dict[str, Parameter]]):
-    """The notebooks in order, each with its parameters; read once, when first asked for."""
-
-    @cached_property
-    def _all(self) -> dict[str, dict[str, Parameter]]:
-        return {p.stem: _declared(p) for p in sorted(_FOLDER.glob("[0-9][0-9]_*.ipynb"))}
-
-    def __getitem__(self, name: str) -> dict[str, Parameter]:
-        return self._all[name]
-
-    def __iter__(self) -> Any:
-        return iter(self._all)
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-
-NOTEBOOKS = Notebooks()
-
-
 def notebook_path(name: str) -> Path:
     """Return where a notebook is stored."""
     return _FOLDER / f"{name}.ipynb"
+
+
+def cells_of(name: str) -> list[Any]:
+    """Return a notebook's cells."""
+    return list(nbformat.read(notebook_path(name), as_version=4).cells)
+
+
+def notebook_title(name: str) -> str:
+    """Return a notebook's first heading."""
+    for cell in cells_of(name):
+        if cell.cell_type == "markdown" and cell.source.startswith("# "):
+            return str(cell.source.splitlines()[0].removeprefix("# "))
+    return name
 
 
 def find_notebook(text: str) -> str:
@@ -119,27 +111,24 @@ def parse_parameters(given: Iterable[str]) -> dict[str, dict[str, Any]]:
     return values
 
 
-def _declared(path: Path) -> dict[str, Parameter]:
+def _declared(name: str) -> dict[str, Parameter]:
     """Read a notebook's parameters cell."""
-    for cell in nbformat.read(path, as_version=4).cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            break
-    else:
+    cell = next((cell for cell in cells_of(name) if "parameters" in cell.metadata.get("tags", [])), None)
+    if cell is None:
         return {}
     lines = cell.source.splitlines()
     found = {}
     for node in ast.parse(cell.source).body:
-        if (
-            isinstance(node, ast.AnnAssign)
-            and isinstance(node.target, ast.Name)
-            and isinstance(node.annotation, ast.Name)
-        ):
-            comment = lines[node.end_lineno - 1][node.end_col_offset :] if node.end_lineno else ""
-            name = node.target.id
-            found[name] = Parameter(
-                name,
-                _TYPES[node.annotation.id],
-                ast.literal_eval(node.value or "None"),
-                comment.strip().lstrip("# "),
-            )
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            comment = lines[(node.end_lineno or 1) - 1][node.end_col_offset :].strip().lstrip("# ")
+            kind = _TYPES[ast.unparse(node.annotation)]
+            found[node.target.id] = Parameter(node.target.id, kind, ast.literal_eval(node.value or "None"), comment)
     return found
+
+
+def read_notebooks() -> dict[str, dict[str, Parameter]]:
+    """Return the notebooks in order, each with its parameters."""
+    return {path.stem: _declared(path.stem) for path in sorted(_FOLDER.glob("[0-9][0-9]_*.ipynb"))}
+
+
+NOTEBOOKS = read_notebooks()

@@ -1,15 +1,12 @@
-"""Runs the notebooks through papermill, one kernel each, and sees to honest end states.
+"""Runs the notebooks in order, holds the gate, publishes, and sees to honest end states.
 
-What a run leaves behind is `lib.run.manifest`; what a notebook does is in the notebook. papermill notes a timeout or a
-dead kernel as success, so states come from the exceptions caught here, and the saved notebook is made to agree.
+How one notebook is executed is in `lib.run.execution`; what a run leaves behind is in `lib.run.manifest`.
 """
 
 import contextlib
-import logging
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,33 +15,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import nbformat
-import papermill
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
-from papermill.exceptions import PapermillExecutionError
-
 from lib.base.errors import PipelineError, explain
-from lib.base.files import PROJECT, file_lock, write_atomically
+from lib.base.files import file_lock, write_atomically
 from lib.base.secrets import mask
 from lib.clean.load import export_clean
 from lib.report import pages
-from lib.run import manifest
+from lib.run import execution, manifest
 from lib.run.kernels import Kernel, kernel_starter
 from lib.run.manifest import Run
-from lib.run.parameters import NOTEBOOKS, notebook_path
+from lib.run.parameters import NOTEBOOKS, cells_of, notebook_path, notebook_title
 from lib.settings import Settings
 from lib.warehouse import open_warehouse
 
-PUBLISHED, FAILED, REFUSED = 0, 1, 3
-
-
 #: How many kernels are started ahead of the one at work: dbt's import takes longer than the shortest stages.
 _AHEAD = 2
-
-
-#: The executed notebook of a run that is killed is at most this old.
-_SAVE_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -74,20 +58,11 @@ class Plan:
     command: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: its manifest, folder, and the exit code of the command line."""
-
-    manifest: dict[str, Any]
-    folder: Path
-    exit_code: int
-
-
 class _Stopped(BaseException):
     """The process was asked to end."""
 
 
-def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Outcome:
+def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Run:
     """Run the notebooks, publish where the gate lets it, and leave the audit trail.
 
     Raises LakeError where another run works on the same data.
@@ -102,13 +77,16 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Outcom
         open_warehouse(settings).exclusive(),
         _signals(),
     ):
-        manifest.settle_killed(settings)
+        manifest.close_killed_runs(settings)
         stages = [_stage(name, name in plan.notebooks) for name in NOTEBOOKS]
         current = manifest.start_run(settings, stages, plan.parameters, plan.command)
         manifest.write_index(settings.output_dir)
         try:
             _prepare_copy(plan)
-            return _run_stages(plan, current, start_kernel, show)
+            if ended := _run_stages(plan, current, start_kernel, show):
+                return _closed(current, settings, *ended)
+            show(Progress(len(plan.notebooks), len(plan.notebooks), "publishing", 1, 1, ""))
+            return _publish(plan, current)
         except (_Stopped, KeyboardInterrupt):
             return _broken_off(current, settings, "stopped by a signal from outside")
         except (PipelineError, OSError) as error:
@@ -125,162 +103,106 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Outcom
 
 def _run_stages(
     plan: Plan, current: Run, start_kernel: Callable[[Path, Path], Kernel], show: Callable[[Progress], None]
-) -> Outcome:
-    """Run stage after stage; the first that does not end well ends the run."""
-    settings = plan.settings
-    rendering: list[Future[None]] = []
+) -> tuple[str, str] | None:
+    """Run stage after stage, and write their pages meanwhile; return state and reason where the run ends early."""
+    written: list[Future[None]] = []
     ready: dict[str, Kernel] = {}
+    ended = None
     with ThreadPoolExecutor(max_workers=1) as renderer:
         try:
             for number, name in enumerate(plan.notebooks, 1):
-                rest = plan.notebooks[number:]
-                for coming in (name, *rest[:_AHEAD]):
+                for coming in plan.notebooks[number - 1 : number + _AHEAD]:
                     if coming not in ready:
                         ready[coming] = start_kernel(notebook_path(coming), current.folder / "logs" / f"{coming}.log")
-                _run_stage(plan, current, name, number, ready.pop(name), show)
-                stage = current.stage(name)
-                note = current.take_note(name) if stage["state"] == "ok" else {}
-                gate = (note.get("quality") or {}).get("gate") or {}
-                is_refused = bool(gate) and not gate["passed"]
-                if is_refused and plan.no_gate:
-                    gate["overridden"], is_refused = True, False
-                rendering.append(renderer.submit(_render, current.folder, dict(current.manifest), name))
+                stage = _run_stage(plan, current, name, number, ready.pop(name), show)
                 if stage["state"] != "ok":
-                    _settle(rendering)
-                    return _closed(current, settings, "failed", f"{name}: {stage['error']['message']}", FAILED)
-                current.save()
-                if is_refused:
-                    for later in rest:
+                    ended = "failed", f"{name}: {stage['error']['message']}"
+                elif reasons := _refusal(plan, current.add_result(name)):
+                    ended = "refused", f"the quality gate refused: {reasons}"
+                    for later in plan.notebooks[number:]:
                         current.stage(later)["state"] = "skipped"
-                    _settle(rendering)
-                    reasons = "; ".join(gate["reasons"])
-                    open_warehouse(settings, "checkpoint").adopt(open_warehouse(settings, "run"))
-                    return _closed(current, settings, "refused", f"the quality gate refused: {reasons}", REFUSED)
-            _settle(rendering)
+                    open_warehouse(plan.settings, "checkpoint").adopt(open_warehouse(plan.settings, "run"))
+                written.append(renderer.submit(_render, current.folder, dict(current.manifest), name))
+                current.save()
+                if ended:
+                    break
         finally:
             for kernel in ready.values():
                 kernel.stop()
-    show(Progress(len(plan.notebooks), len(plan.notebooks), "publishing", 1, 1, ""))
-    return _publish(plan, current)
+    for page in written:
+        page.result()
+    return ended
 
 
-class _Engine(NBClientEngine):
-    """papermill's own engine, but one that saves the notebook now and then: before and after each cell is slow."""
-
-    @classmethod
-    def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **options: Any) -> Any:
-        save = nb_man.save
-
-        def save_when_due(**_: Any) -> None:
-            if (nb_man.now() - nb_man.last_save_time).total_seconds() > _SAVE_SECONDS:
-                save()
-
-        nb_man.save = save_when_due
-        try:
-            return super().execute_managed_notebook(nb_man, kernel_name, **options)
-        finally:
-            nb_man.save = save  # papermill saves the notebook once more at its end, however it ended
-
-
-papermill_engines.register("pipeline", _Engine)
+def _refusal(plan: Plan, result: dict[str, Any]) -> str:
+    """Return why the gate refuses the run, if it does; with `--no-gate` it is marked as overridden instead."""
+    gate = (result.get("quality") or {}).get("gate") or {"passed": True}
+    if gate["passed"]:
+        return ""
+    if plan.no_gate:
+        gate["overridden"] = True
+        return ""
+    return "; ".join(gate["reasons"])
 
 
 def _run_stage(
     plan: Plan, current: Run, name: str, number: int, kernel: Kernel, show: Callable[[Progress], None]
-) -> None:
-    """Run one notebook in its kernel and write down how it ended."""
+) -> dict[str, Any]:
+    """Run one notebook in its kernel, write down how it ended, and return that."""
     stage = current.stage(name)
-    stage["state"] = "running"
+    stage.update(state="running", cells=0)
     current.save()
     parameters = plan.parameters[name] | _given(plan, current, name)
     target = current.folder / "notebooks" / f"{name}.ipynb"
+    doing = current.folder / "stages" / f"{name}.progress"
+    cells = len(cells_of(name)) + 1
     started = time.monotonic()
-    position = [0]
 
     def at_cell(cell: Any, cell_index: int) -> None:
-        position[0] = cell_index + 1
+        stage["cells"] = cell_index + 1
 
-    done = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(done, plan, current, name, number, position, show), daemon=True)
-    watcher.start()
-    error: BaseException | None = None
+    def progress() -> Progress:
+        text = ""
+        with contextlib.suppress(OSError):
+            text = doing.read_text(encoding="utf-8")
+        return Progress(number, len(plan.notebooks), name, stage["cells"], cells, text)
+
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            kernel.wait_until_ready()
-            papermill.execute_notebook(
-                notebook_path(name),
-                target,
-                parameters=parameters,
-                engine_name="pipeline",
-                progress_bar=False,
-                kernel_name="python3",
-                language="python",
-                km=kernel.manager,
-                kc=kernel.client,
-                on_cell_start=at_cell,
-                execution_timeout=plan.settings.config.runner.cell_timeout_seconds,
-                cwd=str(PROJECT),
-            )
-        stage["state"] = "ok"
-    except PapermillExecutionError as raised:
-        error = raised
-        stage.update(
-            state="failed",
-            error={"type": raised.ename, "message": mask(raised.evalue), "cell": raised.exec_count},
-        )
-    except CellTimeoutError as raised:
-        error = raised
-        limit = plan.settings.config.runner.cell_timeout_seconds
-        message = f"a cell ran longer than {limit:,} s (runner.cell_timeout_seconds in pipeline.yml)"
-        stage.update(state="timed_out", error={"type": "CellTimeoutError", "message": message, "cell": position[0]})
-    except DeadKernelError as raised:
-        error = raised
-        message = "the notebook's process died, for want of memory perhaps; see its log"
-        stage.update(state="kernel_died", error={"type": "DeadKernelError", "message": message, "cell": position[0]})
-    except Exception as raised:
-        error = raised
-        stage.update(
-            state="failed",
-            error={"type": type(raised).__name__, "message": mask(str(raised)), "cell": position[0]},
-        )
+        with _repeated(lambda: show(progress())):
+            limit = plan.settings.config.runner.cell_timeout_seconds
+            stage.update(execution.execute(name, parameters, target, kernel, limit, at_cell))
     except BaseException:
-        stage.update(state="failed", error={"type": "Stopped", "message": "stopped by a signal", "cell": position[0]})
+        stage.update(
+            state="failed", error={"type": "Stopped", "message": "stopped by a signal", "cell": stage["cells"]}
+        )
         raise
     finally:
-        done.set()
-        watcher.join()
         kernel.stop()
+        doing.unlink(missing_ok=True)
         stage["seconds"] = round(time.monotonic() - started, 2)
-        stage["cells"] = position[0]
-        _agree(target, stage, error)
         for path in (target, current.folder / stage["log"]):
             _mask_file(path)
         current.save()
+    show(Progress(number, len(plan.notebooks), name, cells, cells, ""))
+    return stage
 
 
-def _watch(
-    done: threading.Event,
-    plan: Plan,
-    current: Run,
-    name: str,
-    number: int,
-    position: list[int],
-    show: Callable[[Progress], None],
-) -> None:
-    """Tell the progress bar the cell, and what the notebook says it is doing, until the stage is done."""
-    cells = len(nbformat.read(notebook_path(name), as_version=4).cells) + 1
-    path = current.folder / "stages" / f"{name}.progress"
-    while True:
-        ended = done.wait(0.2)
-        try:
-            doing = path.read_text(encoding="utf-8")
-        except OSError:
-            doing = ""
-        show(Progress(number, len(plan.notebooks), name, cells if ended else position[0], cells, doing))
-        if ended:
-            path.unlink(missing_ok=True)
-            return
+@contextmanager
+def _repeated(call: Callable[[], None]) -> Iterator[None]:
+    """Call something five times a second while the work within goes on."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(0.2):
+            call()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _given(plan: Plan, current: Run, name: str) -> dict[str, Any]:
@@ -309,16 +231,16 @@ def _prepare_copy(plan: Plan) -> None:
         copy.adopt(checkpoint)
 
 
-def _publish(plan: Plan, current: Run) -> Outcome:
+def _publish(plan: Plan, current: Run) -> Run:
     """Make the run's copy the published one where it was audited; else keep it for a later run to go on with."""
     settings, manifest = plan.settings, current.manifest
     copy, checkpoint = open_warehouse(settings, "run"), open_warehouse(settings, "checkpoint")
     if not copy.exists():
-        return _closed(current, settings, "not_published", "no stage of this run changes the warehouse", PUBLISHED)
+        return _closed(current, settings, "not_published", "no stage of this run changes the warehouse")
     if "05_quality" not in plan.notebooks:
         checkpoint.adopt(copy)
         reason = "05_quality was not part of the run; go on with: run_pipeline.py --from 05_quality"
-        return _closed(current, settings, "not_published", reason, PUBLISHED)
+        return _closed(current, settings, "not_published", reason)
     quality = manifest["quality"] or {}
     gate = quality.get("gate") or {}
     reason = f"published with --no-gate: {'; '.join(gate['reasons'])}" if gate.get("overridden") else ""
@@ -327,19 +249,17 @@ def _publish(plan: Plan, current: Run) -> Outcome:
     export_clean(settings, copy)
     copy.publish()
     checkpoint.discard()
-    return _closed(current, settings, "published", reason, PUBLISHED, latest=True)
+    return _closed(current, settings, "published", reason, latest=True)
 
 
-def _broken_off(current: Run, settings: Settings, reason: str) -> Outcome:
+def _broken_off(current: Run, settings: Settings, reason: str) -> Run:
     """Close a run that something stopped: as failed, or as published where its data had gone public by then."""
     if manifest.has_published(current, settings):
-        return _closed(current, settings, "published", f"after publishing: {reason}", PUBLISHED, latest=True)
-    return _closed(current, settings, "failed", reason, FAILED)
+        return _closed(current, settings, "published", f"after publishing: {reason}", latest=True)
+    return _closed(current, settings, "failed", reason)
 
 
-def _closed(
-    current: Run, settings: Settings, state: str, reason: str, exit_code: int, *, latest: bool = False
-) -> Outcome:
+def _closed(current: Run, settings: Settings, state: str, reason: str, *, latest: bool = False) -> Run:
     current.close(state, reason)
     if latest:
         manifest.point_latest(current)
@@ -348,7 +268,7 @@ def _closed(
         # A server that cannot be asked now is tidied up by the next run.
         with contextlib.suppress(PipelineError):
             open_warehouse(settings, "run").discard()
-    return Outcome(current.manifest, current.folder, exit_code)
+    return current
 
 
 def _stage(name: str, selected: bool) -> dict[str, Any]:
@@ -368,51 +288,12 @@ def _stage(name: str, selected: bool) -> dict[str, Any]:
     }
 
 
-def notebook_title(name: str) -> str:
-    """Return a notebook's first heading."""
-    for cell in nbformat.read(notebook_path(name), as_version=4).cells:
-        if cell.cell_type == "markdown" and cell.source.startswith("# "):
-            return str(cell.source.splitlines()[0].removeprefix("# "))
-    return name
-
-
 def _render(folder: Path, manifest: dict[str, Any], name: str) -> None:
     """Write the code-free page of an executed notebook."""
     notebook = folder / "notebooks" / f"{name}.ipynb"
     if notebook.exists():
         page = pages.notebook_page(notebook, run=manifest, stage_name=name)
         write_atomically(folder / "reports" / f"{name}.html", mask(page))
-
-
-def _settle(rendering: list[Future[None]]) -> None:
-    for page in rendering:
-        page.result()
-
-
-def _agree(path: Path, stage: dict[str, Any], error: BaseException | None) -> None:
-    """Make the saved notebook say what the manifest says: which cell stopped it, and which never ran."""
-    if stage["state"] == "ok" or not path.exists():
-        return
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.setdefault("papermill", {}).update(exception=True, state=stage["state"])
-    stopped_at = stage["cells"] or 0
-    own_index = 0
-    for cell in notebook.cells:
-        if "papermill-error-cell-tag" in cell.metadata.get("tags", []):
-            continue
-        own_index += 1
-        notes = cell.metadata.get("papermill")
-        if notes is not None and own_index >= stopped_at:
-            notes["status"] = "failed" if own_index == stopped_at else "pending"
-            notes["exception"] = own_index == stopped_at
-        if own_index == stopped_at and stage["state"] in ("timed_out", "kernel_died") and cell.cell_type == "code":
-            fault = stage["error"]
-            cell.outputs.append(
-                nbformat.v4.new_output(
-                    "error", ename=fault["type"], evalue=fault["message"], traceback=[fault["message"]]
-                )
-            )
-    nbformat.write(notebook, path)
 
 
 def _mask_file(path: Path) -> None:
@@ -438,7 +319,3 @@ def _signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-# papermill reports through logging; the run's manifest and bar say the same.
-logging.getLogger("papermill").setLevel(logging.ERROR)
