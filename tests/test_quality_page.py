@@ -450,10 +450,11 @@ KINDS = pd.DataFrame(
 
 def test_how_good_the_checks_are_is_one_sentence_and_a_table_by_kind():
     summary = {"planted": 2140, "recall": 0.9962, "precision": 0.9945, "repair_accuracy": 0.9985}
-    said = tables.how_good(summary).text
+    said = tables.how_good(summary).html
     assert said == (
-        f"Against the ledger of 2,140{NBSP}planted defects they found **99.6{NBSP}%**, and"
-        f" **99.4{NBSP}%** of what they flagged was planted; **99.8{NBSP}%** of repaired cells equal the value before."
+        f'<p class="note">Against the ledger of 2,140{NBSP}planted defects they found <b>99.6{NBSP}%</b>, and'
+        f" <b>99.4{NBSP}%</b> of what they flagged was planted; <b>99.8{NBSP}%</b> of repaired cells equal the value"
+        " before.</p>"
     )
     html = tables.by_kind(KINDS).html
     assert html.index("whitespace") < html.index("orphan") < html.index("Debatable") < html.index("ambiguous date")
@@ -465,7 +466,6 @@ def test_where_nothing_is_planted_nothing_is_said():
     assert not tables.how_good({"planted": 0, "recall": None})
     assert not tables.by_kind(KINDS.tail(1))
     assert not tables.examples("Missed", pd.DataFrame())
-    assert not pieces.section("How good are these checks?", pieces.NOTHING, None, says="The ledger.")
 
 
 # The page
@@ -474,14 +474,16 @@ def test_where_nothing_is_planted_nothing_is_said():
 def test_the_page_links_failing_rows_to_rules_and_leaves_out_empty_sections(tmp_path: Path, small):
     rows = pd.DataFrame({"order_id": ["1", "2"], "paid": [1, 2]})
     done = lambda records: dispositions.of_records(small, records, dispositions.anchors(DONE))  # noqa: E731
-    shown_pieces = [
-        a_page().headline(),
-        failing(rows, done),
-        pieces.section("What was done about it", dispositions.tables(DONE)),
-        pieces.section("Run by run", pieces.NOTHING),
+    cells = [
+        text("# Q?"),
+        code(shown(a_page().headline())),
+        code(shown(failing(rows, done))),
+        text("## What was done about it"),
+        code(shown(dispositions.tables(DONE))),
+        text("## Run by run"),
+        code(shown(pieces.NOTHING)),
     ]
-    cells = [code(shown(piece)) for piece in shown_pieces if piece]
-    html = pages.notebook_page(notebook(tmp_path, text("# Q?"), *cells), run={}, stage_name="05_quality")
+    html = pages.notebook_page(notebook(tmp_path, *cells), run={}, stage_name="05_quality")
     found = check(html)
     assert "#rule-unknown_customer" in {link["href"] for link in found.all("a")}
     assert '<a href="#what-was-done-about-it">' in html

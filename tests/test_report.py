@@ -138,9 +138,8 @@ def text(source):
         pieces.verdict(EVIL, "bad"),
         pieces.actions([Action(EVIL, EVIL)]),
         pieces.badges([EVIL, (EVIL, "good")]),
-        pieces.dims({EVIL: 50}),
+        pieces.score_bars({EVIL: 50}),
         pieces.headline(EVIL, EVIL, [EVIL]),
-        pieces.section(EVIL, pieces.note(EVIL), says=EVIL),
         pieces.fold(EVIL, pieces.note(EVIL)),
     ],
 )
@@ -187,11 +186,11 @@ def test_an_empty_table_says_so() -> None:
 
 
 def test_a_score_below_the_threshold_is_marked_and_a_missing_one_is_a_dash() -> None:
-    html = pieces.dims({"Validity": 99.0, "Timeliness": 80.0, "Accuracy": None}, 90).html
+    html = pieces.score_bars({"Validity": 99.0, "Timeliness": 80.0, "Accuracy": None}, 90).html
     assert re.findall(r'<b class="bad">(.*?)</b>', html) == ["80.0"]
     assert "<b>–</b>" in html
     assert "width:80.0%" in html
-    html = pieces.dims({"Validity": 80.0, "Timeliness": 80.0}, {"Validity": 90}).html
+    html = pieces.score_bars({"Validity": 80.0, "Timeliness": 80.0}, {"Validity": 90}).html
     assert html.count("at least 90") == html.count('class="bad"') == 1
 
 
@@ -219,11 +218,9 @@ def test_a_cell_may_link_to_a_row_of_another_table() -> None:
     assert '<tr id="rule-a"><td>x' in pieces.table(pd.DataFrame({"a": ["x"]}), anchors={0: "rule-a"}).html
 
 
-def test_a_section_without_anything_in_it_is_left_out() -> None:
-    assert not pieces.section("Title", pieces.NOTHING, None, says="Said.")
-    assert not pieces.fold("Line", pieces.NOTHING)
-    full = pieces.section("Title", pieces.note("x"), says="Said **so**.")
-    assert full.html.startswith('<div class="md"><h2 id="title">Title</h2><p class="says">Said <b>so</b>.</p></div>')
+def test_a_fold_without_anything_in_it_is_left_out() -> None:
+    assert not pieces.fold("Line", pieces.NOTHING, None)
+    assert not pieces.joined(pieces.NOTHING, None)
 
 
 def test_bold_and_code_are_understood_after_escaping() -> None:

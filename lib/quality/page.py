@@ -127,7 +127,9 @@ class Page:
         scores: dict[str, float | None] = {d: self.result.scores[d] for d in DIMENSIONS if d in self.result.scores}
         least: dict[str, float] = {str(d): points for d, points in self.gate.min_dimension.items()}
         least["overall"] = self.gate.min_score
-        return pieces.joined(pieces.dims(scores | {"overall": self.result.score}, least), tables.by_table(self.result))
+        return pieces.joined(
+            pieces.score_bars(scores | {"overall": self.result.score}, least), tables.by_table(self.result)
+        )
 
     def trend(self, scores: str) -> Html:
         """Return the scores by run; the query `scores` gives run_id, dimension and score, for this run's id as `?`."""

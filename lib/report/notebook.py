@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from nbconvert.filters import strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from lib.report.pieces import PIECE, slug, styles
+from lib.report.pieces import PIECE, styles
 
 #: Tags of cells that the page leaves out; papermill marks the notices of its own that it puts in.
 LEFT_OUT = {"hide-report", "papermill-error-cell-tag"}
@@ -23,12 +23,12 @@ LEFT_OUT = {"hide-report", "papermill-error-cell-tag"}
 
 @dataclass
 class Section:
-    """A heading and what stands below it; `shown` holds what each code cell displays."""
+    """A heading and what stands below it; `shown` says of each code cell whether it displays anything."""
 
     anchor: str = ""
     title: str = ""
     html: str = ""
-    shown: list[str] = field(default_factory=list)
+    shown: list[bool] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Prose(IPythonRenderer):
             return ""
         if level != 2:
             return str(super().heading(text, level, **attributes))
-        anchor = slug(title)
+        anchor = re.sub(r"[^\w]+", "-", title.lower()).strip("-") or "section"
         if anchor in {section.anchor for section in self.sections}:
             anchor += f"-{len(self.sections)}"
         self.sections.append(Section(anchor, title))
@@ -74,26 +74,21 @@ def read_notebook(path: Path) -> Body:
     """
     prose, intro = _Prose(), ""
     headline: Mapping[str, str] = {}
-    markdown = MarkdownWithMath(renderer=prose)
     for cell in nbformat.read(path, as_version=4).cells:
         if LEFT_OUT & set(cell.metadata.get("tags", [])):
             continue
         if cell.cell_type == "markdown":
-            untitled = not prose.title
-            html = markdown.render(cell.source).strip()
-            if untitled and prose.title:
+            titled, html = prose.title, MarkdownWithMath(renderer=prose).render(cell.source).strip()
+            if titled != prose.title:  # the cell with the main heading
                 intro = html
             else:
                 prose.sections[-1].html += f'\n<div class="md">{html}</div>'
         elif cell.cell_type == "code":
-            headings = [o.metadata[PIECE] for o in cell.outputs if "title" in o.get("metadata", {}).get(PIECE, {})]
-            headline = headline or (headings[0] if headings else {})
-            for about in (o.get("metadata", {}).get(PIECE, {}) for o in cell.outputs):
-                if "section" in about:
-                    prose.sections.append(Section(slug(about["section"]), about["section"]))
-            shown = "\n".join(filter(None, map(_output, cell.outputs)))
-            prose.sections[-1].html += "\n" + shown
-            prose.sections[-1].shown.append(shown)
+            shown = list(filter(None, map(_output, cell.outputs)))
+            prose.sections[-1].html += "\n" + "\n".join(shown)
+            prose.sections[-1].shown.append(bool(shown))
+            found = [about for o in cell.outputs if "title" in (about := o.get("metadata", {}).get(PIECE, {}))]
+            headline = headline or next(iter(found), {})
     sections = [s for s in prose.sections if not s.anchor or not s.shown or any(s.shown)]
     return Body(prose.title, Markup(intro), headline, sections)
 

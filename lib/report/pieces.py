@@ -33,11 +33,14 @@ PIECE = "shop_piece"
 
 @dataclass(frozen=True, repr=False)
 class Html:
-    """A piece of a page that a notebook can display: its HTML, and the same as text for a terminal."""
+    """A piece of a page that a notebook can display: its HTML, and text for a terminal, by default that of the HTML."""
 
     html: str
-    text: str
+    text: str = ""
     about: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self.text or Markup(self.html).striptags())
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         html = styles() + self.html if self.html else ""
@@ -50,7 +53,7 @@ class Html:
         return bool(self.html)
 
 
-NOTHING = Html("", "")
+NOTHING = Html("")
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,7 @@ class Action:
 
 def kpis(items: Sequence[Kpi]) -> Html:
     """Return a strip of key figures; nothing where there are none."""
-    if not items:
-        return NOTHING
-    html = render("kpis.html.j2", items=items)
-    return Html(html, "; ".join(f"{k.label} {k.value} {k.change} {k.note}".strip() for k in items))
+    return Html(render("kpis.html.j2", items=items)) if items else NOTHING
 
 
 def table(
@@ -101,7 +101,7 @@ def table(
     positions an id that links can name. A cell may be an `Html`.
     """
     if empty and not len(frame):
-        return Html(f'<p class="note">{rich(empty)}</p>', empty)
+        return Html(f'<p class="note">{rich(empty)}</p>')
     columns, formats = [str(column) for column in frame.columns], formats or {}
     numeric = [_is_numeric(frame.iloc[:, i]) for i in range(len(columns))]
     rows = []
@@ -124,49 +124,39 @@ def table(
     return Html(html, f"{caption or 'Table'} ({size})" if size else caption or "Table")
 
 
-def section(title: str, *parts: Html | None, says: str = "") -> Html:
-    """Return a heading, a sentence and the parts below; nothing where every part is empty."""
-    html = joined(*parts)
-    if not html:
-        return NOTHING
-    text = f'<p class="says">{rich(says)}</p>' if says else ""
-    heading = f'<div class="md"><h2 id="{slug(title)}">{escape(title)}</h2>{text}</div>'
-    return Html(heading + html.html, f"{title}\n{html.text}", {"section": title})
-
-
 def joined(*parts: Html | None) -> Html:
     """Return the parts one below the other."""
-    full = [part for part in parts if part is not None and part.html]
-    return Html("".join(part.html for part in full), "\n".join(str(getattr(part, "text", "")) for part in full))
+    full = [part for part in parts if part]
+    return Html("".join(part.html for part in full), "\n".join(part.text for part in full))
 
 
 def fold(summary: str, *parts: Html | None) -> Html:
-    """Return the parts behind a line that opens them; in print they are open."""
-    html = joined(*parts)
-    if not html:
-        return NOTHING
-    return Html(f'<details class="fold"><summary>{rich(summary)}</summary>{html.html}</details>', summary)
+    """Return the parts behind a line that opens them, nothing where all are empty; in print they are open."""
+    html = joined(*parts).html
+    return (
+        Html(f'<details class="fold"><summary>{rich(summary)}</summary>{html}</details>', summary) if html else NOTHING
+    )
 
 
 def link(anchor: str, text: str, before: str = "") -> Html:
     """Return a link to a place on the same page, after the words before it."""
-    return Html(f'{escape(before)}<a href="#{escape(anchor)}">{escape(text)}</a>', before + text)
+    return Html(f'{escape(before)}<a href="#{escape(anchor)}">{escape(text)}</a>')
 
 
 def note(text: str) -> Html:
     """Return a remark set apart; `**bold**` and `` `code` `` are understood."""
-    return Html(f'<p class="note">{rich(text)}</p>', text)
+    return Html(f'<p class="note">{rich(text)}</p>')
 
 
 def verdict(text: str, tone: Tone = "neutral") -> Html:
     """Return a judgement in one or two sentences."""
-    return Html(f'<p class="verdict {tone}">{rich(text)}</p>', text)
+    return Html(f'<p class="verdict {tone}">{rich(text)}</p>')
 
 
 def headline(title: str, lede: str = "", marks: Sequence[str | tuple[str, Tone]] = ()) -> Html:
-    """Return the finding of a whole notebook; on its page it becomes the main heading."""
+    """Return what a whole notebook has found, with marks below; on its page it becomes the main heading."""
     about = {"title": title, "lede": rich(lede), "badges": badges(marks).html if marks else ""}
-    below = f'<p class="lede">{rich(lede)}</p>' if lede else ""
+    below = f'<p class="lede">{about["lede"]}</p>' if lede else ""
     html = f'<div class="headline"><p class="finding">{escape(title)}</p>{below}{about["badges"]}</div>'
     return Html(html, f"{title}\n{lede}", about)
 
@@ -174,45 +164,33 @@ def headline(title: str, lede: str = "", marks: Sequence[str | tuple[str, Tone]]
 def actions(items: Sequence[Action]) -> Html:
     """Return a numbered list of what to do and why."""
     rows = "".join(f"<li><b>{escape(item.what)}</b> {rich(item.why)}</li>" for item in items)
-    return Html(f'<ol class="acts">{rows}</ol>', "\n".join(f"- {item.what} {item.why}" for item in items))
+    return Html(f'<ol class="acts">{rows}</ol>')
 
 
 def badges(items: Sequence[str | tuple[str, Tone]]) -> Html:
     """Return short facts in frames; a pair adds the tone."""
     pairs = [(item, "neutral") if isinstance(item, str) else item for item in items]
-    html = "".join(f'<span class="badge {tone}">{escape(text)}</span>' for text, tone in pairs)
-    return Html(f'<p class="badges">{html}</p>', " · ".join(text for text, _ in pairs))
+    html = " ".join(f'<span class="badge {tone}">{escape(text)}</span>' for text, tone in pairs)
+    return Html(f'<p class="badges">{html}</p>')
 
 
-def dims(scores: Mapping[str, float | None], least: float | Mapping[str, float] | None = None) -> Html:
-    """Return a bar a dimension for scores from 0 to 100, with a tick at the least it must reach, if any.
+def score_bars(scores: Mapping[str, float | None], least: float | Mapping[str, float] | None = None) -> Html:
+    """Return a bar a name for scores from 0 to 100, with a tick at the least it must reach, if any.
 
     `least` is one threshold for all, or one by name; a score below its own is marked.
     """
     rows = []
-    for name, value in scores.items():
-        threshold = least.get(name) if isinstance(least, Mapping) else least
-        score = as_score(value)
-        bad = threshold is not None and score is not None and score < threshold
-        rows.append({"name": name, "score": score, "bad": bad, "least": threshold})
-    text = ", ".join(f"{row['name']} {formatting.points(row['score'])}" for row in rows)
-    return Html(render("dims.html.j2", rows=rows), text)
+    for name, score in ((name, as_score(value)) for name, value in scores.items()):
+        needed = least.get(name) if isinstance(least, Mapping) else least
+        is_low = needed is not None and score is not None and score < needed
+        rows.append({"name": name, "score": score, "bad": is_low, "least": needed})
+    return Html(render("score_bars.html.j2", rows=rows))
 
 
 def score_grid(frame: pd.DataFrame, caption: str, head: str = "") -> Html:
     """Return scores (0 to 100) by the frame's index and columns, the more tinted the lower; a gap stays empty."""
-    rows = []
-    for name, values in zip(frame.index, frame.to_numpy(), strict=True):
-        scores = [as_score(value) for value in values]
-        cells = [{"score": s, "tint": 0 if s is None else _tint(s)} for s in scores]
-        rows.append({"name": name, "cells": cells})
-    html = render("grid.html.j2", rows=rows, heads=[str(c) for c in frame.columns], caption=caption, head=head)
-    return Html(html, caption)
-
-
-def slug(title: str) -> str:
-    """Return a heading's id."""
-    return re.sub(r"[^\w]+", "-", title.lower()).strip("-") or "section"
+    rows = [(name, map(as_score, values)) for name, values in zip(frame.index, frame.to_numpy(), strict=True)]
+    return Html(render("grid.html.j2", rows=rows, heads=frame.columns, caption=caption, head=head), caption)
 
 
 def rich(text: str) -> Markup:
@@ -228,10 +206,9 @@ def styles() -> str:
     return f"<style>{_css('embed.css')}{_css('parts.css')}</style>"
 
 
-def _tint(score: float) -> int:
+def tint(score: float) -> int:
     """Return how strongly a score is tinted, in percent: not at all at 100, fully from 60 down, steps below 1 seen."""
-    lost = min(max(100 - score, 0.0), 40.0) / 40
-    return 0 if score > 99.995 else round(6 + 54 * math.sqrt(lost))
+    return 0 if score > 99.995 else round(6 + 54 * math.sqrt(min(100 - score, 40.0) / 40))
 
 
 def as_score(value: Any) -> float | None:
@@ -266,18 +243,17 @@ def _text(value: Any, column: str, spec: Format | None) -> str:
 
 def spark(values: Sequence[float]) -> Markup:
     """Return a small line without axes, its last point marked; empty below two values."""
-    known = [(i, float(v)) for i, v in enumerate(values) if math.isfinite(formatting.as_float(v))]
+    known = [(i, value) for i, value in enumerate(map(formatting.as_float, values)) if math.isfinite(value)]
     if len(known) < 2:
         return Markup("")
-    low, high = min(v for _, v in known), max(v for _, v in known)
-    width = max(known[-1][0], 1)
-    points = [(2 + 114 * i / width, 24 - 20 * ((v - low) / (high - low) if high > low else 0.5)) for i, v in known]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    x, y = points[-1]
+    low, high, last = min(v for _, v in known), max(v for _, v in known), known[-1][0]
+    heights = ((v - low) / (high - low) if high > low else 0.5 for _, v in known)
+    points = [f"{2 + 114 * i / last:.1f},{24 - 20 * height:.1f}" for (i, _), height in zip(known, heights, strict=True)]
+    x, y = points[-1].split(",")
     return Markup(
         '<svg class="spark" viewBox="0 0 120 28" preserveAspectRatio="none" aria-hidden="true">'
-        f'<polyline points="{line}" fill="none" stroke="var(--mute, #666b71)" stroke-width="1.4"/>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" fill="var(--accent, #0b6e99)"/></svg>'
+        f'<polyline points="{" ".join(points)}" fill="none" stroke="var(--mute, #666b71)" stroke-width="1.4"/>'
+        f'<circle cx="{x}" cy="{y}" r="2.4" fill="var(--accent, #0b6e99)"/></svg>'
     )
 
 
@@ -300,16 +276,9 @@ def _environment() -> jinja2.Environment:
     def filter_of(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda value, *rest: function(None if isinstance(value, jinja2.Undefined) else value, *rest)
 
-    functions = (
-        formatting.number,
-        formatting.points,
-        formatting.rate,
-        formatting.duration,
-        formatting.when,
-        rich,
-        spark,
-    )
-    env.filters |= {function.__name__: filter_of(function) for function in functions}
+    names = ("number", "points", "rate", "duration", "when")
+    functions = {name: getattr(formatting, name) for name in names} | {"rich": rich, "spark": spark, "tint": tint}
+    env.filters |= {name: filter_of(function) for name, function in functions.items()}
     env.globals |= {"css": lambda name: Markup(_css(name))}
     return env
 
