@@ -5,7 +5,8 @@ year before, over complete months only; an action appears only where its number 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -23,22 +24,11 @@ MIN_PAYMENTS = 50  # and a payment method's rate of failures
 Found = tuple[float, Action] | None
 
 
-class Months(NamedTuple):
-    """The last complete month, the one before and the same a year before; None where the data have no such month."""
-
-    now: pd.Series | None
-    before: pd.Series | None
-    year_ago: pd.Series | None
-
-
-def _latest(months: pd.DataFrame) -> Months:
-    """Return the months to compare, of complete ones."""
-
-    def back(by: int) -> pd.Series | None:
-        rows = months[months["month"] == months["month"].max() - pd.DateOffset(months=by)]
-        return None if rows.empty else rows.iloc[0]
-
-    return Months(back(0), back(1), back(12)) if len(months) else Months(None, None, None)
+def _months_to_compare(full: pd.DataFrame) -> list[pd.Series | None]:
+    """Return the last of complete months, the one before, the same a year before; None for those that are not there."""
+    wanted = [full["month"].max() - pd.DateOffset(months=by) for by in (0, 1, 12)]
+    found = [full[full["month"] == month] for month in wanted]
+    return [None if rows.empty else rows.iloc[0] for rows in found]
 
 
 def headline(months: pd.DataFrame, categories: pd.DataFrame, currency: str | None) -> tuple[str, str]:
@@ -50,7 +40,7 @@ def headline(months: pd.DataFrame, categories: pd.DataFrame, currency: str | Non
     if not months["gross_amount"].sum() > 0:
         return "No sales yet", "The warehouse holds no order lines. Once a run has taken some in, figures stand here."
     net, full = months["net_amount"].sum(), complete(months)
-    now, before, year_ago = _latest(full)
+    now, before, year_ago = _months_to_compare(full)
     sentences = []
     if now is None:
         title = f"{money(net, currency)} of net revenue so far; no month is complete yet"
@@ -98,10 +88,10 @@ def key_figures(months: pd.DataFrame, currency: str | None = None) -> list[Kpi]:
         return []
     months = floats(months)
     full = _with_rates(complete(months))
-    compared = _latest(full)
-    if compared.now is None:
+    now, *earlier = _months_to_compare(full)
+    if now is None:
         sums = months.drop(columns=["month", "is_complete"]).sum(min_count=1)
-        compared = Months(_with_rates(sums.to_frame().T).iloc[0], None, None)
+        now = _with_rates(sums.to_frame().T).iloc[0]
 
     def rate(value: float) -> str:
         return percent(value, 1)
@@ -115,9 +105,9 @@ def key_figures(months: pd.DataFrame, currency: str | None = None) -> list[Kpi]:
         ("Return rate", "return_share", rate, -1),
     ]
     return [
-        _kpi(label, column, fmt, better, compared, full.tail(13)[column].tolist(), in_points=fmt is rate)
+        _kpi(Kpi(label, fmt(now[column]), spark=full.tail(13)[column].tolist()), column, better, [now, *earlier])
         for label, column, fmt, better in figures
-        if pd.notna(compared.now[column])  # type: ignore[index]
+        if pd.notna(now[column])
     ]
 
 
@@ -134,24 +124,22 @@ def _with_rates(months: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _kpi(
-    name: str, column: str, fmt: Callable[[Any], str], better: int, months: Months, spark: list[float], in_points: bool
-) -> Kpi:
-    """Return a key figure with its changes; `better` is 1 where more is good, -1 where less is."""
-    now, changes = as_float(months.now[column]), []  # type: ignore[index]
-    for then, style in ((months.before, "%b"), (months.year_ago, "%b %Y")):
-        value = as_float(then[column]) if then is not None else float("nan")
-        if in_points and pd.notna(value):
-            changes.append(((now - value) * 100, f"on {then['month']:{style}}"))  # type: ignore[index]
-        elif value > 0:
-            changes.append(((now / value - 1) * 100, f"on {then['month']:{style}}"))  # type: ignore[index]
+def _kpi(figure: Kpi, column: str, better: int, months: list[pd.Series | None]) -> Kpi:
+    """Return a key figure with its changes on earlier months; `better` is 1 where more is good, -1 where less is."""
+    now, *earlier = months
+    is_share, changes = column.endswith("_share"), []
+    for then, style in zip(earlier, ("%b", "%b %Y"), strict=True):
+        before, after = (as_float(month[column]) if month is not None else float("nan") for month in (then, now))
+        change = after - before if is_share else after / before - 1 if before > 0 else float("nan")
+        if then is not None and pd.notna(change):
+            changes.append((change * 100, f"on {then['month']:{style}}"))
     if not changes:
-        return Kpi(name, fmt(now), spark=spark)
-    texts = [signed(change, 1, "pt" if in_points else "%") for change, _ in changes]
-    first = changes[0][0]
+        return figure
+    first, since = changes[0]
     tone: Tone = "neutral" if abs(first) < 0.05 else "good" if first * better > 0 else "bad"
-    note = changes[0][1] + "".join(f" · {text} {on}" for text, (_, on) in zip(texts[1:], changes[1:], strict=True))
-    return Kpi(name, fmt(now), texts[0], tone, spark, note)
+    text, *others = [signed(change, 1, "pt" if is_share else "%") for change, _ in changes]
+    note = since + "".join(f" · {other} {on}" for other, (_, on) in zip(others, changes[1:], strict=True))
+    return replace(figure, change=text, tone=tone, note=note)
 
 
 def to_act_on(

@@ -15,8 +15,11 @@ from pathlib import Path
 from textwrap import wrap
 
 import matplotlib as mpl
+import matplotlib.style
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from lib.report.pieces import TEMPLATES
 
 LIGHT = {"ink": "#1b1d1f", "mute": "#666b71", "line": "#e4e4df", "paper": "#ffffff"}
 LIGHT |= {"accent": "#0b6e99", "accent-soft": "#a9c7d6", "good": "#2f7d4f", "bad": "#b3432b"}
@@ -25,34 +28,12 @@ DARK |= {"accent": "#5fb3d9", "accent-soft": "#2f5c73", "good": "#7cc495", "bad"
 ROLES = {colour: role for role, colour in LIGHT.items()}
 INK, MUTE, LINE, PAPER, ACCENT, SOFT, GOOD, BAD = LIGHT.values()
 FONTS = "system-ui, -apple-system, 'Segoe UI', Inter, 'DejaVu Sans', sans-serif"
-_STYLE = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # product names hold dollar signs
-    "font.family": ["DejaVu Sans"],  # wide, and always there: what fits in it fits in the page's own font
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTE,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "grid.color": LINE,
-    "grid.linewidth": 0.7,
-    "xtick.color": MUTE,
-    "ytick.color": MUTE,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-}
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the project's plotting style to what is drawn inside the block."""
-    with mpl.rc_context(_STYLE):
+    """Apply the project's plotting style to what is drawn inside the block, or by the function it decorates."""
+    with mpl.style.context(TEMPLATES / "shop.mplstyle"):
         yield
 
 
