@@ -50,7 +50,7 @@ def staged(feed) -> list[tuple]:
     settings = settings_of(feed)
     lake = Lake(settings.lake_url)
     with lake.connect(settings) as connection:
-        path = standardize(settings, lake, lake.batches()[-1]).path
+        path = next(standardize(settings, lake, lake.batches()[-1:])).path
         return connection.execute(
             "select product_id, name, cast(unit_price as varchar) from read_parquet(?) order by 1", [path]
         ).fetchall()

@@ -108,7 +108,7 @@ class Stores:
         """Return all rows taken so far, typed by the row rules."""
         settings = self.settings
         lake = Lake(settings.lake_url)
-        paths = [standardize(settings, lake, b).path for b in lake.batches("stores", entity)]
+        paths = [item.path for item in standardize(settings, lake, lake.batches("stores", entity))]
         return duckdb.sql(
             "select * from read_parquet($paths) order by _source_file, _source_row", params={"paths": paths}
         ).df()
@@ -767,7 +767,7 @@ def test_a_mailbox_on_a_server_is_read_message_by_message_and_left_as_it_is(serv
         server.deliver(letter(f"A-{number}", id=str(number)).encode())
     assert ingest(settings, "run3").table["new_files"].tolist() == [5, 5]
     lake = Lake(settings.lake_url)
-    paths = [standardize(settings, lake, b).path for b in lake.batches("stores", "order_lines")]
+    paths = [item.path for item in standardize(settings, lake, lake.batches("stores", "order_lines"))]
     rows = duckdb.sql(
         "select order_id, channel, status from read_parquet($p) order by 1", params={"p": paths}
     ).fetchall()

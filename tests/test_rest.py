@@ -336,7 +336,7 @@ def test_the_example_takes_the_shop_once_and_later_only_what_changed_as_versions
     assert then.table["new_rows"].iloc[0] == len([r for r in later if r not in earlier]) > len(later) - len(earlier)
 
     lake = Lake(settings.lake_url)
-    typed = [standardize(settings, lake, b) for b in lake.batches("crm", "customers")]
+    typed = list(standardize(settings, lake, lake.batches("crm", "customers")))
     assert [b.batch.files[0].name for b in typed] == ["customers-000001", "customers-000002"]
     versions = duckdb.sql(
         f"select * from read_parquet({[t.path for t in typed]}) order by _batch_id, customer_id"
@@ -560,14 +560,14 @@ def test_what_is_no_record_costs_only_itself_and_is_told_once(script, tmp_path):
         (5, '{"id":" "}', "the record has no 'id', its key"),
     ]
     lake = Lake(own.settings.lake_url)
-    typed = standardize(own.settings, lake, lake.batches()[0])
+    typed = next(standardize(own.settings, lake, lake.batches()))
     numbers = duckdb.sql(f"select _source_row from '{typed.path}' order by all").fetchall()
     assert numbers == [(n,) for n in range(1, 7)]
     assert own.ingest().rows == 0
     records.append(5)
     assert own.ingest().rows == 1
     assert len(own.rows(kind="malformed", sql="_text")) == 5
-    typed = standardize(own.settings, lake, lake.batches()[1])
+    typed = next(standardize(own.settings, lake, lake.batches()[1:]))
     assert duckdb.sql(f"select _reject_rule, _raw from '{typed.path}'").fetchall() == [
         ("malformed_line", '{"line":"5"}')
     ]

@@ -333,5 +333,5 @@ def test_the_accounting_adds_up_for_rows_of_every_kind(tmp_path):
     )
     assert staged == len(lines) + 42 == clean_rows + duplicates + older + quarantined
     assert lost == 0
-    assert clean_rows == one(warehouse, "select count(*) from load.order_items") > 0
+    assert clean_rows == one(warehouse, "select count(*) from clean.order_items") > 0
     assert quarantined == one(warehouse, "select count(*) from quarantine.order_lines") > 0

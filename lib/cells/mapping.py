@@ -22,11 +22,6 @@ SYMPTOMS: frozenset[Symptom] = frozenset(get_args(Symptom)) - {"misencoded"}
 
 Role = Literal["", "code", "name", "email", "country", "currency"]
 
-#: Blanks around a text that are cut off, those of no width included.
-BLANKS_AROUND = (
-    " \\t\\r\\n\\x0b\\f\u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200C))) + "\u202f\u205f\u2060\u3000\ufeff"
-)
-
 _ROLES: dict[str, Role] = {
     **dict.fromkeys(("status", "channel", "method", "event_type", "device"), "code"),
     **dict.fromkeys(("first_name", "last_name", "city"), "name"),
@@ -115,8 +110,8 @@ def _matched(mapping: Derived, spec: EntitySource, types: dict[str, str]) -> str
     default = text_literal(mapping.default) if mapping.default is not None else "cast(null as varchar)"
     if mapping.column not in types:
         return default
-    raw = f"cast(r.{quoted(mapping.column)} as varchar)"
-    text = without_nulls(f"nullif(trim(replace({raw}, chr(0), ''), e'{BLANKS_AROUND}'), '')", spec)
+    text = f"nullif(without_blanks_around(cast(r.{quoted(mapping.column)} as varchar)), '')"
+    text = without_nulls(text, spec)
     cases = " ".join(
         f"when regexp_matches({text}, {text_literal(m.pattern)}) then {text_literal(m.value)}" for m in mapping.match
     )

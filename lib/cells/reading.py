@@ -18,23 +18,10 @@ from dataclasses import replace
 
 import duckdb
 
-from lib.base.quoting import text_literal
 from lib.cells import formats
 from lib.cells.codes import COUNTRIES, CURRENCIES, CURRENCY_WORDS
-from lib.cells.mapping import BLANKS_AROUND, Cell, Symptom, without_nulls
+from lib.cells.mapping import Cell, Symptom, without_nulls
 from lib.config import EntitySource
-
-# Blanks within a line, and characters of no width.
-_BLANKS = "\\t\\x0b\\f \\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{202f}\\x{205f}\\x{3000}"
-_ZERO_WIDTH = "\\x{200b}\\x{2060}\\x{feff}"
-_NEEDLESS_BLANK = f"[\\x00-\\x1f{_BLANKS.replace(' ', '')}{_ZERO_WIDTH}]|^ | $|  "
-
-# UTF-8 that was decoded as Windows-1252 or Latin-1 has a letter from Â to ô before one of these, or a control
-# character. Whether it was, and what the text is, ftfy decides.
-_AFTER_LETTER = "\\x{80}-\\x{bf}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
-_MOJIBAKE = f"[\\x{{c2}}-\\x{{f4}}][{_AFTER_LETTER}]|[\\x{{80}}-\\x{{9f}}]"
-
-_EMAIL = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"
 
 
 def inspect(
@@ -61,7 +48,7 @@ def _decode(connection: duckdb.DuckDBPyConnection, cells: list[Cell], rows: str)
     """Put texts that were decoded wrongly into a table `_decoded`; return the names of the cells that have any."""
     suspects: dict[str, set[str]] = {}
     for cell in cells:
-        sql = f"select distinct {cell.raw} from {rows} where regexp_matches({cell.raw}, {text_literal(_MOJIBAKE)})"
+        sql = f"select distinct {cell.raw} from {rows} where has_mojibake({cell.raw})"
         for (text,) in connection.execute(sql).fetchall():
             suspects.setdefault(text, set()).add(cell.name)
     if not suspects:
@@ -72,7 +59,7 @@ def _decode(connection: duckdb.DuckDBPyConnection, cells: list[Cell], rows: str)
     if not decoded:
         return set()
     pairs = [list(decoded), list(decoded.values())]
-    connection.execute("create temp table _decoded as select unnest(?) as raw, unnest(?) as text", pairs)
+    connection.execute("create or replace temp table _decoded as select unnest(?) as raw, unnest(?) as text", pairs)
     return {name for text in decoded for name in suspects[text]}
 
 
@@ -81,8 +68,8 @@ def _questions(cell: Cell, spec: EntitySource, latest: str) -> Iterable[tuple[Sy
     name = cell.name
     text = f"raw_{name}" if cell.typed else f"text_{name}"
     if cell.is_text:
-        untidy = f"{_MOJIBAKE}|{_NEEDLESS_BLANK}" if cell.kind == "text" else _NEEDLESS_BLANK
-        yield "untidy", f"regexp_matches(raw_{name}, {text_literal(untidy)})"
+        blanks = f"has_needless_blanks(raw_{name})"
+        yield "untidy", f"{blanks} or has_mojibake(raw_{name})" if cell.kind == "text" else blanks
     if cell.kind == "timestamp":
         yield "out_of_bounds", f"parsed_{name} is not null and value_{name} is null"
         if spec.zone_stated and cell.is_text:
@@ -129,12 +116,8 @@ def read(
 def _trimmed(cell: Cell) -> str:
     """Return the SQL of a text without blanks around it; in a free text, runs of blanks become one space too."""
     text = f"{'decoded' if 'misencoded' in cell.symptoms else 'raw'}_{cell.name}"
-    # PostgreSQL stores no NUL characters.
-    tidy = f"replace({text}, chr(0), '')"
-    if cell.kind == "text":
-        tidy = f"regexp_replace(regexp_replace({tidy}, '[{_ZERO_WIDTH}]+', '', 'g'), '[{_BLANKS}]+', ' ', 'g')"
-    needless = f"regexp_matches({text}, {text_literal(_NEEDLESS_BLANK)})"
-    return f"case when {needless} then trim({tidy}, e'{BLANKS_AROUND}') else {text} end"
+    tidy = "with_single_blanks" if cell.kind == "text" else "without_blanks_around"
+    return f"case when has_needless_blanks({text}) then {tidy}({text}) else {text} end"
 
 
 def _text(cell: Cell, spec: EntitySource) -> str:
@@ -155,10 +138,7 @@ def _declared(cell: Cell, spec: EntitySource, time_zone: str) -> str:
         case "timestamp":
             return formats.time(text, spec, time_zone)
         case "boolean":
-            return (
-                f"case when lower({text}) in ('true', 't', 'yes', 'y', '1') then true"
-                f" when lower({text}) in ('false', 'f', 'no', 'n', '0') then false end"
-            )
+            return f"yes_or_no({text})"
         case _:
             return formats.number(text, cell.column, spec)
 
@@ -176,18 +156,12 @@ def _canonical(cell: Cell, spec: EntitySource) -> str:
             words = " ".join(f"when '{word}' then '{code}'" for word, code in CURRENCY_WORDS.items())
             return f"case upper({text}) {words} else upper({text}) end"
         case _:
-            # Two capitals may be initials, or a number: JJ, VI.
-            is_upper = f"({text} = upper({text}) and regexp_matches({text}, '(\\p{{L}}.*){{3}}'))"
-            is_lower = f"({text} = lower({text}) and regexp_matches({text}, '(\\p{{L}}.*){{2}}'))"
-            # A word ends at a blank, a hyphen, or the apostrophe after a single letter: O'Brien.
-            parts = f"regexp_extract_all({text}, '[ -]+|\\p{{L}}[''’]|[^ -]+')"
-            words = f"list_transform({parts}, lambda p: upper(p[1]) || lower(p[2:]))"
-            return f"case when {is_upper} or {is_lower} then array_to_string({words}, '') else {text} end"
+            return f"with_capitals({text})"
 
 
 def _parts(cell: Cell) -> str:
     text = f"text_{cell.name}"
-    parts = formats.time_parts(text) if cell.kind == "timestamp" else formats.number_parts(text, cell.column)
+    parts = f"time_parts({text})" if cell.kind == "timestamp" else formats.number_parts(text, cell.column)
     return f"case when declared_{cell.name} is null and {text} is not null then {parts} end"
 
 
@@ -223,7 +197,7 @@ def is_invalid(cell: Cell) -> str:
     text = f"canonical_{cell.name}"
     match cell.role:
         case "email":
-            return f"(not regexp_matches({text}, {text_literal(_EMAIL)}))"
+            return f"(not is_email({text}))"
         case "country":
             return f"(length({text}) = 2 and not regexp_matches({text}, '^(?:{'|'.join(sorted(COUNTRIES))})$'))"
         case "currency":

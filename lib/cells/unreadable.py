@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from lib.base.quoting import quoted, text_literal
-from lib.cells.formats import LAST_TIME
+from lib.cells.formats import LAST_TIME, define_macros
 from lib.cells.mapping import SYMPTOMS, Cell, Symptom, cells
 from lib.cells.reading import read
 from lib.config import EntitySource, Source
@@ -45,6 +45,9 @@ def unreadable_columns(
     """
     columns = [c for c in ENTITIES[entity].columns if c.kind in TYPE_WORDS]
     suspects = [c for c in cells(columns, spec, source, dict.fromkeys(texts, "VARCHAR")) if c.is_text]
+    if not suspects:
+        return []
+    define_macros(connection)
     rows = f"read_parquet({text_literal(glob.escape(str(part)))}) r"
     documents: dict[str, list[str]] = {}
     # Other forms than the source's own are tried only where the value is not in that.

@@ -36,9 +36,10 @@ def load_stage(
     rows = []
     warehouse.unload_lost_batches(batches)
     pending = warehouse.missing(batches, rules)
+    standardized = standardize(settings, lake, pending)
     for number, batch in enumerate(pending, 1):
         progress(f"loading batch {number} of {len(pending)}: {batch.source} {batch.entity}, {batch.rows:,} rows")
-        item = standardize(settings, lake, batch)
+        item = next(standardized)
         key = batch.batch_id, batch.source, batch.entity
         loaded = warehouse.load(lake, item, live[key], again[key] & live[key], run_id)
         rows.append(

@@ -49,7 +49,7 @@ def _faults(cell: Cell, spec: EntitySource, latest: str) -> Iterator[RuleHit]:
     """Yield what cannot be repaired: the cell is left empty, or its row is refused."""
     column, name, shown = cell.column, cell.name, as_read(cell)
     text = f"raw_{name}" if cell.typed else f"text_{name}"
-    before = shown if cell.typed else f"replace(raw_{name}, chr(0), '')"
+    before = shown if cell.typed else f"without_nul(raw_{name})"
     none = f"value_{name} is null and {text} is not null"
 
     def lost(rule: str, condition: str, sentence: str, rejects: bool = column.rejects) -> RuleHit:
@@ -64,7 +64,7 @@ def _faults(cell: Cell, spec: EntitySource, latest: str) -> Iterator[RuleHit]:
         yield lost("date_in_future", f"{none} and {future}", f"{name} had not come yet when it was delivered")
         none += f" and not {future}"
     if "unreadable" in cell.symptoms and cell.kind == "timestamp" and not cell.typed:
-        ambiguous = f"coalesce(parsed_{name} is null and {formats.is_ambiguous(f'parts_{name}')}, false)"
+        ambiguous = f"coalesce(parsed_{name} is null and is_ambiguous(parts_{name}), false)"
         yield lost("ambiguous_date", f"{none} and {ambiguous}", f"{name} can be read in two ways")
         none += f" and not {ambiguous}"
     if cell.symptoms & {"unreadable", "out_of_bounds"}:
@@ -83,14 +83,14 @@ def _repairs(cell: Cell, spec: EntitySource) -> Iterator[RuleHit]:
     """Yield what may have been repaired; a cell that is left empty in the end was not."""
     name, kind = cell.name, cell.kind
     raw, text, parts = f"raw_{name}", f"text_{name}", f"parts_{name}"
-    before, after = f"replace({raw}, chr(0), '')", formats.shown(f"value_{name}", cell.column)
+    before, after = f"without_nul({raw})", formats.shown(f"value_{name}", cell.column)
 
     def repaired(rule: str, condition: str) -> RuleHit:
         return RuleHit(name, rule, "repaired", f"{condition} and value_{name} is not null", before, after)
 
     if cell.is_text and "untidy" in cell.symptoms:
         decoded = f"decoded_{name}" if "misencoded" in cell.symptoms else raw
-        yield repaired("whitespace", f"trimmed_{name} <> replace({decoded}, chr(0), '')")
+        yield repaired("whitespace", f"trimmed_{name} <> without_nul({decoded})")
     if "misencoded" in cell.symptoms:
         yield repaired("encoding", f"decoded_{name} <> {raw}")
     if cell.role and "noncanonical" in cell.symptoms:
@@ -101,7 +101,7 @@ def _repairs(cell: Cell, spec: EntitySource) -> Iterator[RuleHit]:
     if kind == "timestamp" and spec.zone_stated and cell.symptoms & {"unreadable", "zoneless"}:
         lacks = f"not {formats.states_zone(text, spec)}"
         if has_parts:
-            lacks = f"case when {parts} is null then {lacks} else {formats.lacks_zone(text, parts)} end"
+            lacks = f"case when {parts} is null then {lacks} else lacks_zone({text}, {parts}) end"
         yield repaired("zone_missing", lacks)
 
 

@@ -10,7 +10,7 @@ import contextlib
 import glob
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
@@ -20,6 +20,7 @@ import duckdb
 from lib.base.errors import ConfigError, LakeError
 from lib.base.hashing import fingerprint
 from lib.base.quoting import text_literal
+from lib.cells.formats import define_macros
 from lib.cells.mapping import Cell, cells
 from lib.cells.reading import inspect, read
 from lib.clean.rule_hits import RuleHit, rule_hits, too_large
@@ -39,40 +40,60 @@ _AHEAD = timedelta(days=1)
 _NOTES = "struct(field varchar, rule varchar, outcome varchar, before varchar, after varchar)[]"
 
 
-def standardize(settings: Settings, lake: Lake, batch: Batch) -> Standardized:
-    """Return the batch's typed rows, making them where the lake has none under the present rules.
+def standardize(settings: Settings, lake: Lake, batches: Iterable[Batch]) -> Iterator[Standardized]:
+    """Yield each batch's typed rows, making them where the lake has none under the present rules.
 
     Columns: the entity's, then those of `lib.entities.LINEAGE`, then `_findings`. A row with a fault that was not
     repaired has `_issues` (JSON list of column, rule, value) and `_raw` (the raw row as JSON); one that cannot be used,
     `_reject_rule` too. `_findings` lists what the rules repaired, emptied, refused or flagged: field, rule, outcome,
     before, after; null where there was nothing.
     """
-    source = settings.config.sources.get(batch.source)
-    spec = source.entities.get(batch.entity) if source else None
-    if source is None or spec is None:
-        raise LakeError(
-            f"The lake holds {batch.source}.{batch.entity}, which the configuration no longer names."
-            " Put it back into 'sources', so that its rows can be read, or remove it from the lake."
-        )
-    rules = rules_of(batch.entity, spec, source)
-    relative = f"standardized/{batch.source}/{batch.entity}/{batch.batch_id}/{rules}.parquet"
-    if not lake.exists(relative):
-        scratch = Path(tempfile.mkdtemp(prefix="standardize-", dir=settings.work_dir))
-        try:
-            with lake.connect(settings) as connection:
+    with contextlib.ExitStack() as stack:
+        connection: duckdb.DuckDBPyConnection | None = None
+        for batch in batches:
+            source = settings.config.sources.get(batch.source)
+            spec = source.entities.get(batch.entity) if source else None
+            if source is None or spec is None:
+                raise LakeError(
+                    f"The lake holds {batch.source}.{batch.entity}, which the configuration no longer names."
+                    " Put it back into 'sources', so that its rows can be read, or remove it from the lake."
+                )
+            rules = rules_of(batch.entity, spec, source)
+            relative = f"standardized/{batch.source}/{batch.entity}/{batch.batch_id}/{rules}.parquet"
+            if not lake.exists(relative):
+                if connection is None:
+                    connection = stack.enter_context(lake.connect(settings))
+                    define_macros(connection)
                 _check_mapping(connection, batch, spec)
-                _write(connection, lake, batch, spec, source, _latest(settings, batch), scratch / "rows.parquet")
-            lake.place(scratch / "rows.parquet", relative)
-        except (duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
-            if "No space left" in str(error):
-                raise
-            raise LakeError(
-                f"The batch {lake.path(batch.folder)} cannot be read ({' '.join(str(error).split())[:200]})."
-                " Remove its folder; its files are then taken again."
-            ) from None
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    return Standardized(batch, rules, lake.path(relative))
+                _make(connection, settings, lake, batch, spec, source, relative)
+            yield Standardized(batch, rules, lake.path(relative))
+
+
+def _make(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    lake: Lake,
+    batch: Batch,
+    spec: EntitySource,
+    source: Source,
+    relative: str,
+) -> None:
+    """Write a batch's typed rows into the lake; raise LakeError where the batch cannot be read."""
+    scratch = Path(tempfile.mkdtemp(prefix="standardize-", dir=settings.work_dir))
+    try:
+        query = _query(connection, lake, batch, spec, source, _latest(settings, batch))
+        target = scratch / "rows.parquet"
+        connection.execute(f"copy ({query}) to {text_literal(str(target))} (format parquet, compression zstd)")
+        lake.place(target, relative)
+    except (duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
+        if "No space left" in str(error):
+            raise
+        raise LakeError(
+            f"The batch {lake.path(batch.folder)} cannot be read ({' '.join(str(error).split())[:200]})."
+            " Remove its folder; its files are then taken again."
+        ) from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def rules_of(entity: str, spec: EntitySource, source: Source) -> str:
@@ -114,19 +135,14 @@ def _latest(settings: Settings, batch: Batch) -> str:
     return (taken + _AHEAD).isoformat(sep=" ", timespec="seconds")
 
 
-def _write(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    batch: Batch,
-    spec: EntitySource,
-    source: Source,
-    latest: str,
-    target: Path,
-) -> None:
+def _query(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, batch: Batch, spec: EntitySource, source: Source, latest: str
+) -> str:
+    """Return the query that gives a batch's typed rows."""
     entity = ENTITIES[batch.entity]
     parts = [glob.escape(lake.path(f"{batch.folder}/{p}")) for p in batch.parts if p.startswith("part-")]
     malformed = [glob.escape(lake.path(f"{batch.folder}/{p}")) for p in batch.parts if p.startswith("malformed-")]
-    connection.execute("create temp table _files (name varchar, first_row bigint)")
+    connection.execute("create or replace temp table _files (name varchar, first_row bigint)")
     connection.execute(
         "insert into _files select unnest(?), unnest(?)",
         [[f.name for f in batch.files], [f.first_row for f in batch.files]],
@@ -145,9 +161,7 @@ def _write(
         empty = [f"cast(null as {c.sql_type}) as {c.name}" for c in entity.columns]
         empty += [f"cast(null as {kind}) as {name}" for name, kind in LINEAGE.items()]
         selects.append(f"select {', '.join(empty)}, cast(null as {_NOTES}) as _findings where false")
-    connection.execute(
-        f"copy ({' union all '.join(selects)}) to {text_literal(str(target))} (format parquet, compression zstd)"
-    )
+    return " union all ".join(selects)
 
 
 def _noted_sql(own: list[Cell], spec: EntitySource, source: Source, rows: str, latest: str) -> str:

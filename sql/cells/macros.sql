@@ -1,0 +1,189 @@
+-- What lib/cells makes its query of: DuckDB macros that read texts as numbers, times and names. A macro that reads a text
+-- gives null where the text is no such value. `docs/cleaning.md` says which forms are known.
+
+-- Blanks and encodings
+
+-- Characters of no width, blanks of other kinds than the plain one, blanks at an end, several in a row.
+create or replace temp macro has_needless_blanks(said) as regexp_matches(said,
+    '[\x00-\x1f\x{a0}\x{1680}\x{2000}-\x{200b}\x{202f}\x{205f}\x{2060}\x{3000}\x{feff}]|^ | $|  ');
+
+-- Signs of UTF-8 that was decoded as Windows-1252 or Latin-1: a letter from Â to ô before one of those that stand for the
+-- bytes 80 to BF, or a control character. Whether it was, ftfy decides.
+create or replace temp macro has_mojibake(said) as regexp_matches(said,
+    '[\x{c2}-\x{f4}][\x{80}-\x{bf}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|[\x{80}-\x{9f}]');
+
+-- PostgreSQL stores no NUL characters.
+create or replace temp macro without_nul(said) as replace(said, chr(0), '');
+
+create or replace temp macro without_blanks_around(said) as regexp_replace(without_nul(said),
+    '^[ \t\r\n\x0b\f\x{a0}\x{1680}\x{2000}-\x{200b}\x{202f}\x{205f}\x{2060}\x{3000}\x{feff}]+'
+    || '|[ \t\r\n\x0b\f\x{a0}\x{1680}\x{2000}-\x{200b}\x{202f}\x{205f}\x{2060}\x{3000}\x{feff}]+$',
+    '', 'g');
+
+create or replace temp macro with_single_blanks(said) as without_blanks_around(regexp_replace(
+    regexp_replace(without_nul(said), '[\x{200b}\x{2060}\x{feff}]+', '', 'g'),
+    '[\t\x0b\f \x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]+', ' ', 'g'));
+
+-- Names and codes
+
+-- A name in capitals or in small letters alone gets one capital a word. A word ends at a blank, a hyphen or the
+-- apostrophe after a single letter (O'Brien); two capitals may be initials or a number (JJ, VI).
+create or replace temp macro with_capitals(name) as case
+    when (name = upper(name) and regexp_matches(name, '(\p{L}.*){3}'))
+        or (name = lower(name) and regexp_matches(name, '(\p{L}.*){2}'))
+    then array_to_string(list_transform(
+        regexp_extract_all(name, '[ -]+|\p{L}[''’]|[^ -]+'), lambda word: upper(word[1]) || lower(word[2:])
+    ), '')
+    else name
+end;
+
+create or replace temp macro is_email(said) as regexp_matches(said, '^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$');
+
+create or replace temp macro yes_or_no(said) as case
+    when lower(said) in ('true', 't', 'yes', 'y', '1') then true
+    when lower(said) in ('false', 'f', 'no', 'n', '0') then false
+end;
+
+-- Numbers
+
+-- A cast alone would round 1.5 to 2.
+create or replace temp macro whole_number(digits) as case
+    when try_cast(digits as decimal(18, 3)) = trunc(try_cast(digits as decimal(18, 3)))
+    then try_cast(try_cast(digits as decimal(18, 3)) as integer)
+end;
+
+-- No-break, figure, thin and narrow blanks between thousands, curly apostrophes and the typographer's minus, as a keyboard
+-- has them.
+create or replace temp macro with_plain_signs(said) as translate(said,
+    ' ' || chr(160) || chr(8199) || chr(8201) || chr(8239) || '’‘−', '     ''''-');
+
+-- A number without the currency before or after it; `currency` is the pattern of its signs and codes.
+create or replace temp macro without_currency(said, currency) as regexp_replace(
+    regexp_replace(said, '(?i)^([-+(]?) ?(?:' || currency || ') ?', '\1'),
+    '(?i) ?(?:' || currency || ')([-)]?)$', '\1');
+
+create or replace temp macro number_parts(said) as regexp_extract(said,
+    '^([-+(]?) ?(\d[\d .,'']*|[.,]\d+)([-)]?)$', ['head', 'digits', 'tail']);
+
+-- Digits with a decimal point alone, where their form leaves one reading. A point or comma before exactly three digits
+-- separates decimals or thousands: then what the source declares decides.
+create or replace temp macro plain_digits(digits, decimal_mark, thousands_mark) as case
+    when regexp_matches(digits, '^[1-9]\d{0,2}[.,]\d{3}$') then case regexp_extract(digits, '[.,]')
+        when decimal_mark then replace(digits, ',', '.')
+        when thousands_mark then translate(digits, '.,', '')
+    end
+    when regexp_matches(digits, '^\d+$') then digits
+    when regexp_matches(digits, '^(\d*|\d{1,3}((,\d{3})+|( \d{3})+|(''\d{3})+))\.\d+$') then translate(digits, ' ,''', '')
+    when regexp_matches(digits, '^(\d*|\d{1,3}((\.\d{3})+|( \d{3})+|(''\d{3})+)),\d+$')
+        then replace(translate(digits, ' .''', ''), ',', '.')
+    when regexp_matches(digits, '^\d{1,3}((,\d{3}){2,}|(\.\d{3}){2,}|( \d{3})+|(''\d{3})+)$')
+        then translate(digits, ' .,''', '')
+end;
+
+-- A number from its parts, as SQL writes it; a minus after it, or brackets around it, make it negative.
+create or replace temp macro plain_number(parts, decimal_mark, thousands_mark) as case
+    when (parts['head'] || parts['tail']) in ('', '-', '+', '()')
+    then case when parts['head'] = '-' or parts['tail'] <> '' then '-' else '' end
+        || plain_digits(rtrim(parts['digits']), decimal_mark, thousands_mark)
+end;
+
+-- Times
+
+create or replace temp macro to_utc(local_time, zone) as
+    case when zone = 'UTC' then local_time else timezone('UTC', timezone(zone, local_time)) end;
+
+-- ISO 8601 on local clocks. A text that ends in a letter states an offset (Z, UTC), or is a word that DuckDB takes for a
+-- time (`infinity`); and DuckDB reads 2025/03/04, which is not ISO 8601.
+create or replace temp macro iso_local(said) as
+    case when not regexp_matches(said, '[A-Za-z)]$|/') then try_cast(said as timestamp) end;
+
+create or replace temp macro has_offset(said) as regexp_matches(said,
+    '^[^/]*\d:\d\d(:\d\d(\.\d+)?)?\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)$');
+
+create or replace temp macro iso_utc(said) as timezone('UTC', coalesce(try_cast(said as timestamptz), try_cast(
+    regexp_replace(regexp_replace(said, '\s*([Zz]|UTC|GMT)$', '+00'), '\s+([+-]\d\d(:?\d\d)?)$', '\1') as timestamptz)));
+
+-- A time without its weekday, the name of its zone in brackets, commas and the like; the Unix way
+-- (Mar 4 10:11:12 UTC 2025) with the year after the day.
+create or replace temp macro plain_time(said) as rtrim(regexp_replace(
+    regexp_replace(
+        regexp_replace(
+            regexp_replace(said, '(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? +', ''),
+            '([+-]\d\d:?\d\d|UTC|GMT|Z) \([^()]*\)$', '\1'),
+        '(?i)(,| at | uhr|[ \x{a0}\x{202f}])+', ' ', 'g'),
+    '(?i)^([a-z]{3} \d{1,2}) (\d\d:\d\d:\d\d)(?: (utc|gmt))? (\d{4})$', '\1 \4 \2 \3'));
+
+create or replace temp macro time_parts(said) as regexp_extract(plain_time(said),
+    '(?i)^(' -- day
+    || '\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{8}'
+    || '|[a-z]{3,9}\.? \d{1,2}(?:st|nd|rd|th)? \d{4}|\d{1,2}(?:st|nd|rd|th|\.)?[ -][a-z]{3,9}\.?[ -]\d{4}'
+    || ')(?:(?:t| )(' -- clock
+    || '\d{1,2}:\d\d(?::\d\d(?:\.\d{1,6})?)?(?: ?[ap]\.?m\.?)?|\d{6}|\d{4}'
+    || '))? ?(' -- zone
+    || 'z|utc|gmt|(?:utc|gmt)?[+-]\d\d:?\d\d'
+    || '|)$',
+    ['day', 'clock', 'zone']);
+
+create or replace temp macro number_of_day(day, place) as
+    try_cast(split_part(translate(day, '-', '/'), '/', place) as integer);
+
+-- Dates with dots have the day first; with slashes or dashes they are read where one of the two numbers is no month, or
+-- both are the same. Eight digits are a date only before a clock or a zone.
+create or replace temp macro day_of(day, is_with_time) as case
+    when regexp_matches(day, '^\d{8}$') then case when is_with_time then try_strptime(day, '%Y%m%d') end
+    when regexp_matches(day, '^\d{4}') then try_strptime(translate(day, '/.', '--'), '%Y-%m-%d')
+    when regexp_matches(day, '^\d+\.') then try_strptime(day, ['%d.%m.%Y', '%d. %b %Y', '%d. %B %Y'])
+    when regexp_matches(day, '^\d+[/-]\d') then case
+        when number_of_day(day, 1) > 12 or number_of_day(day, 1) = number_of_day(day, 2)
+        then try_strptime(translate(day, '-', '/'), '%d/%m/%Y')
+        when number_of_day(day, 2) > 12 then try_strptime(translate(day, '-', '/'), '%m/%d/%Y')
+    end
+    else try_strptime(
+        regexp_replace(translate(day, '-.', ' '), '(\d)(st|nd|rd|th)', '\1'),
+        ['%b %d %Y', '%B %d %Y', '%d %b %Y', '%d %B %Y'])
+end;
+
+create or replace temp macro clock_of(clock) as case
+    when clock = '' then time '00:00:00'
+    when regexp_matches(clock, '[Mm]') then cast(try_strptime(
+        regexp_replace(clock, '(?i) ?([ap])\.?m\.?$', ' \1M'), ['%I:%M:%S %p', '%I:%M %p', '%I:%M:%S.%f %p']) as time)
+    else try_cast(rtrim(regexp_replace(clock, '^(\d\d)(\d\d)(\d\d)?$', '\1:\2:\3'), ':') as time)
+end;
+
+create or replace temp macro offset_of(zone) as to_minutes(
+    try_cast(regexp_extract(zone, '[+-]\d\d') as integer) * 60
+    + try_cast(regexp_replace(zone, '^.*([+-])\d\d:?(\d\d)$', '\1\2') as integer));
+
+create or replace temp macro local_time_of(parts) as
+    cast(day_of(parts['day'], parts['clock'] <> '' or parts['zone'] <> '') as date) + clock_of(parts['clock']);
+
+-- A time from its parts, or from the seconds or milliseconds since 1970, as UTC.
+create or replace temp macro time_of(said, parts, zone) as case
+    when regexp_matches(said, '^\d{10}$') then epoch_ms(cast(said as bigint) * 1000)
+    when regexp_matches(said, '^\d{13}$') then epoch_ms(cast(said as bigint))
+    when parts['day'] = '' then null
+    when parts['zone'] = '' then to_utc(local_time_of(parts), zone)
+    when upper(parts['zone']) in ('Z', 'UTC', 'GMT') then local_time_of(parts)
+    else local_time_of(parts) - offset_of(parts['zone'])
+end;
+
+-- Whether nothing tells the day from the month.
+create or replace temp macro is_ambiguous(parts) as (
+    regexp_matches(parts['day'], '^\d+[/-]\d+[/-]\d{4}$')
+    and number_of_day(parts['day'], 1) between 1 and 12 and number_of_day(parts['day'], 2) between 1 and 12
+    and number_of_day(parts['day'], 1) <> number_of_day(parts['day'], 2));
+
+-- Whether a time that `time_of` reads states no zone.
+create or replace temp macro lacks_zone(said, parts) as (parts['zone'] = '' and not regexp_matches(said, '^\d+$'));
+
+-- Values as rule hits show them: 2025-03-04T10:11:12Z, 3, 12.50
+
+create or replace temp macro shown_time(value) as case
+    when date_trunc('second', value) = value then strftime(value, '%Y-%m-%dT%H:%M:%SZ')
+    else strftime(value, '%Y-%m-%dT%H:%M:%S.%fZ')
+end;
+
+create or replace temp macro shown_quantity(value) as regexp_replace(cast(value as varchar), '\.?0+$', '');
+
+create or replace temp macro shown_amount(value) as
+    regexp_replace(cast(value as varchar), '^(-?\d+\.\d\d\d*?)0+$', '\1');
