@@ -18,6 +18,7 @@ import matplotlib as mpl
 import matplotlib.style
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from lib.report.pieces import TEMPLATES
 
@@ -87,9 +88,10 @@ def standalone(svg: str) -> str:
 
 def save_png(fig: Figure, path: Path, title: str, subtitle: str) -> None:
     """Write a figure with its title and subtitle above it."""
-    height = float(fig.get_size_inches()[1])
+    width, height = fig.get_size_inches()
+    lines = wrap(title, 58)
     fig.text(0, 1 + 0.10 / height, shorten(subtitle, 90), color=MUTE, va="bottom", fontsize=9)
-    lines = "\n".join(wrap(title, 62))
-    fig.text(0, 1 + 0.30 / height, lines, color=INK, va="bottom", fontsize=11, weight="bold")
-    with mpl.rc_context({"savefig.pad_inches": 0.12, "savefig.bbox": "tight"}):
-        fig.savefig(path, format="png", dpi=110, facecolor=PAPER, metadata={"Software": None})
+    fig.text(0, 1 + 0.30 / height, "\n".join(lines), color=INK, va="bottom", fontsize=11, weight="bold")
+    # Stated, as to measure what was drawn would be to draw it twice.
+    box = Bbox([[-0.12, -0.12], [width + 0.12, height + 0.42 + 0.19 * len(lines)]])
+    fig.savefig(path, format="png", dpi=110, facecolor=PAPER, bbox_inches=box, metadata={"Software": None})
