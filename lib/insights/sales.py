@@ -77,13 +77,13 @@ def gross_to_net(monthly: pd.DataFrame, currency: str | None = None) -> Result:
     gross, net, margin = total["gross_amount"], total["net_amount"], total["margin_amount"]
     if not gross > 0:
         return NoData(NO_SALES)
-    taken = {"Discounts": total["discount_amount"], "Returns": total["return_amount"]}
-    taken = {name: amount for name, amount in taken.items() if amount and pd.notna(amount)}
-    steps = [("Gross", gross, "total"), *((name, -amount, "change") for name, amount in taken.items())]
+    deducted = {"Discounts": total["discount_amount"], "Returns": total["return_amount"]}
+    deducted = {name: amount for name, amount in deducted.items() if amount and pd.notna(amount)}
+    steps = [("Gross", gross, "total"), *((name, -amount, "change") for name, amount in deducted.items())]
     steps += [("Net", net, "total")]
     title = "All gross sales remain as net revenue"
-    if taken:
-        title = f"{listing(list(taken)).capitalize()} take {percent(share(gross - net, gross))} of gross sales"
+    if deducted:
+        title = f"{listing(list(deducted)).capitalize()} take {percent(share(gross - net, gross))} of gross sales"
     if pd.notna(margin):
         steps += [("Cost", margin - net, "change"), ("Margin", margin, "total")]
         title += f"; {percent(share(margin, net))} of net revenue is margin"

@@ -94,7 +94,7 @@ def is_overridden(run: Mapping[str, Any]) -> bool:
 
 
 def _grade(quality: Mapping[str, Any]) -> str:
-    """Return a run's grade, and what the gate said of it."""
+    """Return a run's grade, and the verdict of the gate."""
     gate = quality.get("gate") or {}
     verdict = "overridden" if gate.get("overridden") else "passed" if gate.get("passed") else "not passed"
     texts = [f"grade {quality['grade']}"] if quality.get("grade") else []

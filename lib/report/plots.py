@@ -336,11 +336,11 @@ def band_by_day(
     axes.plot(x[marked], y[marked], "o", color=BAD, markersize=5.5, clip_on=False)
     beyond = np.where(marked, np.fmax(np.nan_to_num(floor) - y, y - np.nan_to_num(roof, nan=np.inf)), -np.inf)
     along = (x - x.min()) / max(x.max() - x.min(), 1)
-    taken: list[int] = []
+    labelled: list[int] = []
     for i in np.argsort(-beyond)[: int(marked.sum())]:
-        if len(taken) == named or any(abs(along[i] - along[other]) < 0.22 for other in taken):
+        if len(labelled) == named or any(abs(along[i] - along[other]) < 0.22 for other in labelled):
             continue  # enough are named, or its name would run into another's
-        taken.append(i)
+        labelled.append(i)
         side = "left" if along[i] < 0.1 else "right" if along[i] > 0.9 else "center"
         above = y[i] >= np.nan_to_num(roof[i], nan=0.0) or y[i] < 0.12 * axes.get_ylim()[1]
         text, look = f"{dates[i].day} {dates[i]:%b}: {fmt(y[i])}", {"ha": side, "va": "bottom" if above else "top"}
