@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ARGS   ?=
 
-.PHONY: help run test lab bench bench-quality soak lint clean lock setup
+.PHONY: help run test lab bench bench-quality soak docs lint clean lock setup
 
 help:            ## list what make can do
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -27,6 +27,14 @@ bench-quality: $(READY)  ## measure how good the checks are, against the ledger 
 
 soak: $(READY)   ## long campaigns: thirty single days for several seeds, kills at every write (ARGS="--days 5 --seeds 1")
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+# A copy of the published file: dbt would keep readers out of it.
+docs: $(READY)   ## write dbt's catalog of every table and column, as they are published on DuckDB, to outputs/catalog
+	@test -f data/shop.duckdb || { echo "make: data/shop.duckdb is not there: nothing is published yet. Run: make run" >&2; exit 2; }
+	@mkdir -p outputs/catalog && cp data/shop.duckdb outputs/catalog/shop.duckdb
+	@SHOP_WAREHOUSE_PATH=$(CURDIR)/outputs/catalog/shop.duckdb DO_NOT_TRACK=1 $(BIN)/dbt --quiet docs generate --static \
+	  --project-dir sql --profiles-dir sql --target-path $(CURDIR)/outputs/catalog --log-path $(CURDIR)/outputs/catalog
+	@rm outputs/catalog/shop.duckdb && echo "Catalog: $(CURDIR)/outputs/catalog/static_index.html"
 
 lint: $(READY)   ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import yaml
+from dbt.cli.main import dbtRunner
 
 from lib.base.files import PROJECT
 from lib.model import dbt, increments
@@ -53,3 +54,20 @@ def test_every_shared_description_is_used():
     shared = set(re.findall(r"{% docs (\w+) %}", (MODELS / "columns.md").read_text("utf-8")))
     used = {name for text in MODELS.rglob("*.yml") for name in re.findall(r"doc\('(\w+)'\)", text.read_text("utf-8"))}
     assert shared == used
+
+
+def test_the_models_make_of_a_few_rows_what_their_unit_tests_expect(built, tmp_path, monkeypatch):
+    for name, value in built.dbt_environment().items():
+        monkeypatch.setenv(name, value)
+    folders = {"--project-dir": "sql", "--profiles-dir": "sql", "--target-path": tmp_path, "--log-path": tmp_path}
+    places = [str(part) for pair in folders.items() for part in pair]
+    monkeypatch.chdir(PROJECT)
+    try:
+        answer = dbtRunner().invoke(["--quiet", "test", "--select", "test_type:unit", *places])
+    finally:
+        built.release_dbt()
+    assert answer.exception is None, answer.exception
+    results = {result.node.name: result for result in answer.result.results}
+    assert {name: result.message for name, result in results.items() if result.status != "pass"} == {}
+    tested = {result.node.tested_node_unique_id.split(".")[-1] for result in results.values()}
+    assert tested >= {"fact_order_items", "fact_sessions", "line_repairs"}

@@ -418,7 +418,9 @@ def test_a_failed_check_keeps_the_run_from_publishing_and_says_why(audits):
     damaged = audits.damaged
     assert not damaged.passed
     (reason,) = [r for r in damaged.reasons if r.startswith("no_order_line_is_lost_in_a_join")]
-    assert reason.startswith("no_order_line_is_lost_in_a_join: every clean order line and payment is a fact (3 of ")
+    assert reason.startswith(
+        "no_order_line_is_lost_in_a_join: every clean order, order line and payment is in its fact table (3 of "
+    )
     failed = set(damaged.checks.query("severity == 'error' and failing_rows > 0")["check_name"])
     assert failed == {reason.split(":")[0] for reason in damaged.reasons if reason.split(":")[0] in failed}
 

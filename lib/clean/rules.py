@@ -92,9 +92,9 @@ RULES: dict[str, Rule] = {
     "late_event": Rule(
         "check", ("flagged",), "An event delivered long after it happened still counts, and is flagged."
     ),
-    "unusual_volume": Rule("check", ("flagged",), "A day brings about as many rows as days like it."),
+    "unusual_volume": Rule("check", ("flagged",), "A day has about as many rows as similar days."),
     "distribution_shift": Rule(
         "check", ("flagged",), "Payment methods, devices, categories and channels keep about their shares."
     ),
-    "stale_source": Rule("check", ("flagged",), "Each source has delivered as lately as it usually does."),
+    "stale_source": Rule("check", ("flagged",), "Each source has delivered as recently as usual."),
 }

@@ -18,7 +18,7 @@
 {# One row per version of an entity's rows, with its id, attributes, valid_from, valid_to and is_current.
 
    Versions are the delivered rows that were not quarantined, in the order by which clean picks the newest: the clean
-   row is the current one. A version starts when its source changed the row or, where that is not told, when it came
+   row is the current one. A version starts when its source changed the row or, where the source does not say, when it came
    in; one that would start only after a newer one has begun was never valid. Versions in a row with the same
    attributes are one. What is known through order lines or ids alone has the clean row as its only version. #}
 {% macro versions(entity, id, attributes) %}

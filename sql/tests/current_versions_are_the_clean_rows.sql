@@ -1,5 +1,5 @@
 {{ config(meta={'dimension': 'consistency', 'table': 'warehouse.dim_customers', 'rows': false,
-    'says': 'each customer and product of clean has a current version, and it says the same',
+    'says': 'the current version of each customer and product has the values of its clean row',
     'tested': 'select count(*) from warehouse.dim_customers where is_current'}) }}
 with clean as (
 

@@ -1,6 +1,6 @@
 {{ config(severity='warn', meta={
     'dimension': 'consistency', 'rule': 'category_swap', 'table': 'stage.products',
-    'says': 'a product stands in the category in which the others of its subcategory stand',
+    'says': 'a product is in the same category as the others of its subcategory',
     'tested': 'select count(*) from stage.products where subcategory is not null',
     'finds': {'entity': 'products', 'source': '_source', 'key': '_key', 'family': 'product_id', 'field': 'category'}}) }}
 with listed as (
@@ -28,11 +28,11 @@ pairs as (
 
 ),
 
--- Where two sources agree, nobody has slipped.
+-- Where two sources agree, it is no mistake.
 confirmed as (
 
     select product_id, category_name, subcategory_name
-    from (select distinct product_id, category_name, subcategory_name, _source from listed) as told
+    from (select distinct product_id, category_name, subcategory_name, _source from listed) as by_source
     group by product_id, category_name, subcategory_name
     having count(*) > 1
 

@@ -1,5 +1,5 @@
 -- One row per cell that a rule repaired, emptied or flagged, and per row that one merged, quarantined or refused, where
--- that says something against the row; checks tell theirs in quality.flags.
+-- that says something against the row; those of checks are in quality.flags.
 {%- set of_orders = ['order_items', 'payments', 'order_lines'] %}
 {%- set entities = ['customers', 'products', 'orders', 'events'] + of_orders %}
 with cells as (

@@ -67,7 +67,7 @@ paid as (
 ),
 
 -- Orders whose lines do not come to the total, with tax or without, before returns or after. Left alone are those where
--- what was paid speaks against the total, and where a gap in the numbers (1, 2, 3 or 10, 20, 30) tells that a line is
+-- what was paid speaks against the total, and where a gap in the numbers (1, 2, 3 or 10, 20, 30) shows that a line is
 -- missing. An order's discount holds its lines' own.
 disputed as (
 
@@ -183,5 +183,5 @@ select
     value,
     _entity, _source, _source_file, _source_row
 from ranked
--- Which of several lines it is cannot be told, but for equal ones of which the first was turned and the rest came back.
+-- Of several lines nothing says which it is, unless they are equal: then the first was sold and the rest came back.
 where position = 1 and (rivals = 1 or (place = 1 and least_amount = largest_amount))

@@ -1,4 +1,4 @@
--- One row per payment; failed attempts and refunds are told apart by status.
+-- One row per payment; failed attempts and refunds are among them, by their status.
 {{ config(unique_key='order_id', meta={'recomputed_by': 'affected_facts'}) }}
 with orders as (
 

@@ -36,7 +36,7 @@ numbered as (
 
 ),
 
--- A visit is known by what it began with; what its first event does not tell, another may.
+-- A session has the device and campaign of its first event, or where that states none, of another one.
 sessions as (
 
     select

@@ -1,4 +1,4 @@
-{# In place of dbt's own: each value that stands more than once, under its own name. #}
+{# In place of dbt's own: each value that occurs more than once, under its own name. #}
 {% test unique(model, column_name) %}
 select {{ column_name }}, count(*) as times
 from {{ model }}
