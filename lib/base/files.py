@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,15 +25,18 @@ def write_atomically(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def file_lock(path: Path, wait_seconds: float, message: str) -> Iterator[None]:
     """Hold an exclusive lock that the operating system frees when the process ends, however it ends."""
+    import tenacity
+
     path.parent.mkdir(parents=True, exist_ok=True)
+    tries = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(BlockingIOError),
+        stop=tenacity.stop_after_delay(wait_seconds),
+        wait=tenacity.wait_fixed(0.2),
+        reraise=True,
+    )
     with path.open("a+") as file:
-        deadline = time.monotonic() + wait_seconds
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise LakeError(f"{message} Wait for it to end, then try again.") from None
-                time.sleep(0.2)
+        try:
+            tries(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LakeError(f"{message} Wait for it to end, then try again.") from None
         yield

@@ -13,6 +13,7 @@ import hashlib
 import json
 import lzma
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,6 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pydantic import Field
 
 from lib.base.errors import did_you_mean
@@ -32,7 +32,7 @@ from lib.config import Derived, EntitySource, Source
 from lib.entities import ENTITIES
 from lib.sources.delimited import UNREADABLE, open_bytes
 from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, Task, write_malformed
-from lib.sources.json import Steps, above, columns_of, keep_digits, name_columns, values
+from lib.sources.json import LONG_NUMBER, Steps, above, columns_of, keep_digits, name_columns, values
 from lib.sources.listing import files_at, none_usable
 
 
@@ -57,7 +57,7 @@ _ENDINGS = (".json", ".jsonl", ".ndjson")
 _UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 #: Files are read together up to so many bytes on disk (about twelve times that as text); one that is larger than that
 #: is read alone, so many bytes of text at a time.
-TOGETHER_BYTES, LARGE_BYTES, PIECE_BYTES = 6 << 20, 8 << 20, 64 << 20
+TOGETHER_BYTES, LARGE_BYTES, PIECE_BYTES = 4 << 20, 8 << 20, 64 << 20
 _THREADS = 2
 #: Lines in a batch of an Arrow table, of which DuckDB gives one to each thread at a time.
 _AT_A_TIME = 16_384
@@ -232,28 +232,14 @@ def _objects(text: str) -> Iterator[str]:
             at = after_blanks(at + 1)
 
 
-def _lines(contents: list[bytes]) -> tuple[pa.Array, NDArray[np.int64], list[int]]:
-    """Return every line (with its line break), the position of its content, and the lines that were no UTF-8."""
-    checked = [_decodable(content) for content in contents]
-    data = b"".join(content if content.endswith(b"\n") else content + b"\n" for content, _ in checked)
-    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")) + 1
-    bounds = np.cumsum([len(content) + (not content.endswith(b"\n")) for content, _ in checked])
-    piece = np.searchsorted(bounds, ends, side="left")
-    first = np.searchsorted(piece, np.arange(len(contents)))
-    offsets = np.concatenate([[0], ends]).astype(np.int64)
-    texts = pa.Array.from_buffers(pa.large_string(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
-    return texts, piece, [int(first[number]) + line for number, (_, wrong) in enumerate(checked) for line in wrong]
-
-
-def _decodable(data: bytes) -> tuple[bytes, list[int]]:
-    """Return the lines as valid UTF-8, and the positions of those that were not."""
+def _lines(content: bytes) -> tuple[list[str], list[int]]:
+    """Return the lines that are not blank, and the positions of those that are no UTF-8."""
     try:
-        data.decode()
+        return [line for line in content.decode().split("\n") if line.strip()], []
     except UnicodeDecodeError:
-        lines = [line.decode(errors="replace").encode() for line in data.split(b"\n")]
-        wrong = [number for number, line in enumerate(data.split(b"\n")) if line != lines[number]]
-        return b"\n".join(lines), wrong
-    return data, []
+        lines = [line for line in content.split(b"\n") if line.strip()]
+        texts = [line.decode(errors="replace") for line in lines]
+        return texts, [i for i, (line, text) in enumerate(zip(lines, texts, strict=True)) if line != text.encode()]
 
 
 # Lines to rows
@@ -274,52 +260,64 @@ class _Reading:
 
     def add(self, batch: list[_Piece]) -> None:
         """Read a batch; a file that cannot be used is noted as rejected, by its first piece."""
+        pieces: list[tuple[_Piece, range]] = []
+        texts: list[str] = []
+        not_utf8: list[int] = []
         for piece in batch:
             if piece.refused:
                 self._reject(piece, piece.refused)
-        pieces = [p for p in batch if not p.refused and (p.is_first or p.file.name in self.files)]
-        if not pieces:
+            elif piece.is_first or piece.file.name in self.files:
+                found, wrong = _lines(piece.content)
+                not_utf8 += [len(texts) + i for i in wrong]
+                pieces.append((piece, range(len(texts), len(texts) + len(found))))
+                texts += found
+        if not texts:
+            for piece, _ in pieces:
+                self._reject(piece, _EMPTY)
             return
-        texts, piece_of, not_utf8 = _lines([piece.content for piece in pieces])
-        broken = self._show_objects(texts, piece_of, not_utf8)
+        table = pa.table(
+            {
+                "i": np.arange(len(texts)),
+                "piece": np.repeat(np.arange(len(pieces)), [len(lines) for _, lines in pieces]),
+                "line": pa.array(texts, pa.large_string()),
+            }
+        )
+        broken = self._show_objects(table, not_utf8)
         paths = columns_of(self.task.connection, self.known)
-        is_row, is_blank = np.ones(len(texts), dtype=bool), np.zeros(len(texts), dtype=bool)
-        is_row[[*broken]] = False
-        is_blank[[i for i, text in broken.items() if not text.strip()]] = True
-        start, malformed = self.rows, []
-        for number, piece in enumerate(pieces):
-            here = slice(*np.searchsorted(piece_of, [number, number + 1]))
-            rows = int(is_row[here].sum())
-            bad = (np.flatnonzero(~is_row[here] & ~is_blank[here]) + here.start).tolist()
-            if piece.is_first and (fault := self._fault(rows, [broken[i] for i in bad], paths.get(number, {}))):
+        is_row = np.ones(len(texts), dtype=bool)
+        is_row[broken] = False
+        malformed, start = [], self.rows
+        for number, (piece, lines) in enumerate(pieces):
+            bad = broken[bisect_left(broken, lines.start) : bisect_left(broken, lines.stop)]
+            rows = len(lines) - len(bad)
+            if piece.is_first and (fault := self._fault(rows, [texts[i] for i in bad], paths.get(number, {}))):
                 self._reject(piece, fault)
-                is_row[here] = False
+                is_row[lines.start : lines.stop] = False
                 paths.pop(number, None)
                 continue
             file = self.files.get(piece.file.name) or replace(piece.file, first_row=start)
-            # A line's number counts all lines but blank ones, those of earlier pieces too.
-            place = file.rows + file.malformed + np.cumsum(~is_blank[here])
-            malformed += [(file.name, int(place[i - here.start]), broken[i], _what_is_wrong(broken[i])) for i in bad]
+            # A line's number counts those of earlier pieces too.
+            first = file.rows + file.malformed + 1 - lines.start
+            malformed += [(file.name, first + i, texts[i].strip("\r"), _what_is_wrong(texts[i])) for i in bad]
             self.files[file.name] = replace(file, rows=file.rows + rows, malformed=file.malformed + len(bad))
             start += rows
-        self._write(texts, is_row, pa.array([p.file.name for p in pieces]).take(pa.array(piece_of)), paths)
+        if start > self.rows:
+            self._write(table.filter(pa.array(is_row)), [piece.file.name for piece, _ in pieces], paths)
         if malformed:
             self.parts.append(write_malformed(malformed, self.task.scratch, len(self.parts)))
 
-    def _show_objects(self, texts: pa.Array, piece_of: NDArray[np.int64], not_utf8: list[int]) -> dict[int, str]:
-        """Let DuckDB see the lines that are objects, as `_lines` (i, piece, line); return the text of the others."""
-        connection = self.task.connection
-        table = pa.table({"i": np.arange(len(texts)), "piece": piece_of, "line": texts})
-        connection.register("_lines", _divided(table))
-        found = connection.execute(
+    def _show_objects(self, table: pa.Table, not_utf8: list[int]) -> list[int]:
+        """Let DuckDB see the lines that are objects, as `_lines` (i, piece, line); return where the others are."""
+        self.task.connection.register("_lines", _divided(table))
+        found = self.task.connection.execute(
             "select i from _lines where coalesce(case when json_valid(line) then json_type(line) end <> 'OBJECT', true)"
         )
         broken = sorted({*not_utf8, *(i for (i,) in found.fetchall())})
         if broken:
-            is_object = np.ones(len(texts), dtype=bool)
+            is_object = np.ones(len(table), dtype=bool)
             is_object[broken] = False
-            connection.register("_lines", _divided(table.filter(pa.array(is_object))))
-        return {i: texts[i].as_py().strip("\r\n") for i in broken}
+            self.task.connection.register("_lines", _divided(table.filter(pa.array(is_object))))
+        return broken
 
     def _reject(self, piece: _Piece, reason: str) -> None:
         file = piece.file
@@ -342,32 +340,27 @@ class _Reading:
                 return f"has no {name!r} in any line (mapped for {self.task.entity}); found {listed}.{hint}"
         return ""
 
-    def _write(
-        self, texts: pa.Array, is_row: NDArray[np.bool_], names: pa.Array, columns: dict[int, dict[Steps, None]]
-    ) -> None:
+    def _write(self, rows: pa.Table, names: list[str], columns: dict[int, dict[Steps, None]]) -> None:
         """Write the lines that are rows as one part."""
-        connection, n = self.task.connection, int(is_row.sum())
-        if not n:
-            return
+        connection = self.task.connection
         paths = dict.fromkeys(path for of_piece in columns.values() for path in of_piece)
         expected = list(dict.fromkeys(self.task.spec.mapped or ENTITIES[self.task.entity].names))
         name_columns(paths, expected, self.names)
-        long = [i for (i,) in connection.execute("select i from _looks where is_long order by i").fetchall()]
-        if long:
-            is_long = np.zeros(len(texts), dtype=bool)
-            is_long[long] = True
-            exact = pa.array([keep_digits(texts[i].as_py()) for i in long], pa.large_string())
-            texts = pc.replace_with_mask(texts, pa.array(is_long), exact)
-        chosen = pa.array(is_row)
-        rows = {"line": texts.filter(chosen), "_file": names.filter(chosen), "_row": np.arange(n) + self.rows}
-        self.rows += n
         given = [self.names[path] for path in paths]
         found, cells = values("line", paths, above(self.known))
         selected = [f"{cell} as {quoted(name)}" for cell, name in zip(cells, given, strict=True)]
         selected += [f"cast(null as varchar) as {quoted(name)}" for name in expected if name not in given]
         self.columns |= dict.fromkeys([*given, *expected])
         part = self.task.scratch / f"part-{len(self.parts):04d}.parquet"
-        connection.register("_lines", _divided(pa.table(rows)))
+        lines = rows["line"].combine_chunks()
+        is_long = pc.match_substring_regex(lines, LONG_NUMBER)
+        if pc.any(is_long).as_py():
+            exact = pa.array(map(keep_digits, lines.filter(is_long).to_pylist()), pa.large_string())
+            rows = rows.set_column(2, "line", pc.replace_with_mask(lines, is_long, exact))
+        rows = rows.append_column("_file", pa.array(names).take(rows["piece"]))
+        rows = rows.append_column("_row", pa.array(np.arange(len(rows)) + self.rows))
+        self.rows += len(rows)
+        connection.register("_lines", _divided(rows))
         connection.execute(
             f"copy (select {', '.join(selected)}, _file, _row from (select {found}, line, _file, _row from _lines))"
             f" to {text_literal(str(part))} (format parquet, compression zstd)"

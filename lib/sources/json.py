@@ -64,8 +64,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection, known: dict[Steps, None]) 
 
     What is null or {} wherever it stands is a column as well, unless it is an object elsewhere. The structure of a line
     takes long to find, its keys do not: of lines with the same keys in every object one is looked at. What is an object
-    is known from such looks, so they go on until there is nothing new. They stay in the table `_looks` (i, piece,
-    signature, is_long); long is a line with a number that a double might not hold.
+    is known from such looks, so they go on until there is nothing new.
     """
     n_before = -1
     found: dict[int, tuple[tuple[Steps, bool], ...]] = {}
@@ -104,10 +103,8 @@ def _looks(known: dict[Steps, None]) -> str:
     keys = f"json_keys(line), json_keys(line, {nested})" if objects else "json_keys(line)"
     types = f"json_type(line, {values})" if values != "[]" else "cast([] as varchar[])"
     return f"""
-    select i, piece, case when list_contains(types, 'OBJECT') then hash(i, keys) else keys end as signature,
-        case when list_contains(types, 'DOUBLE') or list_contains(types, 'ARRAY')
-            then regexp_matches(line, {text_literal(LONG_NUMBER)}) else false end as is_long
-    from (select i, piece, line, hash({keys}) as keys, {types} as types from _lines)
+    select i, piece, case when list_contains({types}, 'OBJECT') then hash(i, {keys}) else hash({keys}) end as signature
+    from _lines
     """
 
 
