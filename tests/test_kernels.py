@@ -91,10 +91,13 @@ def test_a_kernel_sees_the_environment_of_its_start_and_logs_what_its_process_wr
     assert "to the log" in (tmp_path / "0.log").read_text()
 
 
-def test_a_cell_can_be_interrupted_and_the_next_one_runs(start):
+def test_a_cell_can_be_interrupted_and_the_next_one_runs(start, tmp_path):
     kernel = start("")
-    sleeping = kernel.client.execute("import time; time.sleep(60)")
-    time.sleep(1)
+    begun = tmp_path / "begun"
+    cell = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(60)"
+    sleeping = kernel.client.execute(cell, stop_on_error=False)
+    while not begun.exists():
+        time.sleep(0.05)
     kernel.manager.interrupt_kernel()
 
     async def reply_to_it() -> dict:
@@ -129,10 +132,11 @@ def looks_clean(parent: psutil.Process) -> bool:
 
 
 @forks
-def test_the_parent_of_forked_kernels_holds_no_thread_no_connection_and_no_file(tmp_path):
+@pytest.mark.parametrize("target", ["duckdb", "postgres"])
+def test_the_parent_of_forked_kernels_holds_no_thread_no_connection_and_no_file(tmp_path, target):
     own = psutil.Process()
     before = set(own.children())
-    with kernel_starter("auto", "duckdb") as start_kernel:
+    with kernel_starter("auto", target) as start_kernel:
         [parent] = set(own.children()) - before
         kernels = [start_kernel(notebook_path(name), tmp_path / f"{name}.log") for name in NOTEBOOKS]
         for kernel in kernels:

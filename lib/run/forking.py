@@ -84,10 +84,10 @@ class KernelParent:
             self.pid = os.fork()
             if not self.pid:
                 self._pipe.close()
-                _serve(theirs)
+                serve(theirs)
         else:
             os.set_inheritable(theirs.fileno(), True)
-            code = f"from lib.run import forking; forking.serve({theirs.fileno()})"
+            code = f"from lib.run import forking; forking.serve(forking.Connection({theirs.fileno()}))"
             self.pid = os.posix_spawn(sys.executable, [sys.executable, "-c", code], os.environ)
         theirs.close()
 
@@ -120,13 +120,8 @@ class KernelParent:
         os.waitpid(self.pid, 0)
 
 
-def serve(descriptor: int) -> NoReturn:
-    """Be the parent, in a process that was started for it."""
-    _serve(Connection(descriptor))
-
-
-def _serve(pipe: Connection) -> NoReturn:
-    """Import and fork as ordered until the pipe is closed or this process is asked to end; then end all kernels."""
+def serve(pipe: Connection) -> NoReturn:
+    """Be the parent: import and fork as ordered until the pipe closes or a signal ends this; then end all kernels."""
     kernels: dict[int, tuple[int, str]] = {}
     try:
         _separate(pipe.fileno())

@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +99,11 @@ def start_run(
     """Make the run's folder, named by its UTC start, and its first manifest."""
     now = datetime.now(UTC)
     base = now.strftime("%Y%m%dT%H%M%SZ")
-    folder = settings.output_dir / "runs" / base
-    suffix = 2
-    while True:
-        try:
+    for number in count(1):
+        folder = settings.output_dir / "runs" / (base if number == 1 else f"{base}-{number}")
+        with contextlib.suppress(FileExistsError):
             folder.mkdir(parents=True)
             break
-        except FileExistsError:
-            folder = settings.output_dir / "runs" / f"{base}-{suffix}"
-            suffix += 1
     for name in ("notebooks", "reports", "charts", "logs", "stages"):
         (folder / name).mkdir()
     manifest: dict[str, Any] = {

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -164,13 +165,14 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def _ipython() -> Any:
+    """Return the shell of the notebook this runs in; None where it is none."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+
 def _show_plain_errors() -> None:
     """Let IPython show the project's own errors, and those about disk and memory, as one message."""
-    if "IPython" not in sys.modules:
-        return
-    from IPython import get_ipython
-
-    shell = get_ipython()
+    shell = _ipython()
     if shell is None:
         return
 
@@ -189,16 +191,11 @@ _line: Any = None
 def _show_line(text: str) -> None:
     """Show, or replace, one line of progress under the running cell; nothing outside IPython."""
     global _line
-    if "IPython" not in sys.modules:
+    if _ipython() is None:
         return
-    from IPython import get_ipython
     from IPython.display import HTML, display
 
-    if get_ipython() is None:
-        return
-    import html
-
-    shown = HTML(f"<small>{html.escape(text)}</small>" if text else "")
+    shown = HTML(f"<small>{escape(text)}</small>" if text else "")
     if _line is None and text:
         _line = display(shown, display_id=True)
     elif _line is not None:
