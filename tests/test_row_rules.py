@@ -281,7 +281,7 @@ def test_findings_are_counted_by_rule_with_an_example(shop):
     assert counts["found"].sum() == one(shop.warehouse, "select count(*) from stage.row_findings")
     shown = by_rule(counts).set_index(["rule", "outcome"])
     assert shown.loc[("encoding", "repaired"), "found"] == 4
-    assert shown.loc[("encoding", "repaired"), "of"] == "customers of exports and products of exports"
+    assert shown.loc[("encoding", "repaired"), "of"] == "customers of exports (3) and products of exports (1)"
     assert shown.loc[("number text", "repaired"), "example"] == "“-12,5” → “-12.50”"
     assert shown["found"].is_monotonic_decreasing and shown["found"].sum() == counts["found"].sum()
     some = repaired_cells(shop.warehouse, per_rule=2)

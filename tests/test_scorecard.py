@@ -4,7 +4,6 @@ import ast
 import json
 import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -218,28 +217,31 @@ def test_a_duplicate_is_right_where_it_was_merged(compared):
     assert (kind(card, "near_duplicate")["recall"], kind(card, "near_duplicate")["accuracy"]) == (1, 0)
 
 
-def test_deleting_the_ledger_changes_nothing_but_the_comparison(tmp_path):
-    def built(folder: Path, *, keeps_ledger: bool) -> tuple[dict[str, pd.DataFrame], Scorecard | None]:
-        settings = load_settings(size="small", data_dir=folder, output_dir=folder / "outputs")
-        marketplace = {"marketplace": settings.config.sources["marketplace"]}
-        settings = replace(settings, config=settings.config.model_copy(update={"sources": marketplace}))
-        open_shop(folder / "sources", size="small", seed=settings.seed, defects=Defects(scale=10))
-        assert (folder / "ledger" / "marketplace").is_dir()
-        if not keeps_ledger:
-            shutil.rmtree(folder / "ledger")
-        ingest(settings, "run1").raise_failures()
-        warehouse = open_warehouse(settings, "run")
-        warehouse.begin()
-        load.load_stage(settings, warehouse, "run1")
-        dbt.build_models(settings, warehouse, "staging", "clean", "quality", "warehouse", "analytics")
-        audit(settings, warehouse, "run1")
-        tables = contents(warehouse, ("stage", "clean", "quarantine", "warehouse", "analytics", "quality"))
-        return tables, compare(settings, warehouse)
+def test_nothing_but_the_comparison_reads_the_ledger(tmp_path):
+    settings = load_settings(size="small", data_dir=tmp_path, output_dir=tmp_path / "outputs")
+    marketplace = {"marketplace": settings.config.sources["marketplace"]}
+    settings = replace(settings, config=settings.config.model_copy(update={"sources": marketplace}))
+    open_shop(tmp_path / "sources", size="small", seed=settings.seed, defects=Defects(scale=10))
+    # Whoever looks into the ledger now fails.
+    shutil.copytree(tmp_path / "ledger", tmp_path / "readable")
+    for part in (tmp_path / "ledger").rglob("*.parquet"):
+        part.write_text("no ledger")
+    ingest(settings, "run1").raise_failures()
+    warehouse = open_warehouse(settings, "run")
+    warehouse.begin()
+    load.load_stage(settings, warehouse, "run1")
+    dbt.build_models(settings, warehouse, "staging", "clean", "quality", "warehouse", "analytics")
+    audit(settings, warehouse, "run1")
+    with pytest.raises(pa.ArrowInvalid):
+        compare(settings, warehouse)
 
-    tables, card = built(tmp_path / "with", keeps_ledger=True)
-    tables_without, no_card = built(tmp_path / "without", keeps_ledger=False)
-    assert_same_tables(tables, tables_without)
-    assert card is not None and card.summary["found"] > 0 and no_card is None
+    shutil.rmtree(tmp_path / "ledger")
+    tables = contents(warehouse, ["quality"])
+    assert compare(settings, warehouse) is None
+    (tmp_path / "readable").rename(tmp_path / "ledger")
+    card = compare(settings, warehouse)
+    assert card is not None and card.summary["found"] > 0
+    assert_same_tables(tables, contents(warehouse, ["quality"]))
 
 
 def test_only_the_comparison_and_the_shop_itself_know_the_ledger():

@@ -74,11 +74,14 @@ def by_rule(counts: pd.DataFrame, example: Callable[[Mapping[Any, Any]], Any] = 
     """Return `rule_counts` for people to read, a row a rule and outcome.
 
     Columns: rule, what is done, outcome, found, of, example.
-    `of` names the entities with the sources they come from, those with the most findings first.
+    `of` names the entities with their sources and counts, those with the most findings first.
     """
     rows = []
     for (rule, outcome), group in counts.groupby(["rule", "outcome"], sort=False):
-        places = [f"{entity.replace('_', ' ')} of {source}" for entity, source in group[["entity", "source"]].values]
+        places = [
+            f"{entity.replace('_', ' ')} of {source} ({found:,})"
+            for entity, source, found in group[["entity", "source", "found"]].values
+        ]
         of = listing(places[:2] + ([f"{len(places) - 2} more"] if len(places) > 2 else []))
         first = group.iloc[0].to_dict()
         rows.append((rule, first["says"], outcome, int(group["found"].sum()), of, example(first)))

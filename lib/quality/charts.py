@@ -36,53 +36,44 @@ def daily_volumes(days: pd.DataFrame) -> list[Insight]:
 
 
 def _volume(source: str, entity: str, days: pd.DataFrame) -> Insight:
-    unusual = days[days["is_unusual"]]
-    end = days["day"].max()
+    unusual, end = days[days["is_unusual"]], days["day"].max()
     if len(unusual):  # where the last of them lies far back, the chart ends a while after it
         end = min(end, unusual["day"].max() + pd.Timedelta(days=WINDOW // 4))
-    window = days[(days["day"] <= end) & (days["day"] > end - pd.Timedelta(days=WINDOW))]
+    shown = days[(days["day"] <= end) & (days["day"] > end - pd.Timedelta(days=WINDOW))]
     what = f"{entity.replace('_', ' ')} of {source}"
-    marked = window[window["is_unusual"]]
-    title = _volume_title(what, unusual)
-    alt = (
-        f"Line of {what} a day over the band they are expected in, {_span(window['day'])}. "
-        + (f"Marked: {formatting.listing([_said(d) for d in marked.head(5).itertuples()])}." if len(marked) else "")
-    ).strip()
-    figure = plots.band_by_day(window["day"], window["rows"], window["low"], window["high"], window["is_unusual"])
+    alt = f"Line of {what} a day over the band they are expected in, {_date(shown['day'].min())} to {_date(end)}."
+    marked = [
+        f"{_date(d['day'])} with {compact(d['rows'])} rows where {compact(d['expected'])} are usual"
+        for d in shown[shown["is_unusual"]].head(5).to_dict("records")
+    ]
+    alt += f" Marked: {formatting.listing(marked)}." if marked else ""
+    figure = plots.band_by_day(shown["day"], shown["rows"], shown["low"], shown["high"], shown["is_unusual"])
     subtitle = "Rows a day, by local time; shaded: what is usual for a day like it"
-    data = window[["day", "rows", "expected", "low", "high", "z", "is_unusual"]]
-    return Insight(f"volume_{source}_{entity}", title, subtitle, alt, figure, data)
+    data = shown[["day", "rows", "expected", "low", "high", "z", "is_unusual"]]
+    return Insight(f"volume_{source}_{entity}", _volume_title(what, unusual), subtitle, alt, figure, data)
 
 
 def _volume_title(what: str, unusual: pd.DataFrame) -> str:
-    """Say the most unusual day against what was expected, and how many others there are."""
+    """Return the most unusual day against what was expected, and how many others there are."""
     if unusual.empty:
         return f"No day stands out among the {what}"
     worst = unusual.iloc[int(np.argmax(unusual["z"].abs().to_numpy(float)))]
-    rows, expected = float(worst["rows"]), float(worst["expected"])
+    rows, expected, day = float(worst["rows"]), float(worst["expected"]), _date(worst["day"])
     share = rows / expected if expected > 0 else np.inf
-    day = f"{worst['day'].day} {worst['day']:%b %Y}"
     if rows == 0:
-        said = f"None of the {what} came on {day}"
+        title = f"None of the {what} came on {day}"
     elif share < 1:
-        said = f"{formatting.percent(1 - share)} of the {what} were missing on {day}"
+        title = f"{formatting.percent(1 - share)} of the {what} were missing on {day}"
     elif share >= 1.95:
-        said = f"On {day} there were {share:.1f} times the usual {what}"
+        title = f"On {day} there were {share:.1f} times the usual {what}"
     else:
-        said = f"On {day} there were {formatting.percent(share - 1)} more {what} than usual"
+        title = f"On {day} there were {formatting.percent(share - 1)} more {what} than usual"
     others = len(unusual) - 1
-    return said + (f", and {formatting.count(others, 'other day stands', 'other days stand')} out" if others else "")
+    return title + (f", and {formatting.count(others, 'other day stands', 'other days stand')} out" if others else "")
 
 
-def _said(day: object) -> str:
-    when: pd.Timestamp = day.day  # type: ignore[attr-defined]
-    rows, expected = day.rows, day.expected  # type: ignore[attr-defined]
-    return f"{when.day} {when:%b} with {compact(rows)} rows where {compact(expected)} are usual"
-
-
-def _span(days: pd.Series) -> str:
-    first, last = days.min(), days.max()
-    return f"{first.day} {first:%b %Y} to {last.day} {last:%b %Y}"
+def _date(day: pd.Timestamp) -> str:
+    return f"{day.day} {day:%b %Y}"
 
 
 def trend(history: pd.DataFrame, least: float | None = None) -> Result:
@@ -93,31 +84,24 @@ def trend(history: pd.DataFrame, least: float | None = None) -> Result:
     grid = scores_by_run(history)
     if len(grid) < 2 or "overall" not in grid:
         return None
-    overall = grid["overall"]
-    change = float(overall.iloc[-1]) - float(overall.iloc[-2])
-    before, now = formatting.points(overall.iloc[-2]), formatting.points(overall.iloc[-1])
-    if abs(change) < 0.05:
-        title = f"The score stays at {now}"
-    else:
-        title = f"The score {'rose' if change > 0 else 'fell'} from {before} to {now} since the last run"
-        side = (grid.iloc[-1] - grid.iloc[-2]).drop("overall").dropna()
-        if len(side) and (side * np.sign(change)).max() > 0.05:
-            title += f", most of it in {(side * np.sign(change)).idxmax()}"
-    alt = f"Lines of the scores of {len(grid)} runs. Overall: from {formatting.points(overall.iloc[0])} to {now}."
+    overall, change = grid["overall"], (grid.iloc[-1] - grid.iloc[-2]).dropna()
+    first, before, now = (formatting.points(overall.iloc[place]) for place in (0, -2, -1))
+    title = f"The score stays at {now}"
+    if abs(change["overall"]) >= 0.05:
+        title = f"The score {'rose' if change['overall'] > 0 else 'fell'} from {before} to {now} since the last run"
+        sides = change.drop("overall") * np.sign(change["overall"])
+        title += f", most of it in {sides.idxmax()}" if sides.max() > 0.05 else ""
+    alt = f"Lines of the scores of {len(grid)} runs. Overall: from {first} to {now}."
     others = {str(name): grid[name].to_list() for name in grid.columns if name != "overall"}
     figure = plots.lines_by_run(_run_labels(list(grid.index)), ("overall", overall.to_list()), others, least)
-    data = grid.reset_index()
-    return Insight("score_by_run", title, "Score by run, overall and by dimension, of 100", alt, figure, data)
+    subtitle = "Score by run, overall and by dimension, of 100"
+    return Insight("score_by_run", title, subtitle, alt, figure, grid.reset_index())
 
 
 def scores_by_run(history: pd.DataFrame, last: int = 30) -> pd.DataFrame:
     """Return a row a run, a column a dimension, for the last runs."""
-    if history.empty:
-        return pd.DataFrame()
     grid = history.pivot_table(index="run_id", columns="dimension", values="score", sort=False)
-    order = list(dict.fromkeys(history["run_id"]))
-    grid.columns.name = None
-    return grid.reindex(order).tail(last)
+    return grid.rename_axis(columns=None).reindex(history["run_id"].unique()).tail(last)
 
 
 def _run_labels(runs: list[str]) -> list[str]:
@@ -133,8 +117,7 @@ def _run_labels(runs: list[str]) -> list[str]:
 def way_of_rows(steps: pd.DataFrame) -> Result:
     """Return the way of the order lines from the sources to the facts.
 
-    `steps` has a row a step: step, rows (what is there after it), change (of a total: by how much it misses what the
-    steps before it leave), is_total, says.
+    `steps` is what the query `order_lines` of `sql/queries/quality` returns.
     """
     if steps.empty or not float(steps["rows"].iloc[0]) > 0:
         return None
@@ -150,13 +133,11 @@ def way_of_rows(steps: pd.DataFrame) -> Result:
 
 
 def way_of_amounts(steps: pd.DataFrame, currency: str = "") -> Result:
-    """Return the way of the money from gross sales to the sums by month; `steps` as for rows, with `amount`."""
+    """Return the way of the money from gross sales to the sums by month; `steps` as from the query `amounts`."""
     if steps.empty or not float(steps["amount"].iloc[0]) > 0:
         return None
-    totals = steps[steps["is_total"].astype(bool)].iloc[1:]
-    off = totals[totals["change"].astype(float).abs() >= 0.005]
-    net = compact(steps["amount"].iloc[-1])
-    money = f"{net}{formatting.NBSP}{currency}" if currency else net
+    off = steps[steps["is_total"].astype(bool) & (steps["change"].astype(float).abs() >= 0.005)]
+    money = compact(steps["amount"].iloc[-1]) + (f"{formatting.NBSP}{currency}" if currency else "")
     title = f"Net revenue is the same on every level: {money}"
     if len(off):
         title = f"{off['step'].iloc[0]} differs by {formatting.number(off['change'].iloc[0], 2)} from the level before"
@@ -170,8 +151,8 @@ def _way(
     bars: list[tuple[str, float, str]] = []
     for step in steps.to_dict("records"):
         if step["is_total"]:
-            follows = not bars or abs(float(step["change"])) < 0.005
-            bars.append((str(step["step"]), float(step[measure]), "total" if follows else "wrong"))
+            kind = "wrong" if abs(float(step["change"])) >= 0.005 else "total"
+            bars.append((str(step["step"]), float(step[measure]), kind))
         elif step["change"]:
             bars.append((str(step["step"]), float(step["change"]), "change"))
     alt = "Bars from step to step: " + ", ".join(f"{label} {fmt(value)}" for label, value, _ in bars) + "."

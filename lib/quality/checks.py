@@ -37,8 +37,12 @@ _DIMENSIONS = {
 
 _STATES = {"pass": "passed", "fail": "failed", "warn": "warned"}
 
-#: What identifies records, in the order of `ENTITIES`.
-_KEYS = list(dict.fromkeys(column for entity in ENTITIES.values() for column in entity.key))
+#: What a plain dbt test expects, for an owner to read.
+_SENTENCES = {
+    "not_null": "every row of {table} states its {column}",
+    "unique": "no {column} stands twice in {table}",
+    "relationships": "every {column} of {table} is known",
+}
 
 
 def read(warehouse: Warehouse, results: Sequence[CheckResult]) -> pd.DataFrame:
@@ -53,7 +57,8 @@ def read(warehouse: Warehouse, results: Sequence[CheckResult]) -> pd.DataFrame:
 
 def failing_sql(results: Sequence[CheckResult]) -> dict[str, str]:
     """Return, for each test that found rows which can be shown, the query that gives them."""
-    return {r.name: r.sql for r in results if r.failures and _selects_rows(r)}
+    shows_rows = [r for r in results if r.fail_calc == "count(*)" and r.meta.get("rows", True)]
+    return {r.name: r.sql for r in shows_rows if r.failures}
 
 
 def flagged(warehouse: Warehouse, results: Sequence[CheckResult]) -> pd.DataFrame:
@@ -62,19 +67,8 @@ def flagged(warehouse: Warehouse, results: Sequence[CheckResult]) -> pd.DataFram
     return warehouse.query(" union all ".join(queries)) if queries else pd.DataFrame(columns=FLAG_COLUMNS)
 
 
-def sample(warehouse: Warehouse, sql: str, field: str, limit: int) -> pd.DataFrame:
-    """Return up to `limit` rows of a failing test: what identifies them first, then the field at fault, then the rest.
-
-    Columns that only the pipeline needs, their names beginning with `_`, are left out.
-    """
-    rows = warehouse.query(f"select * from ({sql}) as failing order by 1 limit {int(limit)}")
-    shown = [str(c) for c in rows.columns if not str(c).startswith("_")]
-    first = [c for c in shown if c in _KEYS] + [c for c in shown if c == field and c not in _KEYS]
-    return rows[first + [c for c in shown if c not in first]]
-
-
 def _row(result: CheckResult, tested: int) -> tuple[Any, ...]:
-    meta, column, table = result.meta, result.column, _table(result)
+    meta, column, table = result.meta, result.column, str(result.meta.get("table") or result.table)
     failing = min(result.failures, tested) if tested else result.failures
     state = _STATES.get(result.state, "broken")
     score: float | None = 100.0 * (1 - failing / tested) if tested else 100.0 if not failing else 0.0
@@ -83,28 +77,14 @@ def _row(result: CheckResult, tested: int) -> tuple[Any, ...]:
     nothing_to_test = not tested and state == "passed"
     if nothing_to_test or (result.generic == "not_null" and result.severity == "warn" and tested and failing == tested):
         state, score = "absent", None
-    says = meta.get("says") or result.description or _sentence(result.generic, column or "the key", table)
+    expected = _SENTENCES.get(result.generic, result.generic).format(table=table, column=column or "the key")
+    sentence = str(meta.get("says") or result.description or expected)
     field = meta.get("field") or meta.get("finds", {}).get("field") or column
     dimension = meta.get("dimension") or _DIMENSIONS.get(result.generic, "consistency")
     return (
-        *(result.name, " ".join(str(says).split()), dimension, result.severity, table, column),
+        *(result.name, " ".join(sentence.split()), dimension, result.severity, table, column),
         *(failing, tested, score, state, meta.get("rule", ""), field),
     )
-
-
-def _sentence(test: str, column: str, table: str) -> str:
-    """Say what a plain dbt test expects, for an owner to read."""
-    sentences = {
-        "not_null": f"every row of {table} states its {column}",
-        "unique": f"no {column} stands twice in {table}",
-        "relationships": f"every {column} of {table} is known",
-    }
-    return sentences.get(test, test)
-
-
-def _table(result: CheckResult) -> str:
-    """Return schema.table of what a test looks at."""
-    return str(result.meta.get("table") or result.table)
 
 
 def _tested_rows(warehouse: Warehouse, results: Sequence[CheckResult]) -> dict[str, int]:
@@ -124,12 +104,7 @@ def _tested_sql(result: CheckResult) -> str:
     if result.generic in ("relationships", "delivered"):
         conditions.append(f"{result.column} is not null")
     condition = f" where {' and '.join(conditions)}" if conditions else ""
-    return f"select count(*) from {_table(result)}{condition}"
-
-
-def _selects_rows(result: CheckResult) -> bool:
-    """Whether a test's query gives whole rows, which can be shown."""
-    return result.fail_calc == "count(*)" and bool(result.meta.get("rows", True))
+    return f"select count(*) from {result.meta.get('table') or result.table}{condition}"
 
 
 def _flags_sql(result: CheckResult) -> str:

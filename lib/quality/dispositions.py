@@ -60,7 +60,9 @@ order by family, rule, entity, field, before, after
 def read_outcomes(warehouse: Warehouse) -> pd.DataFrame:
     """Return what the rules did: a row a rule, outcome, source and entity, with its count `found` and one example."""
     outcomes = warehouse.query(read_query("queries/quality/outcomes"))
-    return outcomes.assign(says=[RULES[rule].says if rule in RULES else "" for rule in outcomes["rule"]])
+    # Of a row in quarantine the rule also names the column that is missing.
+    rules = ["missing" if rule.startswith("missing_") else rule for rule in outcomes["rule"]]
+    return outcomes.assign(says=[RULES[rule].says if rule in RULES else "" for rule in rules])
 
 
 def cells(outcomes: pd.DataFrame) -> int:
@@ -68,14 +70,9 @@ def cells(outcomes: pd.DataFrame) -> int:
     return int(outcomes.loc[outcomes["outcome"].isin(["repaired", "emptied"]), "found"].sum())
 
 
-def anchors(outcomes: pd.DataFrame) -> set[str]:
-    """Return the rules that have a place on the page, under `rule-<name>`."""
-    return set(outcomes["rule"])
-
-
 def tables(outcomes: pd.DataFrame) -> Html:
     """Return a table for each kind of outcome, every rule with its sentence, its count and an example."""
-    free, parts = anchors(outcomes), []
+    free, parts = set(outcomes["rule"]), []
     for caption, (unit, names) in _TABLES.items():
         own = outcomes[outcomes["outcome"].isin(names)]
         if own.empty:
@@ -86,7 +83,7 @@ def tables(outcomes: pd.DataFrame) -> Html:
         for position, rule in enumerate(name.replace(" ", "_") for name in frame["rule"]):
             if rule in free:  # the first row of a rule on the page is its place
                 free.discard(rule)
-                ids[position] = anchor(rule)
+                ids[position] = f"rule-{rule}"
         frame["rule"] = frame["rule"].str.replace(" ", formatting.NBSP)
         total = formatting.count(own["found"].sum(), unit)
         parts.append(pieces.table(frame, f"{caption}: {total}", limit=100, count=False, anchors=ids))
@@ -99,11 +96,6 @@ def _example_of(row: Mapping[Any, Any]) -> Html | str:
     if row["outcome"] == "merged":
         return short_key(row["key"])
     return _example(f"{_plain(row['entity'])}, {_plain(row['field'])}", row["before"], row["after"])
-
-
-def anchor(rule: str) -> str:
-    """Return the id of a rule's place on the page."""
-    return f"rule-{rule}"
 
 
 def records_of(table: str, rows: pd.DataFrame) -> list[Record | None]:
@@ -165,7 +157,7 @@ def _gravest(rows: Sequence[Mapping[Any, Any]], anchors: Collection[str]) -> Htm
 def _linked(rule: str, outcome: str, text: str, anchors: Collection[str]) -> Html:
     begins = _RANKS.get(outcome, "in quarantine: ")
     if rule in anchors:
-        return pieces.link(anchor(rule), text, begins)
+        return pieces.link(f"rule-{rule}", text, begins)
     return Html(str(escape(begins + text)), begins + text)
 
 

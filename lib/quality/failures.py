@@ -104,9 +104,11 @@ def _rows(rows: pd.DataFrame, fields: list[list[str]], done: list[Html | None], 
     formats: dict[str, Callable[[Any], str]] = {"row_key": dispositions.short_key}
     for column in map(str, shown.columns):
         if column.endswith(MONEY) and pd.api.types.is_numeric_dtype(shown[column]):
-            formats[column] = _money
+            formats[column] = lambda value: formatting.number(value, 2)
         elif pd.api.types.is_float_dtype(shown[column]):
-            formats[column] = _figure
+            formats[column] = lambda value: formatting.number(
+                value, 0 if abs(value) >= 100 or value == int(value) else 2
+            )
     if any(done):
         shown["what happened"] = pd.Series([d or _UNTOUCHED for d in done], index=shown.index, dtype=object)
     return pieces.table(shown, formats=formats, mark=mark, limit=20, count=False, fold=OPEN_ROWS)
@@ -121,11 +123,3 @@ def _columns(rows: pd.DataFrame, bad: Collection[str], sql: str, room: int) -> l
     rest = sorted((c for c in own if c not in bad and c not in keys), key=lambda c: c not in named)
     chosen = {*keys, *bad, *rest[: max(room - len({*keys, *bad}), 0)]}
     return [c for c in own if c in chosen]
-
-
-def _money(value: Any) -> str:
-    return formatting.number(value, 2)
-
-
-def _figure(value: Any) -> str:
-    return formatting.number(value, 0 if abs(value) >= 100 or value == int(value) else 2)

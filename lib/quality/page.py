@@ -91,30 +91,27 @@ class Page:
         result, staged = self.result, self._total("staged_rows")
         merged, waiting = merged_rows(self.rows), self._total("quarantined_rows")
         course = by_run["overall"].dropna().round(1).tolist() if "overall" in by_run else []
-        change, has_before = (course[-1] - course[-2], True) if len(course) > 1 else (0.0, False)
-        is_same = abs(change) < 0.05
-        tone: pieces.Tone = "neutral" if is_same else "good" if change > 0 else "bad"
-        against = ("as in the last run" if is_same else "on the last run") if has_before else ""
-        turn = "" if is_same else formatting.signed(change, 1, "pt")
+        change, against = course[-1] - course[-2] if len(course) > 1 else 0.0, ""
+        if len(course) > 1:
+            against = "on the last run" if abs(change) >= 0.05 else "as in the last run"
+        turn = formatting.signed(change, 1, "pt") if abs(change) >= 0.05 else ""
+        tone: pieces.Tone = "neutral" if not turn else "good" if change > 0 else "bad"
         idle = len(result.checks) - self._applied
         of = f"of {formatting.number(self._applied)}" + (f"; {idle:,} without rows to look at" if idle else "")
-
-        def of_all(count: int) -> str:
-            return f"{formatting.small(count / staged)} of rows" if staged and count else ""
-
         sources = f"from {formatting.count(self.rows['source'].nunique(), 'source')}"
+        shares = [f"{formatting.small(n / staged)} of rows" if staged and n else "" for n in (merged, waiting)]
         return [
             pieces.Kpi("Score", f"{formatting.points(result.score)} · {result.grade}", turn, tone, course, against),
             pieces.Kpi("Checks passed", formatting.number(self._applied - len(result.failed_checks)), note=of),
             pieces.Kpi("Rows checked", formatting.compact(staged), note=sources),
             pieces.Kpi("Cells put right", formatting.compact(dispositions.cells(self.outcomes))),
-            pieces.Kpi("Rows merged", formatting.compact(merged), note=of_all(merged)),
-            pieces.Kpi("In quarantine", formatting.compact(waiting), note=of_all(waiting)),
+            pieces.Kpi("Rows merged", formatting.compact(merged), note=shares[0]),
+            pieces.Kpi("In quarantine", formatting.compact(waiting), note=shares[1]),
         ]
 
     def failures(self) -> Html:
         """Return the checks that found something, worst first, with some of their rows and what was done about them."""
-        anchors = dispositions.anchors(self.outcomes)
+        anchors = set(self.outcomes["rule"])
         return failures(
             self.result,
             lambda check: failing_rows(self.warehouse, self.result, check),
@@ -141,16 +138,18 @@ class Page:
 
     def daily_volumes(self, sql: str) -> Html:
         """Return the days of the series with unusual ones; `sql` gives rows of `quality.daily_volume`."""
-        days = anomalies.daily_volume(self.warehouse, sql)
-        return pieces.joined(*(self.stage.show(found, sql) for found in charts.daily_volumes(days)))
+        found = charts.daily_volumes(anomalies.daily_volume(self.warehouse, sql))
+        none = pieces.note("No series is long enough, and has enough rows a day, to be judged.")
+        return pieces.joined(*(self.stage.show(chart, sql) for chart in found)) or none
 
     def late_sources(self) -> Html:
         """Return when each source delivered last, those that stopped first."""
-        return tables.late_sources(self.result.watched.sources)
+        fresh = pieces.note("The only source has delivered as lately as it usually does.")
+        return tables.late_sources(self.result.watched.sources) or fresh
 
     def moved_shares(self) -> Html:
         """Return the months in which a distribution moved."""
-        return tables.moved_shares(self.result.watched.shares)
+        return tables.moved_shares(self.result.watched.shares) or pieces.note("No month has other shares than before.")
 
     def order_lines(self, query: str) -> Html:
         """Return the way of the order lines from the sources to the facts, by a query's file below `sql/`."""

@@ -18,13 +18,17 @@ import pandas as pd
 
 from lib.base import formatting
 from lib.config import Gate
+from lib.entities import ENTITIES
 from lib.model.dbt import run_tests
 from lib.quality.anomalies import Watched, find_anomalies
-from lib.quality.checks import FAILED, failing_sql, flagged, read, sample
+from lib.quality.checks import FAILED, failing_sql, flagged, read
 from lib.settings import Settings
 from lib.warehouse import Warehouse
 
 DIMENSIONS = ("completeness", "validity", "consistency", "uniqueness", "timeliness")
+
+#: What identifies records.
+_KEYS = {column for entity in ENTITIES.values() for column in entity.key}
 
 _GRADES = ((95, "A"), (90, "B"), (80, "C"), (70, "D"), (0, "E"))
 
@@ -108,13 +112,16 @@ def grade(score: float) -> str:
 def failing_rows(warehouse: Warehouse, result: Audit, check: str, limit: int = 20) -> pd.DataFrame:
     """Return up to `limit` of the rows that a check found, empty where the check counts without rows.
 
-    What identifies a row comes first, then the field at fault (`field` in `result.checks`), then the rest.
+    What identifies a row comes first, then the field at fault (`field` in `result.checks`), then the rest. Columns that
+    only the pipeline needs, their names beginning with `_`, are left out.
     """
     sql = result.failing_sql.get(check)
     if not sql:
         return pd.DataFrame()
-    ((field_at_fault,),) = result.checks.loc[result.checks["check_name"] == check, ["field"]].to_numpy()
-    return sample(warehouse, sql, str(field_at_fault), limit)
+    rows = warehouse.query(f"select * from ({sql}) as failing order by 1 limit {int(limit)}")
+    field_at_fault = result.checks.set_index("check_name")["field"][check]
+    shown = [str(column) for column in rows.columns if not str(column).startswith("_")]
+    return rows[sorted(shown, key=lambda column: (column not in _KEYS, column != field_at_fault))]
 
 
 def _means(checks: pd.DataFrame, by: str) -> dict[str, float]:
@@ -129,19 +136,16 @@ def _keep(
     warehouse: Warehouse, run_id: str, checks: pd.DataFrame, scores: dict[str, float], tables: dict[str, float]
 ) -> None:
     """Write the run's checks and scores into the history."""
+
+    def history(by: str, scores: dict[str, float]) -> pd.DataFrame:
+        own = [(name, checks if name == "overall" else checks[checks[by] == name]) for name in scores]
+        rows = [(run_id, name, len(c), int(c["state"].isin(FAILED).sum()), scores[name]) for name, c in own]
+        return pd.DataFrame(rows, columns=["run_id", by, "checks", "failed_checks", "score"])
+
     rows = {
         "quality.checks": checks.assign(run_id=run_id),
-        "quality.scores": _history(checks, run_id, "dimension", scores),
-        "quality.table_scores": _history(checks, run_id, "table_name", tables),
+        "quality.scores": history("dimension", scores),
+        "quality.table_scores": history("table_name", tables),
     }
     for table, frame in rows.items():
         warehouse.replace(table, frame, where="run_id = ?", parameters=[run_id])
-
-
-def _history(checks: pd.DataFrame, run_id: str, by: str, scores: dict[str, float]) -> pd.DataFrame:
-    """Return a row a dimension or table, and overall: how many checks, how many of them found something, the score."""
-    rows = []
-    for name, score in scores.items():
-        own = checks if name == "overall" else checks[checks[by] == name]
-        rows.append((run_id, name, len(own), int(own["state"].isin(FAILED).sum()), score))
-    return pd.DataFrame(rows, columns=["run_id", by, "checks", "failed_checks", "score"])
