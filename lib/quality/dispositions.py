@@ -144,28 +144,29 @@ def field_at_fault(rule: Any, reason: Any, columns: Collection[str]) -> str:
 def _gravest(rows: Sequence[Mapping[Any, Any]], anchors: Collection[str]) -> Html:
     """Return the gravest thing that was done, and how many others there are."""
     worst = min(rows, key=lambda row: list(_RANKS).index(row["outcome"]))
-    shown = _linked(worst["rule"], worst["outcome"], _plain(worst["rule"]), anchors)
-    html = shown.html
+    html = _linked(worst["rule"], worst["outcome"], _plain(worst["rule"]), anchors).html
     if worst["outcome"] == "repaired":
         html += " " + _example(_plain(worst["field"]), worst["before"], worst["after"]).html
     elif worst["outcome"] == "emptied" and pd.notna(worst["before"]):
-        html += f' <code class="was">{escape(_short(worst["before"]))}</code>'
+        html += f" {_value(worst['before'])}"
     others = len({row["rule"] for row in rows}) - 1
-    return Html(html + (f" and {formatting.count(others, 'more')}" if others else ""), shown.text)
+    return Html(html + (f" and {formatting.count(others, 'more')}" if others else ""))
 
 
 def _linked(rule: str, outcome: str, text: str, anchors: Collection[str]) -> Html:
     begins = _RANKS.get(outcome, "in quarantine: ")
-    if rule in anchors:
-        return pieces.link(f"rule-{rule}", text, begins)
-    return Html(str(escape(begins + text)), begins + text)
+    return pieces.link(f"rule-{rule}", text, begins) if rule in anchors else Html(str(escape(begins + text)))
 
 
 def _example(what: str, before: Any, after: Any) -> Html:
     """Return a cell before and after."""
-    old, new = ("none" if pd.isna(v) else _short(str(v)) for v in (before, after))
-    end = "left empty" if pd.isna(after) else f'<code class="was">{escape(new)}</code>'
-    return Html(f'{escape(what)} <code class="was">{escape(old)}</code> → {end}', f"{what}: {old} → {new}")
+    then = "left empty" if pd.isna(after) else _value(after)
+    return Html(f"{escape(what)} {_value(before)} → {then}")
+
+
+def _value(value: Any) -> str:
+    """Return a value as it stands in a cell."""
+    return f'<code class="was">{escape("none" if pd.isna(value) else _short(str(value)))}</code>'
 
 
 def _short(text: str) -> str:

@@ -25,7 +25,7 @@ OPEN_CHECKS, OPEN_ROWS, COLUMNS = 4, 5, 8
 MONEY = ("_amount", "_price", "_cost", "amount")
 
 #: What is shown of a record to which no rule did anything, beside others to which one did.
-_UNTOUCHED = Html("kept as it is", "kept as it is")
+_UNTOUCHED = Html("kept as it is")
 
 
 def failures(
@@ -72,7 +72,7 @@ def _check(check: Mapping[Any, Any], rows: Html, *, is_open: bool) -> Html:
         html = f'<details class="fold failing"{opened}><summary>{html}</summary>{rows.html}</details>'
     else:
         html = f'<p class="failing">{html}</p>'
-    return Html(html, f"{sentence}: {facts}")
+    return Html(html)
 
 
 def _facts(check: Mapping[Any, Any]) -> str:

@@ -134,7 +134,7 @@ class Page:
 
     def dispositions(self) -> Html:
         """Return what the rules did with faulty rows, each rule with its sentence, its count and an example."""
-        return dispositions.tables(self.outcomes) or pieces.note("No rule had anything to do.")
+        return dispositions.tables(self.outcomes)
 
     def daily_volumes(self, sql: str) -> Html:
         """Return the days of the series with unusual ones; `sql` gives rows of `quality.daily_volume`."""
@@ -167,7 +167,7 @@ class Page:
     def comparison(self) -> Html:
         """Return how the checks fare against the ledger of what was planted, by kind and with examples."""
         if self.card is None:
-            return pieces.note("Only a shop that keeps a ledger of what is wrong with its data can tell.")
+            return pieces.NOTHING
         examples = [tables.examples(title, getattr(self.card, name)) for name, title in _EXAMPLES.items()]
         return pieces.joined(tables.how_good(self.card.summary), tables.by_kind(self.card.kinds), *examples)
 

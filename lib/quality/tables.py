@@ -31,7 +31,7 @@ def by_table(result: Audit) -> Html:
     faulty = grid[grid.min(axis=1) < 100].sort_values("all checks", kind="stable")
     shown = pieces.score_grid(faulty, "Tables with faults, worst first", "table") if len(faulty) else pieces.NOTHING
     whole = formatting.listing([f"`{name}`" for name in grid.index if name not in faulty.index])
-    names = Html(f'<p class="names">{pieces.rich(whole)}</p>' if whole else "", whole)
+    names = Html(f'<p class="names">{pieces.rich(whole)}</p>' if whole else "")
     count = formatting.count(len(grid) - len(faulty), "table")
     return pieces.joined(shown, pieces.fold(f"**{count}** without a fault", names))
 
