@@ -24,7 +24,7 @@ DATA: dict[str, Any] = yaml.load(
     getattr(yaml, "CSafeLoader", yaml.SafeLoader),
 )
 _PARTS = ("order", "lines", "payments")
-_MINUS = str.maketrans("−–‒", "---")
+_MINUS = frozenset("-−–‒")
 _NUMBERS = {
     mark: re.compile(
         rf"(?P<before>[^\d%]*)(?P<whole>\d{{1,3}}(?P<mark>[ '’{other}])\d{{3}}((?P=mark)\d{{3}})*|\d+)"
@@ -136,10 +136,10 @@ class Layout(BaseModel):
 
     def number(self, text: str) -> str:
         """Return a number in digits with a decimal point; raise Unreadable for what is none."""
-        found = _NUMBERS[self.decimal].fullmatch(text.translate(_MINUS).strip())
+        found = _NUMBERS[self.decimal].fullmatch(text.strip())
         if not found:
             raise Unreadable(f"has {text!r}, which is no number with a {self.decimal!r} before its decimals")
-        negative = "-" in found["before"] or "(" in found["before"] or found["after"].strip().startswith("-")
+        negative = not _MINUS.isdisjoint(found["before"].replace("(", "-")) or found["after"].lstrip()[:1] in _MINUS
         whole = found["whole"].replace(found["mark"] or " ", "")
         return f"{'-' if negative else ''}{whole}" + (f".{found['rest']}" if found["rest"] else "")
 

@@ -53,10 +53,10 @@ def confirmations(message: Message, layouts: Mapping[str, Layout], offer_price: 
         kind = part.get_content_type()
         if kind == "message/rfc822":
             originals += part.get_payload()  # type: ignore[arg-type]
-        elif (part.get_filename() or "").lower().endswith(".eml"):
-            originals.append(parse(_bytes(part)))
         elif kind in texts and part.get_content_disposition() != "attachment":
             texts[kind].append(_text(part))
+        elif (part.get_filename() or "").lower().endswith(".eml"):
+            originals.append(parse(_bytes(part)))
     pages, sender = texts["text/html"], header(message, "From")
     attempts: list[tuple[str, Callable[[], list[Confirmation]]]] = [
         *(("markup", partial(markup.read, page, offer_price)) for page in pages if "schema.org" in page),
@@ -93,7 +93,7 @@ def by_layout(text: str, sender: str, layouts: Mapping[str, Layout]) -> list[Con
 def _parts(message: Message) -> Iterator[Message]:
     """Yield the parts of a message, those of forwarded originals aside; raise Unreadable where it ends too soon."""
     _check_whole(message)
-    if message.get_content_maintype() == "multipart" and message.is_multipart():
+    if message.is_multipart() and message.get_content_maintype() == "multipart":
         for part in message.get_payload():
             yield from _parts(part)  # type: ignore[arg-type]
     else:
