@@ -27,7 +27,7 @@ from lib.base.quoting import quoted, quoted_list, text_literal
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
 from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, Totals
-from lib.sources.tables import BLOCK, Database, open_database
+from lib.sources.tables import Database, open_database
 
 
 class TableEntity(EntitySource):
@@ -227,18 +227,7 @@ class _Extract:
     def _read_ids(self) -> Path:
         self.task.progress(f"{self.task.entity}: comparing ids")
         target = self.task.scratch / "ids.parquet"
-        if not (self.database.is_sqlite and isinstance(self.id.type, sa.Integer)):
-            self.database.read(sa.select(self.id), self.task.next_document, target, self.task.connection)
-            return target
-        # Thousands in one text, so that no row of its own is made in Python for each.
-        text = sa.func.group_concat(sa.func.coalesce(self.id, "")).label("ids")
-        packed = self.task.scratch / "packed.parquet"
-        query = sa.select(text).select_from(self.table).group_by(self.id.op("/")(BLOCK))
-        self.database.read(query, self.task.next_document, packed, self.task.connection)
-        self.task.connection.execute(
-            f"copy (select nullif(unnest(string_split(ids, ',')), '') as {quoted(self.spec.id)}"
-            f" from {_parquet(packed)}) to {text_literal(str(target))} (format parquet)"
-        )
+        self.database.read(sa.select(self.id), self.task.next_document, target, self.task.connection)
         return target
 
     def _check_ids(self, ids: Path) -> None:

@@ -1,4 +1,4 @@
-"""Delimited text: its encoding, its header, and the parting of malformed lines from records.
+"""Delimited text: its encoding, its header, and its records without the malformed lines.
 
 What DuckDB reads is text in UTF-8 with one kind of line end; here a file is checked for that, or rewritten.
 """
@@ -105,16 +105,9 @@ def read_header(text: str, expected: set[str], wanted: str, quote: str) -> tuple
 
     def parsed(delimiter: str) -> list[str]:
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+        lines = io.StringIO(text, newline="")
         try:
-            return next(
-                csv.reader(
-                    io.StringIO(text, newline=""),
-                    delimiter=delimiter,
-                    quotechar=quote or None,
-                    quoting=quoting,
-                ),
-                [],
-            )
+            return next(csv.reader(lines, delimiter=delimiter, quotechar=quote or None, quoting=quoting), [])
         except (csv.Error, TypeError, ValueError) as error:
             raise Unusable(f"the header cannot be read with delimiter {delimiter!r}: {error}") from None
 
@@ -125,25 +118,24 @@ def read_header(text: str, expected: set[str], wanted: str, quote: str) -> tuple
     )
     unique: list[str] = []
     for position, name in enumerate(names, 1):
-        name = name.strip() or f"column_{position}"
-        taken = {u.lower() for u in unique}
-        candidate, copy = name, 2
-        while candidate.lower() in taken:
+        candidate = name = name.strip() or f"column_{position}"
+        used, copy = {u.lower() for u in unique}, 2
+        while candidate.lower() in used:
             candidate, copy = f"{name}_{copy}", copy + 1
         unique.append(candidate)
     return delimiter, tuple(unique)
 
 
-def part_records(
+def split_records(
     path: Path, width: int, delimiter: str, quote: str, scratch: Path
 ) -> tuple[Path, tuple[tuple[int, str, str], ...]]:
-    """Part the malformed lines of a UTF-8 file from its records, which go to a copy.
+    """Copy the records of a UTF-8 file, without its malformed lines.
 
     Returns the copy, and of each malformed line its number (1 for the first record), text and fault.
 
     A line that opens a quote which no later line closes well is malformed itself, and the next one is read on its own.
     """
-    copy = scratch / "parted" / path.name
+    copy = scratch / "records" / path.name
     while copy.exists():
         copy = copy.with_name("_" + copy.name)
     copy.parent.mkdir(exist_ok=True)

@@ -2,20 +2,19 @@
 
 Files are hashed, checked and grouped by their header here; their rows go through DuckDB. A file that cannot
 be used is handed over as rejected with the reason, and costs only itself; a line that does not fit the header
-is handed over as malformed, with its text. Only a file with such lines is gone through in Python, to part them
-from the others: DuckDB skips what follows a quote that is never closed, and keeps 10,000 characters of it.
+is handed over as malformed, with its text. Only a file with such lines is gone through in Python, to take them
+out: DuckDB skips what follows a quote that is never closed, and keeps 10,000 characters of it.
 """
 
 import contextlib
 import functools
 import glob
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
@@ -24,8 +23,8 @@ from lib.base.hashing import sha256_of
 from lib.base.quoting import quoted, text_literal
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
-from lib.sources.delimited import Unusable, part_records, read_header, text_of, write_utf8
-from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, Task
+from lib.sources.delimited import Unusable, read_header, split_records, text_of, write_utf8
+from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, Task, write_malformed
 from lib.sources.listing import files_at, none_usable, suffix
 
 
@@ -64,12 +63,11 @@ MODEL = FilesSource
 
 _TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
-_MALFORMED = pa.schema([("_file", pa.string()), ("_line", pa.int64()), ("_text", pa.string()), ("_error", pa.string())])
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A usable file: where it lies, where DuckDB reads it, what its header says, and lines parted from it."""
+    """A usable file: where it lies, where DuckDB reads it, what its header says, and malformed lines split from it."""
 
     file: SourceFile
     original: Path
@@ -100,39 +98,48 @@ def extract(source: FilesSource, task: Task) -> Delivery:
 
     Raises SourceError where the place does not exist, holds no such files, or none was ever usable.
     """
-    entity, spec, state, scratch, connection = task.entity, task.spec, task.state, task.scratch, task.connection
-    found: list[_Found] = []
-    rejected: list[RejectedFile] = []
+    groups: dict[tuple[tuple[str, ...], str, str], list[_Found]] = {}
+    reading = _Reading(task)
     unchanged: list[str] = []
-    names = files_at(source.path, spec.files, (*_TEXT, *_PARQUET), "CSV or Parquet")
-    for number, (name, fetch) in enumerate(names):
+    listed = files_at(source.path, task.spec.files, (*_TEXT, *_PARQUET), "CSV or Parquet")
+    for number, (name, fetch) in enumerate(listed):
         if number % 50 == 0:
-            task.progress(f"{entity}: looking at file {number + 1:,} of {len(names):,}")
-        local = fetch(scratch)
+            task.progress(f"{task.entity}: looking at file {number + 1:,} of {len(listed):,}")
+        local = fetch(task.scratch)
         try:
             if local.is_dir():
                 raise IsADirectoryError(0, f"is a folder; name the files in it, such as {local.name}/*")
             digest = sha256_of(local)
         except OSError as error:
-            rejected.append(RejectedFile(name, "", 0, f"cannot be read: {error.strerror or error}"))
+            reading.rejected.append(RejectedFile(name, "", 0, f"cannot be read: {error.strerror or error}"))
             continue
-        if state.files.get(name) == digest:
+        if task.state.files.get(name) == digest:
             unchanged.append(name)
             continue
         file = SourceFile(name=name, sha256=digest, bytes=local.stat().st_size)
         try:
-            found.append(_examined(file, local, entity, spec, scratch, number))
+            found = _examined(file, local, task, number)
+            groups.setdefault(found.form, []).append(found)
         except Unusable as why:
-            rejected.append(RejectedFile(name, digest, file.bytes, str(why), str(local)))
-    task.progress(f"{entity}: reading {len(found):,} new files")
-    delivery = _read(found, rejected, spec, scratch, connection)
-    if rejected and not delivery.files and not state.files:
-        raise none_usable(entity, source.path, rejected)
-    return replace(delivery, unchanged=tuple(unchanged))
+            reading.rejected.append(RejectedFile(name, digest, file.bytes, str(why), str(local)))
+    task.progress(f"{task.entity}: reading {sum(map(len, groups.values())):,} new files")
+    for group in groups.values():
+        reading.add(group)
+    if reading.rejected and not reading.files and not task.state.files:
+        raise none_usable(task.entity, source.path, reading.rejected)
+    return Delivery(
+        files=tuple(reading.files),
+        rejected=tuple(reading.rejected),
+        parts=tuple(reading.parts),
+        columns=tuple(reading.columns),
+        unchanged=tuple(unchanged),
+        originals={f.file.name: str(f.original) for group in groups.values() for f in group},
+    )
 
 
-def _examined(file: SourceFile, local: Path, entity: str, spec: FileEntity, scratch: Path, number: int) -> _Found:
+def _examined(file: SourceFile, local: Path, task: Task, number: int) -> _Found:
     """Check one file as far as possible without reading its rows; raise Unusable with the reason."""
+    entity, spec = task.entity, task.spec
     if file.bytes == 0:
         raise Unusable("the file is empty; expected a header line and rows")
     if suffix(file.name) in _PARQUET:
@@ -150,7 +157,7 @@ def _examined(file: SourceFile, local: Path, entity: str, spec: FileEntity, scra
     _require_columns(header, entity, spec)
     readable = local
     if not clean:
-        readable = scratch / f"utf8-{number}.csv"
+        readable = task.scratch / f"utf8-{number}.csv"
         write_utf8(local, readable, encoding)
     return _Found(replace(file, encoding=encoding), local, readable, header, delimiter)
 
@@ -167,64 +174,55 @@ def _require_columns(header: tuple[str, ...], entity: str, spec: FileEntity) -> 
         raise Unusable(f"has no column {missing[0]!r} (mapped for {entity}); found {found}.{hint}")
 
 
-def _read(
-    found: list[_Found],
-    rejected: list[RejectedFile],
-    spec: FileEntity,
-    scratch: Path,
-    connection: duckdb.DuckDBPyConnection,
-) -> Delivery:
-    """Write the files' rows as Parquet parts, file by file where files of one form cannot be read together."""
-    groups: dict[tuple[tuple[str, ...], str, str], list[_Found]] = {}
-    for file in found:
-        groups.setdefault(file.form, []).append(file)
-    todo = list(groups.values())
-    parts: list[Path] = []
-    files: list[SourceFile] = []
-    columns: dict[str, None] = {}
-    first = 0
+@dataclass
+class _Reading:
+    """A delivery that grows with every group of files."""
 
-    def reject(file: _Found, reason: str) -> None:
-        rejected.append(RejectedFile(file.file.name, file.file.sha256, file.file.bytes, reason, str(file.original)))
+    task: Task
+    files: list[SourceFile] = field(default_factory=list)
+    rejected: list[RejectedFile] = field(default_factory=list)
+    parts: list[Path] = field(default_factory=list)
+    columns: dict[str, None] = field(default_factory=dict)
+    rows: int = 0
 
-    while todo:
-        group = todo.pop(0)
-        part = scratch / f"part-{len(parts):04d}.parquet"
+    def add(self, group: list[_Found]) -> None:
+        """Write the rows of files of one form as a part, file by file where they cannot be read together."""
+        part = self.task.scratch / f"part-{len(self.parts):04d}.parquet"
         try:
-            counts, damaged = _write_part(group, first, part, spec, connection)
+            counts, damaged = _write_part(group, self.rows, part, self.task.spec, self.task.connection)
         except duckdb.Error as error:
-            if len(group) > 1:
-                todo[:0] = [[file] for file in group]
+            if len(group) == 1:
+                self._reject(group[0], " ".join(str(error).split())[:300])
             else:
-                reject(group[0], f"cannot be parsed: {' '.join(str(error).split())[:300]}")
-            continue
+                for file in group:
+                    self.add([file])
+            return
         if damaged:
-            for file in [f for f in group if f.file.name in damaged and f.malformed is not None]:
-                reject(file, f"cannot be parsed: {damaged[file.file.name]}")
-            again = [f for f in group if not (f.file.name in damaged and f.malformed is not None)]
+            again = []
+            for file in group:
+                if file.file.name not in damaged:
+                    again.append(file)
+                elif file.malformed is None:
+                    again.append(_without_malformed(file, self.task.spec.quote, self.task.scratch))
+                else:
+                    self._reject(file, damaged[file.file.name])
             if again:
-                todo.insert(0, [_parted(f, spec.quote, scratch) if f.file.name in damaged else f for f in again])
-            continue
-        parts.append(part)
-        lines = [(f.file.name, *line) for f in group for line in f.malformed or ()]
+                self.add(again)
+            return
+        self.parts.append(part)
+        lines = [(file.file.name, *line) for file in group for line in file.malformed or ()]
         if lines:
-            parts.append(scratch / f"malformed-{len(parts):04d}.parquet")
-            pq.write_table(
-                pa.Table.from_pylist([dict(zip(_MALFORMED.names, r, strict=True)) for r in lines], _MALFORMED),
-                parts[-1],
-            )
+            self.parts.append(write_malformed(lines, self.task.scratch, len(self.parts)))
         for file in group:
-            rows, first_row = counts.get(file.file.name, (0, 0))
-            files.append(replace(file.file, rows=rows, first_row=first_row, malformed=len(file.malformed or ())))
-            first += rows
-        columns |= dict.fromkeys(group[0].header)
-    return Delivery(
-        files=tuple(files),
-        rejected=tuple(rejected),
-        parts=tuple(parts),
-        columns=tuple(columns),
-        originals={f.file.name: str(f.original) for f in found},
-    )
+            rows, first = counts.get(file.file.name, (0, 0))
+            self.files.append(replace(file.file, rows=rows, first_row=first, malformed=len(file.malformed or ())))
+            self.rows += rows
+        self.columns |= dict.fromkeys(group[0].header)
+
+    def _reject(self, found: _Found, reason: str) -> None:
+        file = found.file
+        reason = f"cannot be parsed: {reason}"
+        self.rejected.append(RejectedFile(file.name, file.sha256, file.bytes, reason, str(found.original)))
 
 
 def _write_part(
@@ -283,7 +281,7 @@ def _damaged(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {name: message.splitlines()[0] for name, message in rows}
 
 
-def _parted(file: _Found, quote: str, scratch: Path) -> _Found:
+def _without_malformed(file: _Found, quote: str, scratch: Path) -> _Found:
     """Return the file as read from a copy without its malformed lines."""
-    copy, malformed = part_records(file.readable, len(file.header), file.delimiter, quote, scratch)
+    copy, malformed = split_records(file.readable, len(file.header), file.delimiter, quote, scratch)
     return replace(file, readable=copy, malformed=malformed)

@@ -1,5 +1,6 @@
-"""What lies at a place: the files of a folder, a file, a glob or an fsspec URL, and bringing them to this machine."""
+"""What lies at a place: the files of a folder, a file, a glob or an fsspec URL, and their copies on this machine."""
 
+import functools
 import glob
 import hashlib
 import re
@@ -15,7 +16,7 @@ from lib.base.secrets import mask
 from lib.sources.delimited import COMPRESSED
 from lib.sources.delivery import RejectedFile
 
-#: A file's name below its source's path, and a function that brings it to this machine (into a scratch folder).
+#: A file's name below its source's path, and a function that gives the file on this machine (fetched into a folder).
 Listed = tuple[str, Callable[[Path], Path]]
 
 
@@ -52,21 +53,20 @@ def files_at(path: str, pattern: str, endings: tuple[str, ...], what: str, newes
     if not usable:
         raise SourceError(f"No {what} files match {pattern!r} in {mask(url)}; found {len(paths)} other files.")
 
-    def bring(path: str) -> Callable[[Path], Path]:
-        def fetch(scratch: Path) -> Path:
-            if not remote:
-                return Path(path)
-            target = scratch / "fetched" / hashlib.sha256(path.encode()).hexdigest()[:16] / Path(path).name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                fs.get_file(path, str(target))
-            except OSError as error:
-                raise SourceError(f"{mask(path)} cannot be fetched: {mask(str(error))}") from None
-            return target
+    return [(p.removeprefix(f"{base}/"), functools.partial(_local, fs, p, remote)) for p in usable]
 
-        return fetch
 
-    return [(p.removeprefix(f"{base}/"), bring(p)) for p in usable]
+def _local(fs: fsspec.AbstractFileSystem, path: str, remote: bool, scratch: Path) -> Path:
+    """Return a file on this machine, fetched into a scratch folder where it is elsewhere."""
+    if not remote:
+        return Path(path)
+    target = scratch / "fetched" / hashlib.sha256(path.encode()).hexdigest()[:16] / Path(path).name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fs.get_file(path, str(target))
+    except OSError as error:
+        raise SourceError(f"{mask(path)} cannot be fetched: {mask(str(error))}") from None
+    return target
 
 
 def none_usable(entity: str, path: str, rejected: Sequence[RejectedFile]) -> SourceError:
@@ -80,7 +80,7 @@ def none_usable(entity: str, path: str, rejected: Sequence[RejectedFile]) -> Sou
 
 
 def suffix(path: str) -> str:
-    """Return the ending that tells the format, below any that tells the compression."""
+    """Return the ending that stands for the format, before any that stands for compression."""
     name = Path(path)
     return Path(name.stem).suffix.lower() if name.suffix.lower() in COMPRESSED else name.suffix.lower()
 
