@@ -64,7 +64,7 @@ DONE = pd.DataFrame(
         ("invalid_email", "emptied", "web", "customers", 3, "email", "3", "x", None),
     ],
     columns=["rule", "outcome", "source", "entity", "found", "field", "key", "before", "after"],
-).assign(says="What the rule does.")
+)
 
 
 def a_page(result: Audit = AUDIT, rows: pd.DataFrame = ROWS, done: pd.DataFrame = DONE, **others) -> QualityPage:

@@ -19,6 +19,7 @@ import duckdb
 
 from lib.base.errors import ConfigError, LakeError
 from lib.base.hashing import fingerprint
+from lib.base.queries import read_query
 from lib.base.quoting import text_literal
 from lib.cells.formats import define_macros
 from lib.cells.mapping import Cell, cells
@@ -37,7 +38,7 @@ RULES_VERSION = 4
 _AHEAD = timedelta(days=1)
 
 
-_NOTES = "struct(field varchar, rule varchar, outcome varchar, before varchar, after varchar)[]"
+_FINDINGS = "struct(field varchar, rule varchar, outcome varchar, before varchar, after varchar)[]"
 
 
 def standardize(settings: Settings, lake: Lake, batches: Iterable[Batch]) -> Iterator[Standardized]:
@@ -99,15 +100,8 @@ def _make(
 def rules_of(entity: str, spec: EntitySource, source: Source) -> str:
     """Return the fingerprint of everything that decides what typed rows a raw batch gives."""
     contract = [(c.name, c.kind, c.required) for c in ENTITIES[entity].columns]
-    return fingerprint(
-        [
-            RULES_VERSION,
-            contract,
-            source.time_zone,
-            source.id_prefixes,
-            spec.model_dump(include=set(EntitySource.model_fields)),
-        ]
-    )
+    options = spec.model_dump(include=set(EntitySource.model_fields))
+    return fingerprint([RULES_VERSION, contract, source.time_zone, source.id_prefixes, options])
 
 
 def _check_mapping(connection: duckdb.DuckDBPyConnection, batch: Batch, spec: EntitySource) -> None:
@@ -140,28 +134,32 @@ def _query(
 ) -> str:
     """Return the query that gives a batch's typed rows."""
     entity = ENTITIES[batch.entity]
-    parts = [glob.escape(lake.path(f"{batch.folder}/{p}")) for p in batch.parts if p.startswith("part-")]
-    malformed = [glob.escape(lake.path(f"{batch.folder}/{p}")) for p in batch.parts if p.startswith("malformed-")]
-    connection.execute("create or replace temp table _files (name varchar, first_row bigint)")
-    connection.execute(
-        "insert into _files select unnest(?), unnest(?)",
-        [[f.name for f in batch.files], [f.first_row for f in batch.files]],
+    parts, malformed = (
+        [glob.escape(lake.path(f"{batch.folder}/{part}")) for part in batch.parts if part.startswith(start)]
+        for start in ("part-", "malformed-")
     )
-    selects = []
+    kinds = {c.name: c.sql_type for c in entity.columns} | LINEAGE | {"_findings": _FINDINGS}
+    selects = [f"select {', '.join(f'cast(null as {kind}) as {name}' for name, kind in kinds.items())} where false"]
+    if malformed:
+        connection.execute(f"create or replace temp view _malformed as from {_parquet(malformed)}")
+        selects.append(read_query("cells/malformed_rows"))
     if parts:
-        rows = f"read_parquet([{', '.join(map(text_literal, parts))}], union_by_name = true) r"
+        files = [[f.name for f in batch.files], [f.first_row for f in batch.files]]
+        connection.execute(
+            "create or replace temp table _files as select unnest(?) as name, unnest(?) as first_row", files
+        )
+        rows = f"{_parquet(parts)} r"
         types = dict(connection.execute(f"select column_name, column_type from (describe from {rows})").fetchall())
         own = cells(entity.columns, spec, source, types)
         own = inspect(connection, own, spec, source.time_zone, latest, rows)
-        noted = _noted_sql(own, spec, source, rows, latest)
-        selects.append(_rows_sql(batch, entity, noted, malformed))
-    if malformed:
-        selects.append(_malformed_sql(batch, entity, malformed))
-    if not selects:
-        empty = [f"cast(null as {c.sql_type}) as {c.name}" for c in entity.columns]
-        empty += [f"cast(null as {kind}) as {name}" for name, kind in LINEAGE.items()]
-        selects.append(f"select {', '.join(empty)}, cast(null as {_NOTES}) as _findings where false")
-    return " union all ".join(selects)
+        selects.append(_rows_sql(entity, _noted_sql(own, spec, source, rows, latest), is_shifted=bool(malformed)))
+    constants = {"_source": batch.source, "_batch_id": batch.batch_id, "_ingested_at": batch.ingested_at}
+    given = ", ".join(f"cast({text_literal(text)} as {LINEAGE[name]}) as {name}" for name, text in constants.items())
+    return f"select * replace ({given}) from ({' union all by name '.join(selects)})"
+
+
+def _parquet(paths: Iterable[str]) -> str:
+    return f"read_parquet([{', '.join(map(text_literal, paths))}], union_by_name = true)"
 
 
 def _noted_sql(own: list[Cell], spec: EntitySource, source: Source, rows: str, latest: str) -> str:
@@ -184,7 +182,7 @@ def _noted_sql(own: list[Cell], spec: EntitySource, source: Source, rows: str, l
         case when _is_faulty then cast(to_json(_row_values) as varchar) end as _raw,
         {f"case when _is_faulty then case {rule} end end" if rule else none} as _reject_rule,
         {f"case when _is_faulty then nullif(concat_ws('; ', {reasons}), '') end" if rule else none} as _reject_reason,
-        cast(case when _is_noted then {noted} end as {_NOTES}) as _findings
+        cast(case when _is_noted then {noted} end as {_FINDINGS}) as _findings
     from (select x.*, {is_noted} as _is_noted, {is_faulty} as _is_faulty from ({steps}) x)
     """
 
@@ -206,61 +204,30 @@ def _note(found: RuleHit) -> str:
     return f"{{'field': '{found.field}', 'rule': '{found.rule}', 'outcome': '{found.outcome}', {texts}}}"
 
 
-def _rows_sql(batch: Batch, entity: Entity, noted: str, malformed: list[str]) -> str:
+def _rows_sql(entity: Entity, noted: str, is_shifted: bool) -> str:
     """Return the query that gives the noted rows their keys and their places in the source."""
     derived = _derivations(entity)
     final = ", ".join(f"{derived.get(c.name, 'v.' + c.name)} as {c.name}" for c in entity.columns)
-    content = ", ".join(
-        f"coalesce(cast(d.{c.name} as varchar), chr(30))" for c in entity.columns if c.name != "line_number"
-    )
-    row_number = "v._row - f.first_row + 1"
-    shift = ""
-    if malformed:
-        # Lines set aside as malformed have taken a place in the file: shift the rows behind them.
-        files = ", ".join(text_literal(p) for p in malformed)
-        shift = (
-            " asof left join (select _file, before, max(shift) as shift from ("
-            "select _file, _line - row_number() over (partition by _file order by _line) as before,"
-            f" row_number() over (partition by _file order by _line) as shift from read_parquet([{files}])"
-            ") group by _file, before) m"
-            " on m._file = v._file and m.before < v._row - f.first_row + 1"
-        )
+    content = _texts(c.name for c in entity.columns if c.name != "line_number")
+    shift, row_number = "", "v._row - f.first_row + 1"
+    if is_shifted:
+        # Malformed lines have a place in the file: the rows after them stand further down than they were counted.
+        shift = f"asof left join ({read_query('cells/line_shifts')}) m on m._file = v._file and m.before < {row_number}"
         row_number += " + coalesce(m.shift, 0)"
-    ingested_at = f"cast({text_literal(batch.ingested_at)} as timestamp)"
     return f"""
-    select {", ".join("d." + c for c in entity.names)},
-        {_key(entity)} as _key,
-        md5(concat_ws(chr(31), {content})) as _row_hash,
-        d._issues, d._raw, d._reject_rule, d._reject_reason,
-        {text_literal(batch.source)} as _source, d._file as _source_file, cast(d._source_row as bigint) as _source_row,
-        {text_literal(batch.batch_id)} as _batch_id, {ingested_at} as _ingested_at, d._findings
+    select d.*, {_key(entity)} as _key, md5(concat_ws(chr(31), {content})) as _row_hash
     from (
-        select {final}, v._file, {row_number} as _source_row,
+        select {final}, v._file as _source_file, cast({row_number} as bigint) as _source_row,
             v._issues, v._raw, v._reject_rule, v._reject_reason, v._findings
         from ({noted}) v
-        join _files f on f.name = v._file{shift}
+        join _files f on f.name = v._file {shift}
     ) d
     """
 
 
-def _malformed_sql(batch: Batch, entity: Entity, malformed: list[str]) -> str:
-    """Return the query that keeps lines which do not fit their header: no values, the text as the raw row."""
-    listed = ", ".join(text_literal(p) for p in malformed)
-    nulls = ", ".join(f"cast(null as {c.sql_type}) as {c.name}" for c in entity.columns)
-    issue = "{'column': cast(null as varchar), 'rule': 'malformed_line', 'value': _text}"
-    note = "{'field': '', 'rule': 'malformed_line', 'outcome': 'rejected', 'before': _text, 'after': null}"
-    return f"""
-    select {nulls},
-        cast(null as varchar) as _key, md5(_text) as _row_hash,
-        cast(to_json([{issue}]) as varchar) as _issues,
-        cast(to_json({{'line': _text}}) as varchar) as _raw,
-        'malformed_line' as _reject_rule, _error as _reject_reason,
-        {text_literal(batch.source)} as _source, _file as _source_file, cast(_line as bigint) as _source_row,
-        {text_literal(batch.batch_id)} as _batch_id,
-        cast({text_literal(batch.ingested_at)} as timestamp) as _ingested_at,
-        cast([{note}] as {_NOTES}) as _findings
-    from read_parquet([{listed}])
-    """
+def _texts(names: Iterable[str]) -> str:
+    """Return some columns as texts, none of which is null."""
+    return ", ".join(f"coalesce(cast(d.{name} as varchar), chr(30))" for name in names)
 
 
 def _derivations(entity: Entity) -> dict[str, str]:
@@ -278,8 +245,7 @@ def _derivations(entity: Entity) -> dict[str, str]:
 
 def _key(entity: Entity) -> str:
     """Return what identifies a row: its key, or its content but for the time of change where a line has no number."""
-    if "line_number" in entity.key:
-        of_line = [c.name for c in entity.columns if c.name not in ("line_number", "updated_at")]
-        content = ", ".join(f"coalesce(cast(d.{name} as varchar), chr(30))" for name in of_line)
-        return f"d.order_id || '|' || coalesce(cast(d.line_number as varchar), md5(concat_ws(chr(31), {content})))"
-    return f"d.{entity.key[0]}"
+    if "line_number" not in entity.key:
+        return f"d.{entity.key[0]}"
+    content = _texts(c.name for c in entity.columns if c.name not in ("line_number", "updated_at"))
+    return f"d.order_id || '|' || coalesce(cast(d.line_number as varchar), md5(concat_ws(chr(31), {content})))"

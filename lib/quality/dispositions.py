@@ -12,8 +12,7 @@ import pandas as pd
 from markupsafe import escape
 
 from lib.base import formatting
-from lib.base.queries import read_query
-from lib.clean.accounting import by_rule
+from lib.clean.accounting import by_rule, quarantine_reasons, rule_counts
 from lib.clean.rules import RULES
 from lib.report import pieces
 from lib.report.pieces import Html
@@ -58,11 +57,14 @@ order by family, rule, entity, field, before, after
 
 
 def read_outcomes(warehouse: Warehouse) -> pd.DataFrame:
-    """Return what the rules did: a row a rule, outcome, source and entity, with its count `found` and one example."""
-    outcomes = warehouse.query(read_query("queries/quality/outcomes"))
-    # Of a row in quarantine the rule also names the column that is missing.
-    rules = ["missing" if rule.startswith("missing_") else rule for rule in outcomes["rule"]]
-    return outcomes.assign(says=[RULES[rule].says if rule in RULES else "" for rule in rules])
+    """Return what the rules did: a row a rule, outcome, source and entity, with its count `found` and one example.
+
+    Of a row in quarantine `before` is the reason why it waits.
+    """
+    counts, waiting = rule_counts(warehouse), quarantine_reasons(warehouse)
+    waiting = waiting.rename(columns={"rows": "found", "example": "before"}).assign(outcome="quarantined")
+    found = counts[counts["outcome"].isin(["repaired", "emptied", "merged"])]
+    return pd.concat([frame for frame in (found, waiting) if len(frame)] or [found], ignore_index=True)
 
 
 def cells(outcomes: pd.DataFrame) -> int:
