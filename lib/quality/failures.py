@@ -36,8 +36,8 @@ def failures(
 ) -> Html:
     """Return the checks that found something, each with the rows that `sample` returns for its name.
 
-    `handled` returns what was done with records among them; a row that waits in quarantine or was merged says itself
-    why, in `rule` and `reason`. `anchors` are the rules that can be linked to.
+    `handled` returns what was done with records among them; a row that waits in quarantine or was merged states the
+    reason itself, in `rule` and `reason`. `anchors` are the rules that can be linked to.
     """
     failed = result.failed_checks
     if failed.empty:

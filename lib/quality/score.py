@@ -77,7 +77,7 @@ def audit(settings: Settings, warehouse: Warehouse, run_id: str) -> Audit:
     scores = {d: s for d, s in _means(checks, "dimension").items() if d in DIMENSIONS}
     tables = _means(checks, "table_name")
     if not any(table.startswith("clean.") for table in tables):
-        # What holds between tables holds between empty ones too, and says nothing.
+        # What holds between tables holds between empty ones too, and is no evidence.
         scores, tables = {}, {}
     score = round(sum(scores.values()) / len(scores), 2) if scores else 0.0
     _keep(warehouse, run_id, checks, scores | {"overall": score}, tables)

@@ -15,7 +15,7 @@ _GROUPS = {
     "repairable": "Can be put right",
     "rejectable": "Can be refused or flagged",
     "anomaly": "Anomalies, judged on their own",
-    "debatable": "Debatable: a person could not tell either, so these are in no figure above",
+    "debatable": "Debatable: a person could not decide either, so these are in no figure above",
 }
 
 

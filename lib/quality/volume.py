@@ -3,8 +3,8 @@
 A day's expected rows are level x weekday x season. The level is the median of the days around, the weekday's factor the
 median of its days. The season is how many orders days of the same place in the calendar brought, against the weeks
 around them, in all the shop's years: a place is the date or, near Black Friday, the distance from it. So a peak that
-comes each year is no surprise, nor is one on which orders rise as much as visits. What of a season is chance shows in
-how few orders it rests on, and widens what counts as usual. Medians bear a fifth of the days being wrong.
+comes each year is no surprise, nor is one on which orders rise as much as visits. The fewer orders a season rests on,
+the more of it may be chance, and the wider is what counts as usual. Medians bear a fifth of the days being wrong.
 """
 
 from dataclasses import dataclass
@@ -44,22 +44,12 @@ _NOISE, _LARGEST_NOISE = 0.05, 0.3
 _MEDIAN_SQUARE = 0.4549
 
 Numbers = NDArray[np.float64]
-
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Season:
-    """The season of consecutive days, as logarithms: it lies between `low` and `high`, `variance` is of either."""
-
-    low: Numbers
-    high: Numbers
-    variance: Numbers
-
-
-@dataclass(frozen=True)
 class Judged:
-    """A series day by day: rows, expected, low, high, z, is_unusual; `why_not` says why none of it could be judged."""
+    """A series day by day: rows, expected, low, high, z, is_unusual; `why_not`: why none of it could be judged."""
 
     days: pd.DataFrame
     why_not: str = ""
@@ -75,9 +65,7 @@ def judge(rows: pd.Series, orders: pd.Series, *, are_orders: bool) -> Judged:
     rows = _without_strays(rows)
     count, days = rows.to_numpy(dtype=float), pd.DatetimeIndex(rows.index)
     frame = pd.DataFrame({"rows": count.astype(np.int64)}, index=days)
-    for name in ("expected", "low", "high", "z"):
-        frame[name] = np.nan
-    frame["is_unusual"] = False
+    frame = frame.assign(expected=np.nan, low=np.nan, high=np.nan, z=np.nan, is_unusual=False)
     is_open = ~_closed(count)
     usual = float(np.median(count[is_open])) if is_open.any() else 0.0
     if len(count) < ENOUGH_DAYS:
@@ -85,10 +73,10 @@ def judge(rows: pd.Series, orders: pd.Series, *, are_orders: bool) -> Judged:
     if usual < ENOUGH_ROWS or is_open.sum() < ENOUGH_DAYS:
         return Judged(frame, f"fewer than {ENOUGH_ROWS} rows on most days")
 
-    known = _season_of(days, orders, with_own_year=not are_orders)
-    middle, variance = (known.low + known.high) / 2, known.variance + _NOISE**2
+    low, high, variance = _season(days, orders, with_own_year=not are_orders)
+    middle, variance = (low + high) / 2, variance + _NOISE**2
     ordinary = _level_and_weekday(np.log(count + 0.5) - middle, days.day_of_week.to_numpy(), is_open)
-    least, expected, most = (np.exp(ordinary + of_season) for of_season in (known.low, middle, known.high))
+    least, expected, most = (np.exp(ordinary + of_season) for of_season in (low, middle, high))
     is_judged = is_open & (expected >= FEWEST_EXPECTED)
     per_row = _chance(count[is_judged], expected[is_judged], variance[is_judged])
     limit = np.sqrt(UNUSUAL_Z**2 + 2 * np.log(max(len(count) / A_QUARTER, 1)))
@@ -110,18 +98,20 @@ def judge(rows: pd.Series, orders: pd.Series, *, are_orders: bool) -> Judged:
     return Judged(frame)
 
 
-def season(orders: pd.Series, *, with_own_year: bool) -> Season:
-    """Return the season of each day of `orders` (counts by consecutive days).
+def _season(days: pd.DatetimeIndex, orders: pd.Series, *, with_own_year: bool) -> tuple[Numbers, Numbers, Numbers]:
+    """Return the season of some days, as logarithms: it lies between low and high; and the variance of either.
 
-    With its own year a day's season follows from the orders of that very day too, so that what is to be judged should
-    be something else than orders.
+    `orders` are counts by consecutive days; nothing is known of days beyond them. With its own year a day's season
+    follows from the orders of that very day too, so that what is to be judged should be something else than orders.
     """
-    days = pd.DatetimeIndex(orders.index)
-    count, weekday = orders.to_numpy(dtype=float), days.day_of_week.to_numpy()
+    if orders.empty:
+        return np.zeros(len(days)), np.zeros(len(days)), np.full(len(days), _LARGEST_NOISE**2)
+    of_orders = pd.DatetimeIndex(orders.index)
+    count, weekday = orders.to_numpy(dtype=float), of_orders.day_of_week.to_numpy()
     week = _mean_around(count, 3)
-    of_week = np.array([_share(count[weekday == d].sum(), week[weekday == d].sum()) for d in range(7)])[weekday]
+    of_week = np.array([count[weekday == d].sum() / (week[weekday == d].sum() or 1.0) for d in range(7)])[weekday]
     usual = _mean_around(count / np.where(of_week > 0, of_week, 1), YEAR_DAYS) * of_week
-    _, place = np.unique([_place(day) for day in days.date], return_inverse=True)
+    _, place = np.unique([_place(day) for day in of_orders.date], return_inverse=True)
     found, expected = (np.bincount(place, weights=values)[place].astype(float) for values in (count, usual))
     if not with_own_year:
         found, expected = found - count, expected - usual
@@ -137,27 +127,15 @@ def season(orders: pd.Series, *, with_own_year: bool) -> Season:
     low = np.where(stands_out, own, np.minimum(own, near))
     high = np.where(stands_out, own, np.maximum(own, near))
     variance = np.minimum(1 / (np.where(stands_out, found, ordinary) + 0.5), _LARGEST_NOISE**2)
-    is_known = expected >= 1
-    return Season(np.where(is_known, low, 0), np.where(is_known, high, 0), variance)
+    at, is_known = of_orders.get_indexer(days), expected >= 1
+    low, high = (np.where((at >= 0) & is_known[at], edge[at], 0) for edge in (low, high))
+    return low, high, np.where(at >= 0, variance[at], _LARGEST_NOISE**2)
 
 
 def _without_strays(rows: pd.Series) -> pd.Series:
     filled = rows[rows > 0]
     busy = np.flatnonzero(rows >= STRAY * filled.quantile(0.75)) if len(filled) else np.zeros(0, dtype=np.int64)
     return rows.iloc[busy[0] : busy[-1] + 1] if len(busy) else rows
-
-
-def _season_of(days: pd.DatetimeIndex, orders: pd.Series, *, with_own_year: bool) -> Season:
-    """Return the season of some days; nothing is known of those beyond the orders."""
-    nothing = Season(np.zeros(len(days)), np.zeros(len(days)), np.full(len(days), _LARGEST_NOISE**2))
-    if not len(orders):
-        return nothing
-    known = season(orders, with_own_year=with_own_year)
-    at = pd.DatetimeIndex(orders.index).get_indexer(days)
-    low, high, variance = (
-        np.where(at >= 0, getattr(known, name)[at], getattr(nothing, name)) for name in ("low", "high", "variance")
-    )
-    return Season(low, high, variance)
 
 
 def _level_and_weekday(values: Numbers, weekday: NDArray[np.int_], is_open: Flags) -> Numbers:
@@ -187,8 +165,8 @@ def _closed(count: Numbers) -> Flags:
     """Return which days are within a longer stretch without any rows."""
     edges = np.flatnonzero(np.diff((count == 0).astype(int), prepend=0, append=0))
     closed = np.zeros(len(count), dtype=bool)
-    for first, behind in zip(edges[::2], edges[1::2], strict=True):
-        closed[first:behind] = behind - first >= CLOSED_DAYS
+    for first, end in zip(edges[::2], edges[1::2], strict=True):
+        closed[first:end] = end - first >= CLOSED_DAYS
     return closed
 
 
@@ -216,17 +194,9 @@ def _mean_around(values: Numbers, days: int) -> Numbers:
     return _around(values, days) / _around(even, days)
 
 
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
-
-
 def _place(day: date) -> int:
     """Return a number for a day's place in the calendar: its distance from Black Friday near by, else its date."""
-    distance = (day - _black_friday(day.year)).days
+    november = date(day.year, 11, 1)
+    fourth_thursday = november + timedelta(days=(3 - november.weekday()) % 7 + 21)
+    distance = (day - fourth_thursday).days - 1
     return 10_000 + distance if distance in _NEAR else day.month * 100 + day.day
-
-
-def _black_friday(year: int) -> date:
-    """Return the day after the fourth Thursday of November."""
-    november = date(year, 11, 1)
-    return november + timedelta(days=(3 - november.weekday()) % 7 + 22)
