@@ -7,8 +7,6 @@ loader creates the `stage` tables from them. SQL lives in `sql/`; nothing here t
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lib.base.quoting import quoted_list
-
 Kind = Literal["text", "id", "timestamp", "amount", "quantity", "measure", "integer", "boolean"]
 
 #: SQL type of each kind of column, the same on every engine.
@@ -163,8 +161,3 @@ ENTITIES: dict[str, Entity] = {
         Entity("order_lines", _order_lines(), ("order_id", "line_number")),
     )
 }
-
-
-def stage_columns(entity: Entity) -> str:
-    """Return the quoted column list of the entity's stage table."""
-    return quoted_list([*entity.names, *LINEAGE])

@@ -152,15 +152,15 @@ def small(tmp_path, new_database, monkeypatch) -> SmallShop:
 def test_a_load_that_is_cut_off_once_is_done_again_and_counts_once(small, monkeypatch):
     from lib.warehouse import bulk
 
-    database, copy_parquet, cuts = Database(os.environ["WAREHOUSE_URL"]), bulk.copy_parquet, []
+    database, copy_query, cuts = Database(os.environ["WAREHOUSE_URL"]), bulk.copy_query, []
 
     def cut_after_copying(*arguments):
-        rows = copy_parquet(*arguments)
+        rows = copy_query(*arguments)
         if not cuts:
             cuts.append(database.cut())
         return rows
 
-    monkeypatch.setattr(bulk, "copy_parquet", cut_after_copying)
+    monkeypatch.setattr(bulk, "copy_query", cut_after_copying)
     warehouse = small.load()
     assert cuts == [1]
     assert warehouse.query("select count(*) as n from stage.orders")["n"][0] == 20

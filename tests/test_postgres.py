@@ -283,6 +283,9 @@ NAMES = {"run_clean.orders", "run_quality.scores"}
         ("select clean.n from clean.orders as clean", "select clean.n from run_clean.orders as clean"),
         ("select 'clean.orders', \"clean.orders\" -- clean.orders\n/* clean.orders */", None),
         ("select * from clean.items", None),
+        ('select * from "clean"."orders"', "select * from run_clean.orders"),
+        ("select $$clean.orders$$, e'it\\'s clean.orders'", None),
+        ("select * from clean.orders where a = 'no end", None),
         (
             "select quality.score, quality.scores from x quality",
             "select quality.score, run_quality.scores from x quality",

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lib.base import formatting
+from lib.base.queries import read_query
 from lib.warehouse import Warehouse
 
 
@@ -56,30 +57,8 @@ def table_sizes(warehouse: Warehouse, tables: Sequence[str]) -> pd.DataFrame:
 
 def key_figures(warehouse: Warehouse) -> KeyFigures:
     """Return the warehouse's key figures."""
-    frame = warehouse.query(
-        """
-        select
-            (select count(*) from clean.order_items) as clean_rows,
-            coalesce(sum(orders), 0) as orders,
-            coalesce(sum(cancelled_orders), 0) as cancelled_orders,
-            coalesce(sum(gross_amount), 0) as gross_amount,
-            coalesce(sum(discount_amount), 0) as discount_amount,
-            coalesce(sum(return_amount), 0) as return_amount,
-            coalesce(sum(net_amount), 0) as net_amount,
-            min(order_date) as first_date,
-            max(order_date) as last_date
-        from analytics.daily_sales
-        """
-    )
-    row = frame.iloc[0]
-    return KeyFigures(
-        clean_rows=int(row["clean_rows"]),
-        orders=int(row["orders"]),
-        cancelled_orders=int(row["cancelled_orders"]),
-        gross_amount=float(row["gross_amount"]),
-        discount_amount=float(row["discount_amount"]),
-        return_amount=float(row["return_amount"]),
-        net_amount=float(row["net_amount"]),
-        first_date=row["first_date"].date() if pd.notna(row["first_date"]) else None,
-        last_date=row["last_date"].date() if pd.notna(row["last_date"]) else None,
-    )
+    row = warehouse.query(read_query("queries/model/key_figures")).iloc[0]
+    found: dict[str, Any] = {name: int(row[name]) for name in ("clean_rows", "orders", "cancelled_orders")}
+    found |= {name: float(row[name]) for name in row.index if name.endswith("_amount")}
+    found |= {n: row[n].date() if pd.notna(row[n]) else None for n in ("first_date", "last_date")}
+    return KeyFigures(**found)

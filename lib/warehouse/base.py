@@ -5,6 +5,8 @@ A reader therefore sees one finished run or the one before, and a killed run cha
 """
 
 import contextlib
+import glob
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
@@ -13,9 +15,12 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 import tenacity
+import yaml
 
 from lib.base.errors import ConnectionLostError, WarehouseError
-from lib.entities import ENTITIES
+from lib.base.files import PROJECT
+from lib.base.quoting import quoted, text_literal
+from lib.entities import ENTITIES, FINDINGS, LINEAGE
 from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
 
@@ -25,44 +30,11 @@ Copy = Literal["published", "run", "checkpoint", "draft"]
 
 SCHEMAS = ("stage", "clean", "quarantine", "warehouse", "analytics", "quality", "ops")
 
-#: Tables that no model builds (columns and types).
-OPS_TABLES = {
-    "ops.batches": "batch_id varchar, source varchar, entity varchar, sequence bigint, rules varchar, files bigint,"
-    " rows bigint, malformed bigint, bytes bigint, cursor_before varchar, cursor_after varchar,"
-    " ingested_by varchar, ingested_at timestamp, loaded_by varchar, loaded_at timestamp, read_rows bigint",
-    "ops.changed_keys": "entity varchar, key varchar, order_id varchar, customer_id varchar, product_id varchar,"
-    " visitor_id varchar",
-    "ops.models": "folder varchar, fingerprint varchar, inputs varchar",
-    "ops.runs": "run_id varchar, published_at timestamp, as_of date, new_rows bigint,"
-    " quality_score double precision, gate varchar",
-    "ops.rejected_files": "source varchar, entity varchar, name varchar, bytes bigint, reason varchar,"
-    " rejected_at timestamp",
-    # Columns that a source's deliveries had not before.
-    "ops.schema_changes": "source varchar, entity varchar, column_name varchar, change varchar, batch_id varchar,"
-    " ingested_by varchar, ingested_at timestamp",
-    "quality.checks": "run_id varchar, check_name varchar, description varchar, dimension varchar, severity varchar,"
-    " table_name varchar, column_name varchar, failing_rows bigint, tested_rows bigint, score double precision,"
-    " state varchar, rule varchar, field varchar",
-    # What checks flagged, a row a record; what row rules and set rules found is in quality.record_findings.
-    "quality.flags": "rule varchar, check_name varchar, entity varchar, source varchar, key varchar, family varchar,"
-    " field varchar, value varchar",
-    # What each source said itself that it holds, at the last ingest.
-    "ops.source_totals": "source varchar, entity varchar, measure varchar, value double precision, reported_by varchar,"
-    " reported_at timestamp",
-    # What is out of the ordinary over time, a row a finding (lib.quality.anomalies).
-    "quality.anomalies": "rule varchar, source varchar, entity varchar, measure varchar, day date,"
-    " observed double precision, expected double precision, low double precision, high double precision,"
-    " score double precision",
-    "quality.scores": "run_id varchar, dimension varchar, checks bigint, failed_checks bigint, score double precision",
-    "quality.table_scores": "run_id varchar, table_name varchar, checks bigint, failed_checks bigint,"
-    " score double precision",
-}
-#: What earlier versions called tables of models: nothing fills them any more.
-FORMER_TABLES = (
-    "ops.touched",
-    *(f"ops.touched_{name}" for name in ("keys", "orders", "sales", "visitors")),
-    *(f"ops.set_aside_{entity}" for entity in ENTITIES),
-)
+#: Tables that no model builds, each with its columns and their types.
+OPS_TABLES: dict[str, dict[str, str]] = yaml.safe_load((PROJECT / "sql" / "tables.yml").read_text(encoding="utf-8"))
+#: The tables of `stage`: one an entity, and what the row rules found in the rows of all.
+STAGE_TABLES = {e.name: {c.name: c.sql_type for c in e.columns} | LINEAGE for e in ENTITIES.values()}
+STAGE_TABLES["row_findings"] = FINDINGS
 #: Tables that tell the history of runs; a full refresh, which rebuilds all else, keeps them.
 HISTORY = ("ops.runs", "quality.checks", "quality.scores", "quality.table_scores")
 
@@ -73,6 +45,40 @@ retried = tenacity.retry(
     wait=tenacity.wait_fixed(0.5),
     reraise=True,
 )
+
+
+def column_list(columns: dict[str, str], text: str = "varchar") -> str:
+    """Return columns as `create table` lists them, texts of an engine's own type."""
+    return ", ".join(f"{quoted(name)} {kind.replace('varchar', text)}" for name, kind in columns.items())
+
+
+def rows_of(item: Standardized, live: set[str]) -> str:
+    """Return what DuckDB reads as a batch's typed rows, those of its `live` files."""
+    rows = f"read_parquet({text_literal(glob.escape(item.path))})"
+    if len(live) == len(item.batch.files):
+        return rows
+    names = ", ".join(map(text_literal, sorted(live))) or "null"
+    return f"(select * from {rows} where _source_file in ({names}))"
+
+
+def findings_of(item: Standardized, live: set[str]) -> str:
+    """Return DuckDB's query of what row rules found in those rows, the columns as in `stage.row_findings`."""
+    lineage = "_source, _source_file, _source_row, _batch_id"
+    return (
+        f"select {text_literal(item.batch.entity)}, _key, n.field, n.rule, n.outcome, n.before, n.after, {lineage}"
+        f" from (select _key, {lineage}, unnest(_findings) as n from {rows_of(item, live)})"
+    )
+
+
+def batch_note(item: Standardized, rows: int, run_id: str) -> dict[str, Any]:
+    """Return the row of `ops.batches` of a batch that is loaded with so many rows."""
+    batch = item.batch
+    values = (
+        batch.batch_id, batch.source, batch.entity, batch.sequence, item.rules, len(batch.files), rows,
+        batch.malformed, batch.bytes, json.dumps(batch.cursor_before), json.dumps(batch.cursor_after),
+        batch.run_id, batch.ingested_at, run_id, datetime.now(UTC).replace(tzinfo=None), batch.rows + batch.malformed,
+    )  # fmt: skip
+    return dict(zip(OPS_TABLES["ops.batches"], values, strict=True))
 
 
 class Warehouse(ABC):
@@ -177,12 +183,8 @@ class Warehouse(ABC):
 
     def missing(self, batches: Sequence[Batch], rules: dict[tuple[str, str], str]) -> list[Batch]:
         """Return the batches that this copy lacks, or holds as other row rules made them."""
-        loaded = {(b, s, e): r for b, s, e, r in self.loaded_batches()}
-        return [
-            b
-            for b in batches
-            if (key := (b.batch_id, b.source, b.entity)) not in loaded or loaded[key] != rules.get((b.source, b.entity))
-        ]
+        loaded = set(self.loaded_batches())
+        return [b for b in batches if (b.batch_id, b.source, b.entity, rules.get((b.source, b.entity))) not in loaded]
 
     def unload_lost_batches(self, batches: Sequence[Batch]) -> None:
         """Drop all rows of a source's entity where the lake lost one of its batches; the others are missing then."""
@@ -196,12 +198,6 @@ class Warehouse(ABC):
     ) -> None:
         """Write the run that is about to be published into `ops.runs`."""
         verdict = "not run" if gate is None else "passed" if gate["passed"] else "overridden"
-        row = {
-            "run_id": [run_id],
-            "published_at": [datetime.now(UTC).replace(tzinfo=None)],
-            "as_of": [as_of],
-            "new_rows": [new_rows],
-            "quality_score": [score],
-            "gate": [verdict],
-        }
-        self.replace("ops.runs", pd.DataFrame(row), where="run_id = ?", parameters=[run_id])
+        row = (run_id, datetime.now(UTC).replace(tzinfo=None), as_of, new_rows, score, verdict)
+        frame = pd.DataFrame([row], columns=[*OPS_TABLES["ops.runs"]])
+        self.replace("ops.runs", frame, where="run_id = ?", parameters=[run_id])

@@ -1,8 +1,6 @@
 """The warehouse in one DuckDB file: a private copy of the file, published by an atomic rename."""
 
 import contextlib
-import glob
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,11 +12,12 @@ import pandas as pd
 import tenacity
 
 from lib.base.errors import WarehouseError
-from lib.base.quoting import text_literal
-from lib.entities import ENTITIES, FINDINGS, LINEAGE, stage_columns
+from lib.base.quoting import quoted_list, text_literal
+from lib.entities import ENTITIES, FINDINGS
 from lib.lake import Lake, Standardized, duckdb_limits
 from lib.settings import Settings
-from lib.warehouse.base import FORMER_TABLES, HISTORY, OPS_TABLES, SCHEMAS, Copy, Warehouse
+from lib.warehouse import base
+from lib.warehouse.base import SCHEMAS, STAGE_TABLES, Copy, Warehouse
 
 #: What identifies a staged row: its key, or its place where it has none; the same as the macro `row_key`.
 KEY = "coalesce(_key, _source || '#' || _source_file || '#' || _source_row)"
@@ -32,16 +31,6 @@ _CHANGED_SHARE = "(select count(*) from ops.changed_keys) / greatest(1, {})".for
 
 #: What DuckDB raises where disk or memory run out.
 RESOURCE_ERRORS = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
-
-
-#: The findings in a batch's typed rows, as rows of their own.
-_FINDINGS_OF = f"""
-    insert into stage.row_findings ({", ".join(FINDINGS)})
-    select entity, _key, n.field, n.rule, n.outcome, n.before, n.after, _source, _source_file, _source_row, _batch_id
-    from (
-        select ? as entity, _key, _source, _source_file, _source_row, _batch_id, unnest(_findings) as n from {{}}
-    )
-"""
 
 
 class DuckDBWarehouse(Warehouse):
@@ -112,14 +101,14 @@ class DuckDBWarehouse(Warehouse):
             _make_tables(connection)
             if published.exists() and full_refresh:
                 connection.execute(f"attach {text_literal(str(published))} as published (read_only)")
-                for table in HISTORY:
+                for table in base.HISTORY:
                     connection.execute(f"insert into {table} by name select * from published.{table}")
                 connection.execute("detach published")
         (self.path.parent / "base").write_text(_signature(published))
 
     def is_current(self) -> bool:
-        base = self.path.parent / "base"
-        return self.path.exists() and base.exists() and base.read_text() == _signature(published_path(self.settings))
+        made_from, published = self.path.parent / "base", published_path(self.settings)
+        return self.path.exists() and made_from.exists() and made_from.read_text() == _signature(published)
 
     def loaded_batches(self) -> list[tuple[str, str, str, str]]:
         with self.connect() as connection:
@@ -136,44 +125,29 @@ class DuckDBWarehouse(Warehouse):
             connection.commit()
 
     def load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
-        batch = item.batch
-        table = f"stage.{batch.entity}"
-        columns = stage_columns(ENTITIES[batch.entity])
+        batch, table = item.batch, f"stage.{item.batch.entity}"
+        columns, new = quoted_list(STAGE_TABLES[batch.entity]), base.rows_of(item, live)
+        note, of_batch = "ops.batches", "batch_id = ? and source = ? and entity = ?"
         with self.connect(read_only=False) as connection:
             if not lake.is_local:
                 connection.register_filesystem(lake.fs)
-            connection.execute("create temp table _live (name varchar)")
-            if live:
-                connection.execute("insert into _live select unnest(?)", [sorted(live)])
             # A failure closes the connection, and that undoes the transaction.
             connection.begin()
-            gone = "_source = ? and (_batch_id = ? or _source_file in (select unnest(?)))"
-            replacing = [batch.source, batch.batch_id, sorted(replaced)]
-            _note_changed_keys(connection, batch.entity, f"{table} where {gone}", replacing)
-            connection.execute(f"delete from {table} where {gone}", replacing)
-            connection.execute(
-                f"delete from stage.row_findings where entity = ? and {gone}", [batch.entity, *replacing]
-            )
-            whole = "" if len(live) == len(batch.files) else " where _source_file in (from _live)"
-            new, path = f"read_parquet(?){whole}", [glob.escape(item.path)]
-            _note_changed_keys(connection, batch.entity, new, path)
-            inserted = connection.execute(
-                f"insert into {table} ({columns}) select {columns} from {new}", path
-            ).fetchone()
+            removed = "_source = ? and (_batch_id = ? or _source_file in (select unnest(?)))"
+            those = [batch.source, batch.batch_id, sorted(replaced)]
+            _note_changed_keys(connection, batch.entity, f"{table} where {removed}", those)
+            connection.execute(f"delete from {table} where {removed}", those)
+            connection.execute(f"delete from stage.row_findings where entity = ? and {removed}", [batch.entity, *those])
+            _note_changed_keys(connection, batch.entity, new)
+            inserted = connection.execute(f"insert into {table} ({columns}) select {columns} from {new}").fetchone()
             rows = int(inserted[0]) if inserted else 0
-            connection.execute(_FINDINGS_OF.format(new), [batch.entity, *path])
+            found = base.findings_of(item, live)
+            connection.execute(f"insert into stage.row_findings ({quoted_list(FINDINGS)}) {found}")
+            connection.execute(f"delete from {note} where {of_batch}", [batch.batch_id, batch.source, batch.entity])
+            noted = base.batch_note(item, rows, run_id)
             connection.execute(
-                "delete from ops.batches where batch_id = ? and source = ? and entity = ?",
-                [batch.batch_id, batch.source, batch.entity],
+                f"insert into {note} ({quoted_list(noted)}) values ({', '.join('?' * len(noted))})", [*noted.values()]
             )
-            connection.execute(
-                f"insert into ops.batches values ({'?, ' * 14}now() at time zone 'UTC', ?)",
-                [
-                    batch.batch_id, batch.source, batch.entity, batch.sequence, item.rules, len(batch.files), rows,
-                    batch.malformed, batch.bytes, json.dumps(batch.cursor_before), json.dumps(batch.cursor_after),
-                    batch.run_id, batch.ingested_at, run_id, batch.rows + batch.malformed,
-                ],
-            )  # fmt: skip
             connection.commit()
         return rows
 
@@ -276,8 +250,9 @@ def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
     A stage table whose columns are others now is made anew and its batches are forgotten: they are loaded again.
     Notes on models that an earlier version wrote go: all models are built whole then.
     """
-    for table in FORMER_TABLES:
-        connection.execute(f"drop table if exists {table}")
+    former = "schema_name = 'ops' and regexp_matches(table_name, '^(touched|set_aside)')"
+    for (table,) in connection.execute(f"select table_name from duckdb_tables() where {former}").fetchall():
+        connection.execute(f"drop table ops.{table}")
     found: dict[str, list[tuple[str, str]]] = {}
     sql = "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() order by column_index"
     for table, column, kind in connection.execute(sql).fetchall():
@@ -285,20 +260,18 @@ def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
     if ("inputs", "varchar") not in found.get("ops.models", ()):
         connection.execute("drop table if exists ops.models")
         found.pop("ops.models", None)
-    for table, columns in OPS_TABLES.items():
-        connection.execute(f"create table if not exists {table} ({columns})")
-        for column in columns.split(", "):
-            if table in found and column.split()[0] not in dict(found[table]):
-                connection.execute(f"alter table {table} add column {column}")
-    staged = {e.name: [(c.name, c.sql_type) for c in e.columns] + [*LINEAGE.items()] for e in ENTITIES.values()}
-    for name, wanted in ({"row_findings": [*FINDINGS.items()]} | staged).items():
+    for table, columns in base.OPS_TABLES.items():
+        connection.execute(f"create table if not exists {table} ({base.column_list(columns)})")
+        for name in columns.keys() - dict(found.get(table, [*columns.items()])).keys():
+            connection.execute(f"alter table {table} add column {name} {columns[name]}")
+    for name, columns in STAGE_TABLES.items():
         table = f"stage.{name}"
-        if table in found and found[table] != wanted:
+        if table in found and found[table] != [*columns.items()]:
             connection.execute(f"drop table {table}")
             connection.execute("delete from ops.batches where entity = ? or ? = 'row_findings'", [name, name])
             if name in ENTITIES:
                 connection.execute("delete from stage.row_findings where entity = ?", [name])
-        connection.execute(f"create table if not exists {table} ({', '.join(f'{n} {k}' for n, k in wanted)})")
+        connection.execute(f"create table if not exists {table} ({base.column_list(columns)})")
 
 
 def _note_changed_keys(

@@ -1,29 +1,34 @@
 """Queries as notebooks and analysts write them, turned into what psycopg2 takes, on the tables of a private copy."""
 
-import re
-
-#: Texts, quoted names and comments are passed over; a parameter, a percent sign and a qualified name are looked at.
-_TOKEN = re.compile(
-    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|(?P<parameter>\?)|\b(?P<schema>[a-z_]+)\s*\.\s*(?P<name>[a-z_0-9]+)""",
-    re.DOTALL | re.IGNORECASE,
-)
-
 
 def as_psycopg2(sql: str, prefix: str, names: set[str], has_parameters: bool) -> str:
     """Return a query for psycopg2, its tables taken from a private copy where that has them.
 
     `names` are the copy's relations as prefix + schema.table. Only a name that stands there is changed, so a column
-    of a table's alias stays what it is.
+    of a table's alias stays what it is. What is no SQL stays as it is: the server says what is wrong.
     """
+    # Only queries on PostgreSQL need it.
+    from sqlglot import TokenError, TokenType, tokenize
 
-    def token(found: re.Match[str]) -> str:
-        text = found.group()
-        if found["parameter"]:
-            return "%s" if has_parameters else text
-        if found["schema"]:
-            own = f"{prefix}{found['schema']}.{found['name']}".lower()
-            return own if own in names else text
-        return text
+    try:
+        tokens = tokenize(sql, dialect="postgres")
+    except TokenError:
+        tokens = []
+    parts: list[str] = []
+    end = 0
 
-    escaped = sql.replace("%", "%%") if has_parameters else sql
-    return _TOKEN.sub(token, escaped)
+    def put(start: int, text: str) -> None:
+        parts.extend((sql[end:start].replace("%", "%%") if has_parameters else sql[end:start], text))
+
+    for place, token in enumerate(tokens):
+        if has_parameters and token.token_type == TokenType.PLACEHOLDER:
+            put(token.start, "%s")
+            end = token.end + 1
+        elif token.token_type == TokenType.DOT and 0 < place < len(tokens) - 1:
+            schema, table = tokens[place - 1], tokens[place + 1]
+            own = f"{prefix}{schema.text}.{table.text}".lower()
+            if own in names:
+                put(schema.start, own)
+                end = table.end + 1
+    put(len(sql), "")
+    return "".join(parts)

@@ -4,12 +4,12 @@ What runs and readers do in the warehouse afterwards is not here. All of this ru
 database, never as the loader or the analyst.
 """
 
-import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import psycopg2
+import tenacity
 from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import encrypt_password
@@ -24,8 +24,6 @@ ROLES_FILE = PROJECT / "sql" / "roles" / "roles.sql"
 
 #: The environment variable that holds each role's password.
 PASSWORD_VARIABLES = {"shop_loader": "LOADER_PASSWORD", "shop_analyst": "ANALYST_PASSWORD"}
-
-_ATTEMPTS = 5
 
 
 def admin_url(environment: Mapping[str, str]) -> str:
@@ -58,20 +56,7 @@ def init_db(url: str, passwords: Mapping[str, str]) -> list[str]:
     arguments = connection_arguments(url, "The warehouse's URL")
     connection = _connect(arguments)
     try:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                with connection, connection.cursor() as cursor:
-                    cursor.execute(ROLES_FILE.read_text(encoding="utf-8"))
-                    for role, password in passwords.items():
-                        hashed = encrypt_password(password, role, connection, "scram-sha-256")
-                        statement = sql.SQL("alter role {} password {}")
-                        cursor.execute(statement.format(sql.Identifier(role), sql.Literal(hashed)))
-                break
-            except errors.InternalError_ as error:
-                # Roles belong to the whole server: another database's set-up changed the same one this instant.
-                if "concurrently" not in str(error) or attempt == _ATTEMPTS:
-                    raise
-                time.sleep(0.1 * attempt)
+        _set_up(connection, passwords)
         return _state(connection, passwords)
     except errors.FeatureNotSupported as error:
         raise WarehouseError(_primary(error)) from None
@@ -87,6 +72,22 @@ def init_db(url: str, passwords: Mapping[str, str]) -> list[str]:
         ) from None
     finally:
         connection.close()
+
+
+# Roles belong to the whole server: another database's set-up may change the same one this instant.
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_message(match="(?s).*concurrently"),
+    stop=tenacity.stop_after_attempt(5),
+    wait=tenacity.wait_incrementing(0.1, 0.1),
+    reraise=True,
+)
+def _set_up(connection: Connection, passwords: Mapping[str, str]) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(ROLES_FILE.read_text(encoding="utf-8"))
+        for role, password in passwords.items():
+            hashed = encrypt_password(password, role, connection, "scram-sha-256")
+            statement = sql.SQL("alter role {} password {}")
+            cursor.execute(statement.format(sql.Identifier(role), sql.Literal(hashed)))
 
 
 def _connect(arguments: Mapping[str, str]) -> Connection:

@@ -6,13 +6,13 @@ An address holds a password, so it is read where it is needed and kept nowhere: 
 import contextlib
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
 import psycopg2
+import tenacity
 from psycopg2 import errors
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -28,11 +28,11 @@ from lib.config import Postgres
 
 LOADER_URL, ANALYST_URL, ADMIN_URL = "WAREHOUSE_URL", "WAREHOUSE_ANALYST_URL", "WAREHOUSE_ADMIN_URL"
 
-#: How long to wait before asking a server again that does not answer, in seconds.
-_PAUSES = (0.5, 1.0, 2.0)
 #: What a server that may answer in a moment says, or the system in its place.
-_PASSING = ("refused", "timeout", "timed out", "starting up", "shutting down", "closed the connection", "No such file",
-            "too many clients", "remaining connection slots")  # fmt: skip
+_TRANSIENT = re.compile(
+    "refused|timeout|timed out|starting up|shutting down|closed the connection|No such file|too many clients"
+    "|remaining connection slots"
+)
 _LIMITS = Postgres()
 
 
@@ -92,18 +92,20 @@ class Server:
 
     def connect(self) -> Connection:
         """Return a new connection, asked for again where the server is likely to answer in a moment."""
-        for pause in (*_PAUSES, None):
-            try:
-                return self._engine.raw_connection()
-            except (DBAPIError, psycopg2.Error) as error:
-                found = in_one_line(error.__cause__ or error)
-                if pause is None or not any(word in found for word in _PASSING):
-                    raise WarehouseError(
-                        f"PostgreSQL at {self.place} cannot be reached ({found}). {advice(found, self.arguments)}"
-                        f" The address is in {self.variable}; see docs/postgres.md."
-                    ) from None
-                time.sleep(pause)
-        raise AssertionError
+        tries = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: _TRANSIENT.search(_reason(error)) is not None),
+            stop=tenacity.stop_after_attempt(4),
+            wait=tenacity.wait_exponential(0.5),
+            reraise=True,
+        )
+        try:
+            return tries(self._engine.raw_connection)
+        except (DBAPIError, psycopg2.Error) as error:
+            found = _reason(error)
+            raise WarehouseError(
+                f"PostgreSQL at {self.place} cannot be reached ({found}). {advice(found, self.arguments)}"
+                f" The address is in {self.variable}; see docs/postgres.md."
+            ) from None
 
     @contextlib.contextmanager
     def session(self, *, read_only: bool = False) -> Iterator[Cursor]:
@@ -119,7 +121,7 @@ class Server:
                 yield cursor
             connection.commit()
         except psycopg2.Error as error:
-            raise self.explained(error) from None
+            raise self.explain(error) from None
         finally:
             with contextlib.suppress(psycopg2.Error):
                 connection.close()
@@ -131,7 +133,7 @@ class Server:
             " that was published. Run again when the server is back."
         )
 
-    def explained(self, error: psycopg2.Error) -> WarehouseError:
+    def explain(self, error: psycopg2.Error) -> WarehouseError:
         """Return the error as one message: what was found, and what to do."""
         found = in_one_line(error)
         if is_connection_lost(error):
@@ -159,6 +161,10 @@ class Server:
                     " free some there and run again."
                 )
         return WarehouseError(f"PostgreSQL at {self.place}: {mask(str(error).strip())}")
+
+
+def _reason(error: BaseException) -> str:
+    return in_one_line(error.__cause__ or error)
 
 
 def advice(found: str, arguments: Mapping[str, str]) -> str:
