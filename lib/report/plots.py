@@ -19,8 +19,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lib.base.formatting import NBSP, compact, points
 from lib.base.formatting import axis as axis_text
+from lib.base.formatting import compact, percent, points
 from lib.report.charts import ACCENT, BAD, INK, LINE, MUTE, PAPER, SOFT, shorten, style
 
 Format = Callable[[float], str]
@@ -250,19 +250,15 @@ def concentration(
     axes.plot([mark[0], mark[0]], [0, mark[1]], color=MUTE, linewidth=0.8)
     axes.plot(*mark, "o", color=ACCENT, markersize=5)
     # Both texts stand under the diagonal, where no line crosses them.
-    text = f"{_percent(mark[0])} of {who}:\n{_percent(mark[1])} of revenue"
+    text = f"{percent(mark[0], 0)} of {who}:\n{percent(mark[1], 0)} of revenue"
     axes.text(mark[0] + 0.02, 0.04, text, va="bottom", weight="bold")
     axes.text(0.98, 0.04, "dotted: if all were equal", color=MUTE, ha="right", va="bottom", fontsize=8.5)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), yticks=[0.25, 0.5, 0.75, 1])
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _percent(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
     axes.set_xlabel(f"{who}, highest revenue first", fontsize=8.5, loc="left")
     axes.grid(axis="y")
     return fig
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.0f}{NBSP}%"
 
 
 @style()
@@ -295,7 +291,7 @@ def dumbbells(
 ) -> Figure:
     """Return two shares (of 1) a row, joined: the first open, the second filled, called by `names`."""
     rows = [shorten(label) for label in labels]
-    ends = [f"{a * 100:.0f} → {_percent(b)}" for a, b in zip(before, after, strict=True)]
+    ends = [f"{a * 100:.0f} → {percent(b, 0)}" for a, b in zip(before, after, strict=True)]
     left = _width(rows, 9.5) + 0.12
     fig, axes = _canvas(0.29 * max(len(rows), 2) + 0.36, left, _width(ends) + 0.12, top=0.3)
     if not rows:
