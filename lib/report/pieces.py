@@ -101,7 +101,7 @@ def table(
     positions an id that links can name. A cell may be an `Html`.
     """
     if empty and not len(frame):
-        return Html(f'<p class="note">{rich(empty)}</p>')
+        return Html(f'<p class="note">{rich(empty)}</p>', empty)
     columns, formats = [str(column) for column in frame.columns], formats or {}
     numeric = [_is_numeric(frame.iloc[:, i]) for i in range(len(columns))]
     rows = []
@@ -145,12 +145,12 @@ def link(anchor: str, text: str, before: str = "") -> Html:
 
 def note(text: str) -> Html:
     """Return a remark set apart; `**bold**` and `` `code` `` are understood."""
-    return Html(f'<p class="note">{rich(text)}</p>')
+    return Html(f'<p class="note">{rich(text)}</p>', text)
 
 
 def verdict(text: str, tone: Tone = "neutral") -> Html:
     """Return a judgement in one or two sentences."""
-    return Html(f'<p class="verdict {tone}">{rich(text)}</p>')
+    return Html(f'<p class="verdict {tone}">{rich(text)}</p>', text)
 
 
 def headline(title: str, lede: str = "", marks: Sequence[str | tuple[str, Tone]] = ()) -> Html:
