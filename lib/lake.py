@@ -1,8 +1,8 @@
 """The lake: immutable raw batches as Parquet on any fsspec URL, and the one truth behind every warehouse.
 
 A batch is a folder `raw/<source>/<entity>/<batch_id>/` that exists once its `manifest.json` does, written
-last and at once; a folder without one is the remains of a killed run and is ignored. What was read of
-a source so far (its cursor) is read from the manifests, so data and cursor cannot part. Files that could
+last and at once; a folder without one is the remains of a killed run and is ignored. How far a
+source has been read (its cursor) stands in the manifests, so data and cursor always agree. Files that could
 not be used are kept whole under `rejected/`, each beside a note of the reason.
 """
 
@@ -93,14 +93,13 @@ class Lake:
 
     @contextlib.contextmanager
     def lock(self, wait_seconds: float = 600) -> Iterator[None]:
-        """Hold the lake for writing; another writer on this machine waits, and after that time is told so."""
+        """Hold the lake for writing; another writer on this machine waits, and after that time gives up."""
         if not self.is_local:
             yield
             return
         Path(self._root).mkdir(parents=True, exist_ok=True)
-        with file_lock(
-            Path(self._root) / ".lock", wait_seconds, f"The lake {self.url} is being written by another run."
-        ):
+        message = f"The lake {self.url} is being written by another run."
+        with file_lock(Path(self._root) / ".lock", wait_seconds, message):
             yield
 
     def claim(self, identity: dict[str, Any]) -> None:
@@ -163,13 +162,13 @@ class Lake:
         if not delivery.files:
             return None
         known = self.batches()
-        before = _versions_read([b for b in known if _is_of(b, source, entity)], reader)
+        own = [b for b in known if (b.source, b.entity) == (source, entity)]
+        before = _versions_read(own, reader)
         content = [source, entity, reader, sorted((f.name, f.sha256) for f in delivery.files)]
         batch_id = fingerprint(content)
-        for batch in known:
-            if batch.batch_id == batch_id and _is_of(batch, source, entity):
-                # A file went back to an earlier content: the same batch would be older than what it replaces.
-                batch_id = fingerprint([*content, len(known)])
+        if any(batch.batch_id == batch_id for batch in own):
+            # A file went back to an earlier content: the same batch would be older than what it replaces.
+            batch_id = fingerprint([*content, len(known)])
         folder = f"raw/{source}/{entity}/{batch_id}"
         self._remove(folder)
         names, size = [], 0
@@ -177,18 +176,18 @@ class Lake:
         for part in delivery.parts:
             if part.name.startswith("part-"):
                 types |= types_of(part)
-            self._put(part, f"{folder}/{part.name}")
+            self.place(part, f"{folder}/{part.name}")
             names.append(part.name)
             size += part.stat().st_size
         after = before | {f.name: f.sha256 for f in delivery.files}
-        kind_before = next((b.cursor_after.get("kind") for b in reversed(known) if _is_of(b, source, entity)), None)
+        kind_before = own[-1].cursor_after.get("kind") if own else None
         batch = Batch(
             batch_id=batch_id,
             sequence=1 + max((b.sequence for b in known), default=0),
             source=source,
             entity=entity,
             run_id=run_id,
-            ingested_at=datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds"),
+            ingested_at=_now(),
             reader=reader,
             files=delivery.files,
             parts=tuple(names),
@@ -207,9 +206,9 @@ class Lake:
         """Keep a file that could not be used, with the reason beside it."""
         folder = f"rejected/{source}/{entity}/{fingerprint([file.name, file.sha256])}"
         if file.path and file.bytes and self._read_json(f"{folder}/reason.json") is None:
-            self._put(Path(file.path), f"{folder}/{Path(file.name).name}")
+            self.place(Path(file.path), f"{folder}/{Path(file.name).name}")
         note = asdict(file) | {"source": source, "entity": entity, "run_id": run_id}
-        note["rejected_at"] = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        note["rejected_at"] = _now("microseconds")
         note["after_sequence"] = max((b.sequence for b in self.batches()), default=0)
         note.pop("path")
         self.write_json(f"{folder}/reason.json", note)
@@ -218,8 +217,7 @@ class Lake:
         """Note that files which were rejected are again as they were read before."""
         for path, note in self._notes(source, entity):
             if note["name"] in names:
-                relative = path.removeprefix(f"{self._root}/")
-                self.write_json(relative, note | {"after_sequence": -1})
+                self.write_json(self._relative(path), note | {"after_sequence": -1})
 
     def rejected(self) -> list[dict[str, Any]]:
         """Return the note of each file that cannot be used as it is now; one that was usable since is not listed."""
@@ -240,13 +238,7 @@ class Lake:
 
     def record_totals(self, source: str, entity: str, totals: Totals) -> None:
         """Note what a source says it holds, now that what is new of it is committed."""
-        reported_at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
-        note = {
-            "source": source,
-            "entity": entity,
-            "batch_id": self._newest(source, entity),
-            "reported_at": reported_at,
-        }
+        note = {"source": source, "entity": entity, "batch_id": self._newest(source, entity), "reported_at": _now()}
         self.write_json(f"totals/{source}/{entity}.json", note | asdict(totals))
 
     def reported_totals(self) -> list[dict[str, Any]]:
@@ -255,18 +247,28 @@ class Lake:
         Where an ingest was killed between a batch and its note, there is none of that batch before the next ingest.
         """
         paths = self.fs.glob(f"{glob.escape(self._root)}/totals/*/*.json")
-        notes = [self._read_json(str(path).removeprefix(f"{self._root}/")) for path in sorted(paths)]
+        notes = [self._read_json(self._relative(path)) for path in sorted(paths)]
         return [_present(note) for note in notes if note["batch_id"] == self._newest(note["source"], note["entity"])]
 
     def _newest(self, source: str, entity: str) -> str:
         return max(((b.sequence, b.batch_id) for b in self.batches(source, entity)), default=(0, ""))[1]
+
+    def _relative(self, path: str) -> str:
+        return str(path).removeprefix(f"{self._root}/")
 
     def exists(self, relative: str) -> bool:
         return bool(self.fs.exists(f"{self._root}/{relative}"))
 
     def place(self, local: Path, relative: str) -> None:
         """Put a finished local file into the lake so that it is there whole or not at all."""
-        self._put(local, relative)
+        if self.is_local:
+            target = Path(self.path(relative))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+            shutil.copyfile(local, partial)
+            partial.replace(target)
+        else:
+            self.fs.put_file(str(local), f"{self._root}/{relative}")
 
     def write_json(self, relative: str, value: Any) -> None:
         text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
@@ -282,16 +284,6 @@ class Lake:
             return None
         except ValueError:
             raise LakeError(f"{self.path(relative)} is damaged: expected JSON. Restore it or remove it.") from None
-
-    def _put(self, local: Path, relative: str) -> None:
-        if self.is_local:
-            target = Path(self.path(relative))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-            shutil.copyfile(local, partial)
-            partial.replace(target)
-        else:
-            self.fs.put_file(str(local), f"{self._root}/{relative}")
 
     def _remove(self, relative: str) -> None:
         if self.exists(relative):
@@ -333,12 +325,13 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _versions_read(batches: list[Batch], reader: str) -> dict[str, str]:
+    """Return the hash of each file's newest version, where this reader read it."""
     newest = {f.name: (b.reader, f.sha256) for b in batches for f in b.files}
     return {name: sha256 for name, (by, sha256) in newest.items() if by == reader}
 
 
-def _is_of(batch: Batch, source: str, entity: str) -> bool:
-    return (batch.source, batch.entity) == (source, entity)
+def _now(precision: str = "seconds") -> str:
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec=precision)
 
 
 def _cursor(read: dict[str, str], kind: dict[str, Any] | None) -> dict[str, Any]:

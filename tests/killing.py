@@ -1,6 +1,6 @@
 """Kill an ingest at its writes, repeat it, and see whether the lake then holds what an undisturbed one left.
 
-`python -m tests.killing FOLDER [EVERY]` for a shop whose systems are in FOLDER/sources: a child process takes
+`python -m tests.killing FOLDER [EVERY]` for a shop whose systems are in FOLDER/sources: a child process ingests
 everything and dies at one write (before it, half-way through a file, and after it), a second child repeats the ingest.
 Prints the number of points and each point after which something differs; exit code 1 then.
 """
@@ -20,11 +20,11 @@ from lib.lake import Lake
 from lib.settings import Settings, load_settings
 
 #: The functions of a lake that write; a point lies before and after each call, and within each copy of a file.
-WRITES = ("_put", "write_json")
+WRITES = ("place", "write_json")
 
 
-def take(settings: Settings, die_at: int = -1) -> int:
-    """Take everything in a child process that dies at a point (-1: never); return how many it passed, -1 if it died."""
+def ingest_in_child(settings: Settings, die_at: int = -1) -> int:
+    """Ingest all in a child process that dies at a point (-1: never); return how many it passed, -1 if it died."""
 
     def ingest_all() -> int:
         points = _count_and_die(die_at)
@@ -88,7 +88,7 @@ def campaign(folder: Path, every: int) -> tuple[int, list[str]]:
     settings = load_settings(data_dir=folder, size="small")
     lake = Path(settings.lake_url)
     shutil.rmtree(lake, ignore_errors=True)
-    points = take(settings)
+    points = ingest_in_child(settings)
     # Looking at Parquet starts threads, and a process with threads should not fork: another child does it.
     expected = _in_child(lambda: holdings(settings))
     if expected[0]:
@@ -96,9 +96,9 @@ def campaign(folder: Path, every: int) -> tuple[int, list[str]]:
     tried, faults = 0, []
     for number in range(0, points, every):
         shutil.rmtree(lake, ignore_errors=True)
-        if take(settings, die_at=number) != -1:
+        if ingest_in_child(settings, die_at=number) != -1:
             faults.append(f"point {number}: the ingest did not die")
-        take(settings)
+        ingest_in_child(settings)
         found = _in_child(lambda: holdings(settings))
         tried += 1
         if found != expected:
