@@ -1,12 +1,12 @@
-"""Which country and currency codes there are: ISO 3166-1 alpha-2, and ISO 4217 with the currencies it replaced."""
+"""The valid country and currency codes: ISO 3166-1 alpha-2, and ISO 4217 with currencies that are no longer in use."""
 
 
 def _codes(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: The 249 of ISO 3166-1, then three that shops and authorities write for countries all the same: the United Kingdom,
-#: Greece in the European Union's papers, Kosovo.
+#: The 249 of ISO 3166-1, then three others in common use: the United Kingdom, Greece as the European Union writes it,
+#: Kosovo.
 COUNTRIES = _codes(
     """
     AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ
@@ -20,9 +20,8 @@ COUNTRIES = _codes(
     """
 )
 
-
-#: Those in use, then those that were in use since 1990. Gold, special drawing rights, tests and "no currency" (XAU,
-#: XDR and the like) are left out: no shop takes them.
+#: Those in use, then those that went out of use since 1990. Gold, special drawing rights, codes for tests and for "no
+#: currency" (XAU, XDR and the like) are left out: no shop takes them.
 CURRENCIES = _codes(
     """
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW
@@ -36,7 +35,5 @@ CURRENCIES = _codes(
     """
 )
 
-
-#: What is written for a code now and then, in capitals. Of the dollars and pounds the first one is meant, where the
-#: source's mapping does not say otherwise.
+#: Signs and words that stand for a code, in capitals. `$` and `£` mean the most common dollar and pound.
 CURRENCY_WORDS = {"€": "EUR", "EURO": "EUR", "EUROS": "EUR", "$": "USD", "US$": "USD", "£": "GBP"}

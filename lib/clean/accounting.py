@@ -62,7 +62,7 @@ def by_rule(counts: pd.DataFrame, example: Callable[[Mapping[Any, Any]], Any] = 
         known = RULES.get("missing" if rule.startswith("missing_") else rule)
         first = example(group.iloc[0].to_dict())
         rows.append(
-            (rule.replace("_", " "), known.says if known else "", outcome, int(group["found"].sum()), of, first)
+            (rule.replace("_", " "), known.description if known else "", outcome, int(group["found"].sum()), of, first)
         )
     frame = pd.DataFrame(rows, columns=["rule", "what is done", "outcome", "found", "of", "example"])
     return frame.sort_values("found", ascending=False, kind="stable").reset_index(drop=True)

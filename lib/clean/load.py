@@ -1,4 +1,4 @@
-"""Bringing a warehouse copy up to date with the lake: standardize what it lacks and load it into `stage`."""
+"""Loading what a warehouse copy lacks of the lake into `stage`, and writing its clean layer back to the lake."""
 
 import shutil
 import tempfile
@@ -42,16 +42,8 @@ def load_stage(
         item = next(standardized)
         key = batch.batch_id, batch.source, batch.entity
         loaded = warehouse.load(lake, item, live[key], again[key] & live[key], run_id)
-        rows.append(
-            (
-                batch.source,
-                batch.entity,
-                batch.batch_id,
-                len(batch.files),
-                batch.rows + batch.malformed,
-                loaded,
-            )
-        )
+        read = batch.rows + batch.malformed
+        rows.append((batch.source, batch.entity, batch.batch_id, len(batch.files), read, loaded))
     warehouse.replace("ops.rejected_files", _rejected(lake))
     warehouse.replace("ops.schema_changes", _schema_changes(batches))
     note_source_totals(lake, warehouse, batches)
@@ -70,8 +62,7 @@ def _files_delivered_again(batches: list[Batch]) -> dict[tuple[str, str, str], s
 
 
 def _rejected(lake: Lake) -> pd.DataFrame:
-    columns = ["source", "entity", "name", "bytes", "reason", "rejected_at"]
-    frame = pd.DataFrame(lake.rejected(), columns=columns)
+    frame = pd.DataFrame(lake.rejected(), columns=["source", "entity", "name", "bytes", "reason", "rejected_at"])
     frame["rejected_at"] = pd.to_datetime(frame["rejected_at"])
     return frame
 

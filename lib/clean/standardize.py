@@ -1,8 +1,7 @@
-"""Row rules: a raw batch becomes typed rows with their faults noted, in process on DuckDB whatever the target.
+"""Row rules: a raw batch becomes typed rows with their faults noted, on DuckDB in process, whatever the target engine.
 
-The result is one Parquet file a batch in the lake (`standardized/...`), named after the rules that made it, so
-that changed rules make a new one. How a cell is read is in `lib.cells`, which rules apply to it in
-`lib.clean.rule_hits`.
+The result is one Parquet file a batch in the lake (`standardized/...`), named after the rules that made it, so that
+changed rules make a new one. How a cell is read is in `lib.cells`, which rules apply to it in `lib.clean.rule_hits`.
 Rules over several rows (duplicates, orphans) are dbt models in `sql/`.
 """
 
@@ -30,13 +29,11 @@ from lib.entities import ENTITIES, LINEAGE, Entity
 from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
 
-#: Raised by one whenever the rules below change what they make of the same raw rows.
+#: To be raised by one with every change of what the rules make of the same raw rows.
 RULES_VERSION = 4
-
 
 #: How far a time may lie after its delivery: clocks and zones differ.
 _AHEAD = timedelta(days=1)
-
 
 _FINDINGS = "struct(field varchar, rule varchar, outcome varchar, before varchar, after varchar)[]"
 
@@ -192,7 +189,7 @@ def _any(conditions: Sequence[str]) -> str:
 
 
 def _listed(found: Sequence[RuleHit], entries: Sequence[str]) -> str:
-    """Return the list of the entries of those findings that hold."""
+    """Return the list of the entries of those hits whose condition is met."""
     if not found:
         return "null"
     cases = (f"case when {f.condition} then {entry} end" for f, entry in zip(found, entries, strict=True))
@@ -231,7 +228,7 @@ def _texts(names: Iterable[str]) -> str:
 
 
 def _derivations(entity: Entity) -> dict[str, str]:
-    """Return the expressions of columns that a source may lack and other columns decide."""
+    """Return the expressions of ids that a source may lack and that follow from other columns."""
     if entity.name == "order_lines":
         parts = "coalesce(v.customer_id, ''), cast(v.ordered_at as varchar)"
         return {"order_id": f"coalesce(v.order_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"}
@@ -244,7 +241,7 @@ def _derivations(entity: Entity) -> dict[str, str]:
 
 
 def _key(entity: Entity) -> str:
-    """Return what identifies a row: its key, or its content but for the time of change where a line has no number."""
+    """Return what identifies a row: its key; of a line without a number, its content but for the time of its change."""
     if "line_number" not in entity.key:
         return f"d.{entity.key[0]}"
     content = _texts(c.name for c in entity.columns if c.name not in ("line_number", "updated_at"))

@@ -4,24 +4,24 @@
 -- Blanks and encodings
 
 -- Characters of no width, blanks of other kinds than the plain one, blanks at an end, several in a row.
-create or replace temp macro has_needless_blanks(said) as regexp_matches(said,
+create or replace temp macro has_needless_blanks(text) as regexp_matches(text,
     '[\x00-\x1f\x{a0}\x{1680}\x{2000}-\x{200b}\x{202f}\x{205f}\x{2060}\x{3000}\x{feff}]|^ | $|  ');
 
 -- Signs of UTF-8 that was decoded as Windows-1252 or Latin-1: a letter from Â to ô before one of those that stand for the
 -- bytes 80 to BF, or a control character. Whether it was, ftfy decides.
-create or replace temp macro has_mojibake(said) as regexp_matches(said,
+create or replace temp macro has_mojibake(text) as regexp_matches(text,
     '[\x{c2}-\x{f4}][\x{80}-\x{bf}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|[\x{80}-\x{9f}]');
 
 -- PostgreSQL stores no NUL characters.
-create or replace temp macro without_nul(said) as replace(said, chr(0), '');
+create or replace temp macro without_nul(text) as replace(text, chr(0), '');
 
-create or replace temp macro without_blanks_around(said) as regexp_replace(without_nul(said),
+create or replace temp macro without_blanks_around(text) as regexp_replace(without_nul(text),
     '^[ \t\r\n\x0b\f\x{a0}\x{1680}\x{2000}-\x{200b}\x{202f}\x{205f}\x{2060}\x{3000}\x{feff}]+'
     || '|[ \t\r\n\x0b\f\x{a0}\x{1680}\x{2000}-\x{200b}\x{202f}\x{205f}\x{2060}\x{3000}\x{feff}]+$',
     '', 'g');
 
-create or replace temp macro with_single_blanks(said) as without_blanks_around(regexp_replace(
-    regexp_replace(without_nul(said), '[\x{200b}\x{2060}\x{feff}]+', '', 'g'),
+create or replace temp macro with_single_blanks(text) as without_blanks_around(regexp_replace(
+    regexp_replace(without_nul(text), '[\x{200b}\x{2060}\x{feff}]+', '', 'g'),
     '[\t\x0b\f \x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]+', ' ', 'g'));
 
 -- Names and codes
@@ -37,11 +37,11 @@ create or replace temp macro with_capitals(name) as case
     else name
 end;
 
-create or replace temp macro is_email(said) as regexp_matches(said, '^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$');
+create or replace temp macro is_email(text) as regexp_matches(text, '^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$');
 
-create or replace temp macro yes_or_no(said) as case
-    when lower(said) in ('true', 't', 'yes', 'y', '1') then true
-    when lower(said) in ('false', 'f', 'no', 'n', '0') then false
+create or replace temp macro yes_or_no(text) as case
+    when lower(text) in ('true', 't', 'yes', 'y', '1') then true
+    when lower(text) in ('false', 'f', 'no', 'n', '0') then false
 end;
 
 -- Numbers
@@ -54,15 +54,15 @@ end;
 
 -- No-break, figure, thin and narrow blanks between thousands, curly apostrophes and the typographer's minus, as a keyboard
 -- has them.
-create or replace temp macro with_plain_signs(said) as translate(said,
+create or replace temp macro with_plain_signs(text) as translate(text,
     ' ' || chr(160) || chr(8199) || chr(8201) || chr(8239) || '’‘−', '     ''''-');
 
 -- A number without the currency before or after it; `currency` is the pattern of its signs and codes.
-create or replace temp macro without_currency(said, currency) as regexp_replace(
-    regexp_replace(said, '(?i)^([-+(]?) ?(?:' || currency || ') ?', '\1'),
+create or replace temp macro without_currency(text, currency) as regexp_replace(
+    regexp_replace(text, '(?i)^([-+(]?) ?(?:' || currency || ') ?', '\1'),
     '(?i) ?(?:' || currency || ')([-)]?)$', '\1');
 
-create or replace temp macro number_parts(said) as regexp_extract(said,
+create or replace temp macro number_parts(text) as regexp_extract(text,
     '^([-+(]?) ?(\d[\d .,'']*|[.,]\d+)([-)]?)$', ['head', 'digits', 'tail']);
 
 -- Digits with a decimal point alone, where their form leaves one reading. A point or comma before exactly three digits
@@ -94,26 +94,26 @@ create or replace temp macro to_utc(local_time, zone) as
 
 -- ISO 8601 on local clocks. A text that ends in a letter states an offset (Z, UTC), or is a word that DuckDB takes for a
 -- time (`infinity`); and DuckDB reads 2025/03/04, which is not ISO 8601.
-create or replace temp macro iso_local(said) as
-    case when not regexp_matches(said, '[A-Za-z)]$|/') then try_cast(said as timestamp) end;
+create or replace temp macro iso_local(text) as
+    case when not regexp_matches(text, '[A-Za-z)]$|/') then try_cast(text as timestamp) end;
 
-create or replace temp macro has_offset(said) as regexp_matches(said,
+create or replace temp macro has_offset(text) as regexp_matches(text,
     '^[^/]*\d:\d\d(:\d\d(\.\d+)?)?\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)$');
 
-create or replace temp macro iso_utc(said) as timezone('UTC', coalesce(try_cast(said as timestamptz), try_cast(
-    regexp_replace(regexp_replace(said, '\s*([Zz]|UTC|GMT)$', '+00'), '\s+([+-]\d\d(:?\d\d)?)$', '\1') as timestamptz)));
+create or replace temp macro iso_utc(text) as timezone('UTC', coalesce(try_cast(text as timestamptz), try_cast(
+    regexp_replace(regexp_replace(text, '\s*([Zz]|UTC|GMT)$', '+00'), '\s+([+-]\d\d(:?\d\d)?)$', '\1') as timestamptz)));
 
 -- A time without its weekday, the name of its zone in brackets, commas and the like; the Unix way
 -- (Mar 4 10:11:12 UTC 2025) with the year after the day.
-create or replace temp macro plain_time(said) as rtrim(regexp_replace(
+create or replace temp macro plain_time(text) as rtrim(regexp_replace(
     regexp_replace(
         regexp_replace(
-            regexp_replace(said, '(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? +', ''),
+            regexp_replace(text, '(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? +', ''),
             '([+-]\d\d:?\d\d|UTC|GMT|Z) \([^()]*\)$', '\1'),
         '(?i)(,| at | uhr|[ \x{a0}\x{202f}])+', ' ', 'g'),
     '(?i)^([a-z]{3} \d{1,2}) (\d\d:\d\d:\d\d)(?: (utc|gmt))? (\d{4})$', '\1 \4 \2 \3'));
 
-create or replace temp macro time_parts(said) as regexp_extract(plain_time(said),
+create or replace temp macro time_parts(text) as regexp_extract(plain_time(text),
     '(?i)^(' -- day
     || '\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{8}'
     || '|[a-z]{3,9}\.? \d{1,2}(?:st|nd|rd|th)? \d{4}|\d{1,2}(?:st|nd|rd|th|\.)?[ -][a-z]{3,9}\.?[ -]\d{4}'
@@ -158,9 +158,9 @@ create or replace temp macro local_time_of(parts) as
     cast(day_of(parts['day'], parts['clock'] <> '' or parts['zone'] <> '') as date) + clock_of(parts['clock']);
 
 -- A time from its parts, or from the seconds or milliseconds since 1970, as UTC.
-create or replace temp macro time_of(said, parts, zone) as case
-    when regexp_matches(said, '^\d{10}$') then epoch_ms(cast(said as bigint) * 1000)
-    when regexp_matches(said, '^\d{13}$') then epoch_ms(cast(said as bigint))
+create or replace temp macro time_of(text, parts, zone) as case
+    when regexp_matches(text, '^\d{10}$') then epoch_ms(cast(text as bigint) * 1000)
+    when regexp_matches(text, '^\d{13}$') then epoch_ms(cast(text as bigint))
     when parts['day'] = '' then null
     when parts['zone'] = '' then to_utc(local_time_of(parts), zone)
     when upper(parts['zone']) in ('Z', 'UTC', 'GMT') then local_time_of(parts)
@@ -174,7 +174,7 @@ create or replace temp macro is_ambiguous(parts) as (
     and number_of_day(parts['day'], 1) <> number_of_day(parts['day'], 2));
 
 -- Whether a time that `time_of` reads states no zone.
-create or replace temp macro lacks_zone(said, parts) as (parts['zone'] = '' and not regexp_matches(said, '^\d+$'));
+create or replace temp macro lacks_zone(text, parts) as (parts['zone'] = '' and not regexp_matches(text, '^\d+$'));
 
 -- Values as rule hits show them: 2025-03-04T10:11:12Z, 3, 12.50
 
