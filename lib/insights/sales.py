@@ -29,6 +29,7 @@ from lib.report.insight import Insight, NoData, Result
 
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 NO_CATEGORIES = "The products of this shop carry no categories, so what would be shown by category is left out."
+NO_PAYMENTS = "There are no payments in this shop's data, so payment methods are left out."
 NO_RETURNS = "This shop's data hold no returns or cancellations."
 
 
@@ -227,26 +228,18 @@ def returns_by_category(categories: pd.DataFrame) -> Result:
     known = known.sort_values("return_share", ascending=False, ignore_index=True)
     texts = [percent(rate, 1) for rate in known["return_share"]]
     title = f"{shorten(known['category'][0], 40)} comes back most: {texts[0]}, against {usual} on average"
-    what, subtitle = "the share of gross sales returned or cancelled", "share of the category's gross sales"
-    return bars(
-        "returns_by_category",
-        title,
-        f"Returned and cancelled goods, {subtitle}",
-        what,
-        known["category"],
-        known["return_share"],
-        texts,
-        known.round({"return_share": 4}),
-    )
+    subtitle = "Returned and cancelled goods, share of the category's gross sales"
+    what, data = "the share of gross sales returned or cancelled", known.round({"return_share": 4})
+    return bars("returns_by_category", title, subtitle, what, known["category"], known["return_share"], texts, data)
 
 
-@question("There are no payments in this shop's data, so payment methods are left out.")
+@question(NO_PAYMENTS)
 def payment_methods(payments: pd.DataFrame, currency: str | None = None) -> Result:
     """Return the amount paid by method, with the share of failed payments where some failed."""
     payments = payments.sort_values("paid_amount", ascending=False, ignore_index=True)
     total = payments["paid_amount"].sum()
     if not total > 0:
-        return NoData("There are no payments in this shop's data, so payment methods are left out.")
+        return NoData(NO_PAYMENTS)
     names = payments["payment_method"].map(label)
     failed = (payments["failed_payments"] / payments["payments"].where(payments["payments"] > 0)).fillna(0)
     shares = [percent(share(paid, total)) for paid in payments["paid_amount"]]
