@@ -29,7 +29,9 @@ where _reject_rule is not null
 {# Rows whose key another row has too, all but the newest: it wins by its version, then where all its cells could be
    read, then by file name and row, so that the outcome does not depend on the order of arrival. #}
 {% macro repeated_rows(entity) -%}
-{%- set same_file_rule, other_file_rule = ('repeated_event', 'repeated_event') if entity == 'events' else ('exact_duplicate', 'delivered_again') -%}
+{%- set is_event = entity == 'events' -%}
+{%- set same_file_rule = 'repeated_event' if is_event else 'exact_duplicate' -%}
+{%- set other_file_rule = 'repeated_event' if is_event else 'delivered_again' -%}
 with repeated_keys as (
 
     select _key
@@ -171,7 +173,9 @@ where repeated._source is null and staged._reject_rule is null
 
 {# The condition that two rows come from the same place of a delivery. #}
 {% macro same_row(staged, other) -%}
-{{ other }}._source = {{ staged }}._source and {{ other }}._source_file = {{ staged }}._source_file and {{ other }}._source_row = {{ staged }}._source_row
+{{ other }}._source = {{ staged }}._source
+    and {{ other }}._source_file = {{ staged }}._source_file
+    and {{ other }}._source_row = {{ staged }}._source_row
 {%- endmacro %}
 
 {# The staged rows of an entity that become clean rows; in an increment those of affected orders, or of affected keys

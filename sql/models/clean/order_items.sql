@@ -1,5 +1,5 @@
--- One row per order line, repaired where its order's total tells how; lines that came without a number get one behind
--- the numbered ones of their order.
+-- One row per order line, repaired where its order's total says how; lines that came without a number get one after the
+-- numbered ones of their order.
 {{ config(unique_key='order_id', meta={'recomputed_by': 'affected_orders'}) }}
 with delivered as (
 

@@ -1,5 +1,5 @@
--- One row per source, entity and day on the shop's clock: how many rows it has in clean, and how many were delivered (of
--- events also those that came again).
+-- One row per source, entity and day on the shop's clock: how many rows it has in clean, and how many were delivered
+-- (of events also those that came again).
 with orders as {{ inlined() }} (
 
     select order_id, _source, cast({{ local_time('ordered_at') }} as date) as day

@@ -1,5 +1,5 @@
--- One row per repaired order line: where an order's lines do not come to its total, and would if one cell of one line were
--- another, that cell.
+-- One row per repaired order line: where an order's lines do not come to its total, and would if one cell of one line
+-- were another, that cell.
 {{ config(unique_key='order_id', meta={'recomputed_by': 'affected_orders'}) }}
 with orders as (
 
