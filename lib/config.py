@@ -83,7 +83,7 @@ class EntitySource(_Model):
 
     @property
     def reader(self) -> dict[str, Any]:
-        """The options that change what is read from the same source: where they change, all is taken anew."""
+        """The options that change what is read from the same source: where they change, all is read anew."""
         return {}
 
     @property

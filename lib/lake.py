@@ -1,4 +1,4 @@
-"""The lake: immutable raw batches as Parquet on any fsspec URL, and the one truth behind every warehouse.
+"""The lake: immutable raw batches as Parquet on any fsspec URL, and what every warehouse can be built from.
 
 A batch is a folder `raw/<source>/<entity>/<batch_id>/` that exists once its `manifest.json` does, written
 last and at once; a folder without one is the remains of a killed run and is ignored. How far a
@@ -144,7 +144,7 @@ class Lake:
             ) from None
 
     def state(self, source: str, entity: str, reader: str) -> State:
-        """Return what the lake holds of a source's entity, of what another `reader` read nothing."""
+        """Return what the lake holds of a source's entity, but for what another `reader` read."""
         batches = self.batches(source, entity)
         own = [b for b in batches if b.reader == reader]
         parts = tuple(glob.escape(self.path(f"{b.folder}/{p}")) for b in own for p in b.parts if p.startswith("part-"))

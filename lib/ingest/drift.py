@@ -1,7 +1,7 @@
-"""Schema drift: what a delivery's columns are, held against those the source had before.
+"""Schema drift: a delivery's columns, compared with those the source had before.
 
 A new column is kept and reported, refused or left out, as the source's `schema_changes` says. One that is missing, or
-holds another type than before, refuses what it comes in and nothing else: a file is set aside with the reason, any
+holds another type than before, refuses what it comes in and nothing else: a file is rejected with the reason, any
 other delivery fails its entity. Only columns that the mapping uses can be missing or retyped.
 """
 
@@ -131,17 +131,17 @@ def _unreadable(
 def _rewrite(connection: duckdb.DuckDBPyConnection, part: Path, documents: list[str], columns: list[str]) -> None:
     """Leave some documents and columns out of a part."""
     exclude = f" exclude ({', '.join(map(quoted, columns))})" if columns else ""
-    kept = part.with_name("rewritten.parquet")
+    rewritten = part.with_name("rewritten.parquet")
     connection.execute(
         f"copy (select *{exclude} from read_parquet(?) where not list_contains(?, _file))"
-        f" to {text_literal(str(kept))} (format parquet, compression zstd)",
+        f" to {text_literal(str(rewritten))} (format parquet, compression zstd)",
         [glob.escape(str(part)), documents],
     )
-    kept.replace(part)
+    rewritten.replace(part)
 
 
 def _without(delivery: Delivery, refused: dict[str, str]) -> Delivery:
-    """Set the refused files aside; raise SourceError where the documents are no files that could be."""
+    """Reject the refused files; raise SourceError where the documents are no files that could be."""
     rejected = list(delivery.rejected)
     for file in delivery.files:
         if file.name in refused:

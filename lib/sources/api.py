@@ -353,7 +353,7 @@ def steps_of(dotted: str) -> Steps:
 
 
 def shown(url: str) -> str:
-    """Return a URL for messages: without what stands behind the question mark, which may be a key."""
+    """Return a URL for messages: without what follows the question mark, which may be a key."""
     return mask(url.partition("?")[0])
 
 

@@ -65,7 +65,7 @@ class DatabaseSource(Source):
 
 MODEL = DatabaseSource
 
-#: More rows than this that were left behind are not asked for one by one.
+#: More rows than this that were missed are not asked for one by one.
 _MANY = 10_000
 #: What is dated later is a slip, which must not carry the cursor away with it.
 _AHEAD = timedelta(days=1)
@@ -165,11 +165,11 @@ class _Extract:
         self._check_ids(ids)
         gone = 0
         if self.task.state.parts:
-            left_behind, gone = self._compared(ids, read[0])
-            if left_behind:
-                read += [self._read(self.id.in_(left_behind), 1)] if len(left_behind) <= _MANY else []
+            missed, gone = self._compared(ids, read[0])
+            if missed:
+                read += [self._read(self.id.in_(missed), 1)] if len(missed) <= _MANY else []
                 # The ids of a view may not be found by their text: then nothing is left but to read all.
-                if len(read) == 1 or pq.read_metadata(read[1]).num_rows != len(left_behind):
+                if len(read) == 1 or pq.read_metadata(read[1]).num_rows != len(missed):
                     read = [self._read(None, 2)]
         part, rows = self._part(read)
         totals = self._totals(gone)

@@ -290,7 +290,7 @@ def _since(spec: RestEntity, cursor: dict[str, Any]) -> str:
 def _newest(connection: duckdb.DuckDBPyConnection, names: list[str], column: str, before: str) -> str:
     """Return the newest time of change so far in ISO form, empty where none can be read.
 
-    What lies in the future is a slip: to ask for changes since then would bring nothing any more.
+    What lies in the future is a slip: asking for changes since then would find nothing any more.
     """
     if column not in names:
         return before

@@ -137,7 +137,7 @@ def _address(text: str) -> sa.URL:
 def _engine(address: sa.URL, file: str) -> sa.Engine:
     if file:
         # A file that is missing is not made. One whose writer was killed can be read once that is undone, which takes
-        # a right to write; what we do is held to reading when the transaction begins.
+        # a right to write; the transaction lets us do nothing but read.
         uri = f"{Path(file).as_uri()}?mode=rw"
         connect = functools.partial(sqlite3.connect, uri, uri=True, isolation_level=None, timeout=30)
         return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
