@@ -9,7 +9,6 @@ import bz2
 import contextlib
 import functools
 import gzip
-import hashlib
 import json
 import lzma
 import re
@@ -26,14 +25,13 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from lib.base.errors import did_you_mean
-from lib.base.hashing import sha256_of
 from lib.base.quoting import quoted, text_literal
 from lib.config import Derived, EntitySource, Source
 from lib.entities import ENTITIES
 from lib.sources.delimited import UNREADABLE, open_bytes
-from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, Task, write_malformed
+from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, write_malformed
 from lib.sources.json import LONG_NUMBER, Steps, above, columns_of, keep_digits, name_columns, values
-from lib.sources.listing import files_at, none_usable
+from lib.sources.listing import Reading, files_at
 
 
 class EventEntity(EntitySource):
@@ -83,36 +81,14 @@ def extract(source: EventsSource, task: Task) -> Delivery:
     """
     listed = files_at(source.path, task.spec.files, _ENDINGS, "JSON", source.newest_days)
     reading = _Reading(task)
+    new = list(reading.new_files(listed))
+    done = 0
     with ThreadPoolExecutor(_THREADS) as pool:
-        fetched = {name: fetch(task.scratch) for name, fetch in listed}
-        known = [name for name in fetched if name in task.state.files]
-        hashes = pool.map(_hash, [fetched[name] for name in known], chunksize=64)
-        unchanged = [name for name, found in zip(known, hashes, strict=True) if found == task.state.files[name]]
-        same = set(unchanged)
-        new = {name: local for name, local in fetched.items() if name not in same}
-        done = 0
         for pieces in _pieces(new, pool):
             task.progress(f"{task.entity}: reading file {done + 1:,} of {len(new):,}")
             reading.add(pieces)
             done += sum(piece.is_first for piece in pieces)
-    if reading.rejected and not reading.files and not task.state.files:
-        raise none_usable(task.entity, source.path, reading.rejected)
-    return Delivery(
-        files=tuple(reading.files.values()),
-        rejected=tuple(reading.rejected),
-        parts=tuple(reading.parts),
-        columns=tuple(reading.columns),
-        unchanged=tuple(unchanged),
-        originals={name: str(local) for name, local in new.items() if name in reading.files},
-    )
-
-
-def _hash(local: Path) -> str:
-    """Return the hash of a file, or nothing where it cannot be read; the reading of it then says why."""
-    try:
-        return sha256_of(local)
-    except OSError:
-        return ""
+    return reading.delivery(source.path)
 
 
 # Files to lines
@@ -123,67 +99,51 @@ class _Piece:
     """A file's lines, or the next of a large file's; `refused` says why there are none."""
 
     file: SourceFile
-    local: Path
     content: bytes = b""
     refused: str = ""
     is_first: bool = True
 
 
-def _pieces(files: dict[str, Path], pool: Executor) -> Iterator[list[_Piece]]:
+def _pieces(files: list[tuple[SourceFile, Path]], pool: Executor) -> Iterator[list[_Piece]]:
     """Yield what is read together: small files in number, of large ones a piece; the next is unpacked meanwhile."""
     waiting: list[Future[_Piece]] = []
     for group in _groups(files):
-        if isinstance(group, str):
-            started, large = [], _large(group, files[group])
-        else:
-            started, large = [pool.submit(_small, name, files[name]) for name in group], iter(())
+        is_large = group[0][0].bytes > LARGE_BYTES
+        started = [] if is_large else [pool.submit(_small, *found) for found in group]
         if waiting:
             yield [future.result() for future in waiting]
         waiting = started
-        yield from ([piece] for piece in large)
+        if is_large:
+            yield from ([piece] for piece in _large(*group[0]))
     if waiting:
         yield [future.result() for future in waiting]
 
 
-def _groups(files: dict[str, Path]) -> Iterator[list[str] | str]:
-    """Yield the names of small files to be read together, and the name of each large one."""
-    group: list[str] = []
+def _groups(files: list[tuple[SourceFile, Path]]) -> Iterator[list[tuple[SourceFile, Path]]]:
+    """Yield files to be read together; a large one is a group of its own."""
+    group: list[tuple[SourceFile, Path]] = []
     total = 0
-    for name, local in files.items():
-        size = 0
-        with contextlib.suppress(OSError):
-            size = local.stat().st_size
-        if group and (total + size > TOGETHER_BYTES or size > LARGE_BYTES):
+    for file, local in files:
+        if group and (total + file.bytes > TOGETHER_BYTES or max(total, file.bytes) > LARGE_BYTES):
             yield group
             group, total = [], 0
-        if size > LARGE_BYTES:
-            yield name
-        else:
-            group.append(name)
-            total += size
+        group.append((file, local))
+        total += file.bytes
     if group:
         yield group
 
 
-def _small(name: str, local: Path) -> _Piece:
+def _small(file: SourceFile, local: Path) -> _Piece:
     try:
         data = local.read_bytes()
-    except OSError as error:
-        return _Piece(SourceFile(name, "", 0), local, refused=f"cannot be read: {error.strerror or error}")
-    file = SourceFile(name, hashlib.sha256(data).hexdigest(), len(data))
-    if not data:
-        return _Piece(file, local, refused=_EMPTY)
-    try:
-        return _Piece(file, local, _as_lines(_UNPACK.get(local.suffix.lower(), bytes)(data)))
+        return _Piece(file, _as_lines(_UNPACK.get(local.suffix.lower(), bytes)(data)), "" if data else _EMPTY)
     except (*UNREADABLE, ValueError) as error:
-        return _Piece(file, local, refused=f"cannot be read to its end: {error}")
+        return _Piece(file, refused=f"cannot be read to its end: {error}")
 
 
-def _large(name: str, local: Path) -> Iterator[_Piece]:
+def _large(file: SourceFile, local: Path) -> Iterator[_Piece]:
     """Yield a large file's lines in pieces, after it was found readable to its end."""
-    file = SourceFile(name, "", 0)
     try:
-        file = SourceFile(name, sha256_of(local), local.stat().st_size)
         with open_bytes(local) as content:
             while content.read(PIECE_BYTES):
                 pass
@@ -192,13 +152,12 @@ def _large(name: str, local: Path) -> Iterator[_Piece]:
             while block := content.read(PIECE_BYTES):
                 lines, newline, rest = (rest + block).rpartition(b"\n")
                 if newline:
-                    yield _Piece(file, local, _as_lines(lines) if is_first else lines, is_first=is_first)
+                    yield _Piece(file, _as_lines(lines) if is_first else lines, is_first=is_first)
                     is_first = False
             if rest:
-                yield _Piece(file, local, _as_lines(rest) if is_first else rest, is_first=is_first)
+                yield _Piece(file, _as_lines(rest) if is_first else rest, is_first=is_first)
     except UNREADABLE as error:
-        end = " to its end" if file.sha256 else ""
-        yield _Piece(file, local, refused=f"cannot be read{end}: {getattr(error, 'strerror', None) or error}")
+        yield _Piece(file, refused=f"cannot be read to its end: {error}")
 
 
 def _as_lines(data: bytes) -> bytes:
@@ -246,17 +205,11 @@ def _lines(content: bytes) -> tuple[list[str], list[int]]:
 
 
 @dataclass
-class _Reading:
+class _Reading(Reading):
     """A delivery that grows with every batch of pieces; each batch gives Parquet parts of its own."""
 
-    task: Task
-    files: dict[str, SourceFile] = field(default_factory=dict)
-    rejected: list[RejectedFile] = field(default_factory=list)
-    parts: list[Path] = field(default_factory=list)
     names: dict[Steps, str] = field(default_factory=dict)
-    columns: dict[str, None] = field(default_factory=dict)
     known: dict[Steps, None] = field(default_factory=dict)
-    rows: int = 0
 
     def add(self, batch: list[_Piece]) -> None:
         """Read a batch; a file that cannot be used is noted as rejected, by its first piece."""
@@ -265,7 +218,7 @@ class _Reading:
         not_utf8: list[int] = []
         for piece in batch:
             if piece.refused:
-                self._reject(piece, piece.refused)
+                self.reject(piece.file, piece.refused)
             elif piece.is_first or piece.file.name in self.files:
                 found, wrong = _lines(piece.content)
                 not_utf8 += [len(texts) + i for i in wrong]
@@ -273,7 +226,7 @@ class _Reading:
                 texts += found
         if not texts:
             for piece, _ in pieces:
-                self._reject(piece, _EMPTY)
+                self.reject(piece.file, _EMPTY)
             return
         table = pa.table(
             {
@@ -291,7 +244,7 @@ class _Reading:
             bad = broken[bisect_left(broken, lines.start) : bisect_left(broken, lines.stop)]
             rows = len(lines) - len(bad)
             if piece.is_first and (fault := self._fault(rows, [texts[i] for i in bad], paths.get(number, {}))):
-                self._reject(piece, fault)
+                self.reject(piece.file, fault)
                 is_row[lines.start : lines.stop] = False
                 paths.pop(number, None)
                 continue
@@ -318,10 +271,6 @@ class _Reading:
             is_object[broken] = False
             self.task.connection.register("_lines", _divided(table.filter(pa.array(is_object))))
         return broken
-
-    def _reject(self, piece: _Piece, reason: str) -> None:
-        file = piece.file
-        self.rejected.append(RejectedFile(file.name, file.sha256, file.bytes, reason, str(piece.local)))
 
     def _fault(self, rows: int, broken: list[str], paths: Iterable[Steps]) -> str:
         """Return why a file cannot be used, or nothing."""
@@ -351,7 +300,7 @@ class _Reading:
         selected = [f"{cell} as {quoted(name)}" for cell, name in zip(cells, given, strict=True)]
         selected += [f"cast(null as varchar) as {quoted(name)}" for name in expected if name not in given]
         self.columns |= dict.fromkeys([*given, *expected])
-        part = self.task.scratch / f"part-{len(self.parts):04d}.parquet"
+        part = self.next_part()
         lines = rows["line"].combine_chunks()
         is_long = pc.match_substring_regex(lines, LONG_NUMBER)
         if pc.any(is_long).as_py():

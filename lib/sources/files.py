@@ -10,7 +10,7 @@ import contextlib
 import functools
 import glob
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +19,12 @@ import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
 from lib.base.errors import did_you_mean
-from lib.base.hashing import sha256_of
 from lib.base.quoting import quoted, text_literal
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
 from lib.sources.delimited import Unusable, read_header, split_records, text_of, write_utf8
-from lib.sources.delivery import Delivery, Extractor, RejectedFile, SourceFile, Task, write_malformed
-from lib.sources.listing import files_at, none_usable, suffix
+from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, write_malformed
+from lib.sources.listing import Reading, files_at, suffix
 
 
 class FileEntity(EntitySource):
@@ -67,10 +66,9 @@ _PARQUET = (".parquet", ".pq")
 
 @dataclass(frozen=True)
 class _Found:
-    """A usable file: where it lies, where DuckDB reads it, what its header says, and malformed lines split from it."""
+    """A usable file: where DuckDB reads it, what its header says, and malformed lines split from it."""
 
     file: SourceFile
-    original: Path
     readable: Path
     header: tuple[str, ...]
     delimiter: str = ""
@@ -100,41 +98,17 @@ def extract(source: FilesSource, task: Task) -> Delivery:
     """
     groups: dict[tuple[tuple[str, ...], str, str], list[_Found]] = {}
     reading = _Reading(task)
-    unchanged: list[str] = []
     listed = files_at(source.path, task.spec.files, (*_TEXT, *_PARQUET), "CSV or Parquet")
-    for number, (name, fetch) in enumerate(listed):
-        if number % 50 == 0:
-            task.progress(f"{task.entity}: looking at file {number + 1:,} of {len(listed):,}")
-        local = fetch(task.scratch)
-        try:
-            if local.is_dir():
-                raise IsADirectoryError(0, f"is a folder; name the files in it, such as {local.name}/*")
-            digest = sha256_of(local)
-        except OSError as error:
-            reading.rejected.append(RejectedFile(name, "", 0, f"cannot be read: {error.strerror or error}"))
-            continue
-        if task.state.files.get(name) == digest:
-            unchanged.append(name)
-            continue
-        file = SourceFile(name=name, sha256=digest, bytes=local.stat().st_size)
+    for number, (file, local) in enumerate(reading.new_files(listed)):
         try:
             found = _examined(file, local, task, number)
             groups.setdefault(found.form, []).append(found)
         except Unusable as why:
-            reading.rejected.append(RejectedFile(name, digest, file.bytes, str(why), str(local)))
+            reading.reject(file, str(why))
     task.progress(f"{task.entity}: reading {sum(map(len, groups.values())):,} new files")
     for group in groups.values():
         reading.add(group)
-    if reading.rejected and not reading.files and not task.state.files:
-        raise none_usable(task.entity, source.path, reading.rejected)
-    return Delivery(
-        files=tuple(reading.files),
-        rejected=tuple(reading.rejected),
-        parts=tuple(reading.parts),
-        columns=tuple(reading.columns),
-        unchanged=tuple(unchanged),
-        originals={f.file.name: str(f.original) for group in groups.values() for f in group},
-    )
+    return reading.delivery(source.path)
 
 
 def _examined(file: SourceFile, local: Path, task: Task, number: int) -> _Found:
@@ -150,7 +124,7 @@ def _examined(file: SourceFile, local: Path, task: Task, number: int) -> _Found:
             raise Unusable(f"is no readable Parquet file: {error}") from None
         _require_columns(tuple(schema.names), entity, spec)
         file = replace(file, reported_rows=footer.num_rows)
-        return _Found(file, local, local, tuple(schema.names), types=str(schema.types))
+        return _Found(file, local, tuple(schema.names), types=str(schema.types))
     text, encoding, clean = text_of(local, spec.encoding)
     expected = set(spec.mapped) or set(ENTITIES[entity].names)
     delimiter, header = read_header(text, expected, spec.delimiter, spec.quote)
@@ -159,7 +133,7 @@ def _examined(file: SourceFile, local: Path, task: Task, number: int) -> _Found:
     if not clean:
         readable = task.scratch / f"utf8-{number}.csv"
         write_utf8(local, readable, encoding)
-    return _Found(replace(file, encoding=encoding), local, readable, header, delimiter)
+    return _Found(replace(file, encoding=encoding), readable, header, delimiter)
 
 
 def _require_columns(header: tuple[str, ...], entity: str, spec: FileEntity) -> None:
@@ -174,25 +148,15 @@ def _require_columns(header: tuple[str, ...], entity: str, spec: FileEntity) -> 
         raise Unusable(f"has no column {missing[0]!r} (mapped for {entity}); found {found}.{hint}")
 
 
-@dataclass
-class _Reading:
-    """A delivery that grows with every group of files."""
-
-    task: Task
-    files: list[SourceFile] = field(default_factory=list)
-    rejected: list[RejectedFile] = field(default_factory=list)
-    parts: list[Path] = field(default_factory=list)
-    columns: dict[str, None] = field(default_factory=dict)
-    rows: int = 0
-
+class _Reading(Reading):
     def add(self, group: list[_Found]) -> None:
         """Write the rows of files of one form as a part, file by file where they cannot be read together."""
-        part = self.task.scratch / f"part-{len(self.parts):04d}.parquet"
+        part = self.next_part()
         try:
             counts, damaged = _write_part(group, self.rows, part, self.task.spec, self.task.connection)
         except duckdb.Error as error:
             if len(group) == 1:
-                self._reject(group[0], " ".join(str(error).split())[:300])
+                self.reject(group[0].file, f"cannot be parsed: {' '.join(str(error).split())[:300]}")
             else:
                 for file in group:
                     self.add([file])
@@ -205,7 +169,7 @@ class _Reading:
                 elif file.malformed is None:
                     again.append(_without_malformed(file, self.task.spec.quote, self.task.scratch))
                 else:
-                    self._reject(file, damaged[file.file.name])
+                    self.reject(file.file, f"cannot be parsed: {damaged[file.file.name]}")
             if again:
                 self.add(again)
             return
@@ -214,15 +178,12 @@ class _Reading:
         if lines:
             self.parts.append(write_malformed(lines, self.task.scratch, len(self.parts)))
         for file in group:
-            rows, first = counts.get(file.file.name, (0, 0))
-            self.files.append(replace(file.file, rows=rows, first_row=first, malformed=len(file.malformed or ())))
+            name = file.file.name
+            rows, first = counts.get(name, (0, 0))
+            n_malformed = len(file.malformed or ())
+            self.files[name] = replace(file.file, rows=rows, first_row=first, malformed=n_malformed)
             self.rows += rows
         self.columns |= dict.fromkeys(group[0].header)
-
-    def _reject(self, found: _Found, reason: str) -> None:
-        file = found.file
-        reason = f"cannot be parsed: {reason}"
-        self.rejected.append(RejectedFile(file.name, file.sha256, file.bytes, reason, str(found.original)))
 
 
 def _write_part(

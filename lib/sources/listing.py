@@ -1,10 +1,12 @@
-"""What lies at a place: the files of a folder, a file, a glob or an fsspec URL, and their copies on this machine."""
+"""What lies at a place: the files of a folder, a file, a glob or an fsspec URL, and the delivery that grows as
+they are read."""
 
 import functools
 import glob
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,9 +14,10 @@ import fsspec
 
 from lib.base.errors import SourceError
 from lib.base.files import PROJECT
+from lib.base.hashing import sha256_of
 from lib.base.secrets import mask
 from lib.sources.delimited import COMPRESSED
-from lib.sources.delivery import RejectedFile
+from lib.sources.delivery import Delivery, RejectedFile, SourceFile, Task
 
 #: A file's name below its source's path, and a function that gives the file on this machine (fetched into a folder).
 Listed = tuple[str, Callable[[Path], Path]]
@@ -69,14 +72,62 @@ def _local(fs: fsspec.AbstractFileSystem, path: str, remote: bool, scratch: Path
     return target
 
 
-def none_usable(entity: str, path: str, rejected: Sequence[RejectedFile]) -> SourceError:
-    """Return the error where of all files of an entity none was ever usable, with the reasons of the first few."""
-    reasons = "\n".join(f"  {r.name}: {r.reason}" for r in rejected[:3])
-    more = f"\n  ... and {len(rejected) - 3} more" if len(rejected) > 3 else ""
-    return SourceError(
-        f"None of the {len(rejected)} files for {entity} in {mask(path)} can be used:\n{reasons}{more}\n"
-        "Correct the files, or the mapping of this source."
-    )
+@dataclass
+class Reading:
+    """A delivery that grows with the files that are read."""
+
+    task: Task
+    files: dict[str, SourceFile] = field(default_factory=dict)
+    rejected: list[RejectedFile] = field(default_factory=list)
+    parts: list[Path] = field(default_factory=list)
+    columns: dict[str, None] = field(default_factory=dict)
+    unchanged: list[str] = field(default_factory=list)
+    originals: dict[str, str] = field(default_factory=dict)
+    rows: int = 0
+
+    def new_files(self, listed: Sequence[Listed]) -> Iterator[tuple[SourceFile, Path]]:
+        """Yield the files that are new or changed since the task's state; one that cannot be read is rejected."""
+        for number, (name, fetch) in enumerate(listed):
+            if number % 50 == 0:
+                self.task.progress(f"{self.task.entity}: looking at file {number + 1:,} of {len(listed):,}")
+            local = fetch(self.task.scratch)
+            try:
+                if local.is_dir():
+                    raise IsADirectoryError(0, f"is a folder; name the files in it, such as {local.name}/*")
+                file = SourceFile(name, sha256_of(local), local.stat().st_size)
+            except OSError as error:
+                self.reject(SourceFile(name, "", 0), f"cannot be read: {error.strerror or error}")
+                continue
+            if self.task.state.files.get(name) == file.sha256:
+                self.unchanged.append(name)
+                continue
+            self.originals[name] = str(local)
+            yield file, local
+
+    def reject(self, file: SourceFile, reason: str) -> None:
+        path = self.originals.get(file.name, "")
+        self.rejected.append(RejectedFile(file.name, file.sha256, file.bytes, reason, path))
+
+    def next_part(self) -> Path:
+        return self.task.scratch / f"part-{len(self.parts):04d}.parquet"
+
+    def delivery(self, path: str) -> Delivery:
+        """Return what was read; raise SourceError where of all files below the path none was ever usable."""
+        if self.rejected and not self.files and not self.task.state.files:
+            reasons = "\n".join(f"  {r.name}: {r.reason}" for r in self.rejected[:3])
+            more = f"\n  ... and {len(self.rejected) - 3} more" if len(self.rejected) > 3 else ""
+            raise SourceError(
+                f"None of the {len(self.rejected)} files for {self.task.entity} in {mask(path)} can be used:\n"
+                f"{reasons}{more}\nCorrect the files, or the mapping of this source."
+            )
+        return Delivery(
+            files=tuple(self.files.values()),
+            rejected=tuple(self.rejected),
+            parts=tuple(self.parts),
+            columns=tuple(self.columns),
+            unchanged=tuple(self.unchanged),
+            originals=self.originals,
+        )
 
 
 def suffix(path: str) -> str:
