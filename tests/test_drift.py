@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.small_shop import SmallShop, csv
+from tests.small_shop import SmallShop, csv, rows
 
 CLICKS = {"kind": "events", "schema_changes": "freeze", "entities": {"events": {"files": "*.json"}}}
 ORDERS = "order_id,ordered_at,total_amount"
@@ -41,6 +41,17 @@ def test_a_new_column_is_kept_and_reported(shop):
     assert "gift_note" in raw_columns(shop) and taken.rows == 30
     shop.write("orders/3.csv", csv(f"{ORDERS},gift_note", *(f"{line},Hello" for line in order_lines(300))))
     assert shop.ingest().remarks.empty, "a column is new once"
+
+
+def test_another_way_of_reading_the_same_files_is_no_change_of_the_source(shop):
+    noted = "select column_name from ops.schema_changes"
+    # The same file, read by another quote: its texts are other columns, and none of them is the source's doing.
+    shop.write("orders/1.csv", csv(f"{ORDERS},'gift,note'", *(f"{line},'a,b'" for line in order_lines(100))))
+    shop.entities = {"orders": {"quote": "'"}}
+    warehouse = shop.load()
+    assert "gift,note" in raw_columns(shop) and rows(warehouse, noted) == []
+    shop.write("orders/2.csv", csv(f"{ORDERS},ribbon", *(f"{line},x" for line in order_lines(200))))
+    assert rows(shop.load(), noted) == [("ribbon",)]
 
 
 def test_a_frozen_source_refuses_what_has_a_new_column_and_takes_the_rest(tmp_path):

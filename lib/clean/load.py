@@ -68,11 +68,11 @@ def _rejected(lake: Lake) -> pd.DataFrame:
 
 
 def _schema_changes(batches: list[Batch]) -> pd.DataFrame:
-    """Return a row a column that a batch has and no earlier one of its source and entity had."""
-    known: dict[tuple[str, str], set[str]] = {}
+    """Return a row a column that a batch has and no earlier one of its source, entity and reader had."""
+    known: dict[tuple[str, str, str], set[str]] = {}
     rows = []
     for batch in batches:
-        seen = known.setdefault((batch.source, batch.entity), set())
+        seen = known.setdefault((batch.source, batch.entity, batch.reader), set())
         new = {name: kind for name, kind in batch.types.items() if seen and name not in seen}
         taken = (batch.batch_id, batch.run_id, pd.Timestamp(batch.ingested_at))
         rows += [(batch.source, batch.entity, name, f"new column ({kind})", *taken) for name, kind in new.items()]
