@@ -37,9 +37,9 @@ def start_server(settings: Mapping[str, str] = QUICK) -> str:
     return str(server.get_uri())
 
 
-def create_database(server_url: str, template: str = "") -> str:
+def create_database(server_url: str, template: str = "", name: str = "") -> str:
     """Create a database on a server, empty or a copy of the one at a URL, and return its URL."""
-    name = f"shop_{uuid4().hex[:12]}"
+    name = name or f"shop_{uuid4().hex[:12]}"
     of = sql.SQL(" template {}").format(sql.Identifier(make_url(template).database)) if template else sql.SQL("")
     _administer(server_url, sql.SQL("create database {}").format(sql.Identifier(name)) + of)
     return make_url(server_url).set(database=name).render_as_string(hide_password=False)

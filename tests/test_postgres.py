@@ -19,7 +19,7 @@ from lib.warehouse.rewriting import as_psycopg2
 from lib.warehouse.roles import init_db
 from lib.warehouse.server import Server
 from tests.conftest import Shop
-from tests.postgres import ask, connect
+from tests.postgres import ask, connect, create_database, drop_database
 from tests.small_shop import SmallShop, csv
 
 ANALYST_PASSWORD = "reads-and-does-not-write"
@@ -37,8 +37,8 @@ def items(first: int, last: int, product: str = "p1", price: int = 5) -> str:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory, new_database) -> tuple[SmallShop, str]:
-    """A shop with ten orders that have been published, and its database; both are copied for each test."""
+def first(tmp_path_factory, new_database) -> tuple[SmallShop, str, str]:
+    """A published shop of ten orders, its database and a copy of that; a copy of its folder lies beside it."""
     url = new_database()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WAREHOUSE_URL", url)
@@ -48,17 +48,22 @@ def first(tmp_path_factory, new_database) -> tuple[SmallShop, str]:
         shop.write("orders/1.csv", days(1, 10))
         shop.write("order_items/1.csv", items(1, 10))
         shop.build(publish=True)
-    return shop, url
+    shutil.copytree(shop.root, shop.root.parent / "saved")
+    return shop, url, new_database(url)
 
 
 @pytest.fixture
-def shop(first, tmp_path, new_database, monkeypatch) -> SmallShop:
-    shop, template = first
-    monkeypatch.setenv("WAREHOUSE_URL", new_database(template))
+def shop(first, postgres_server, monkeypatch) -> SmallShop:
+    """The shop as it was first, in the same folder and database, so that dbt compiles its project for them once."""
+    shop, url, template = first
+    drop_database(url)
+    create_database(postgres_server, template, make_url(url).database or "")
+    monkeypatch.setenv("WAREHOUSE_URL", url)
     monkeypatch.delenv("WAREHOUSE_ANALYST_URL", raising=False)
-    init_db(os.environ["WAREHOUSE_URL"], {"shop_analyst": ANALYST_PASSWORD})
-    shutil.copytree(shop.root, tmp_path / "shop")
-    return replace(shop, root=tmp_path / "shop")
+    init_db(url, {"shop_analyst": ANALYST_PASSWORD})
+    shutil.rmtree(shop.root)
+    shutil.copytree(shop.root.parent / "saved", shop.root)
+    return replace(shop)
 
 
 @pytest.fixture
