@@ -122,6 +122,7 @@ def test_a_run_disturbs_no_analyst_is_disturbed_by_none_and_refuses_a_second(sho
             if query.returncode:
                 failures.append(query.stderr)
             answers += 1
+            time.sleep(0.3)
 
     reader = threading.Thread(target=read)
     reader.start()

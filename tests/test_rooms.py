@@ -1,6 +1,7 @@
 """The plan of `lib/`: its rooms stand in the order of the data's way, and none knows one that comes later."""
 
 import ast
+import re
 
 import pytest
 
@@ -124,3 +125,17 @@ def test_what_is_imported_by_its_name_alone_is_declared():
     """No statement shows these imports: kinds of sources, a source's own server, the shop's systems, dbt's adapter."""
     by_name = {module for module, source in modules().items() if "import_module" in source}
     assert by_name == {"lib.sources", "lib.sources.api", "lib.shop.opening", "lib.model.dbt"}
+
+
+def test_the_page_of_the_plan_lists_the_rooms_in_this_order():
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = re.findall(r"^\| `(\w+)` \|", page, re.M)
+    assert sorted(rooms) == sorted(LEVEL)
+    assert [LEVEL[room] for room in rooms] == sorted(LEVEL[room] for room in rooms)
+
+
+def test_what_the_page_of_the_plan_names_is_there():
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`([\w/.]+)`", page) if "/" in name}
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (PROJECT / name).exists()] == []
