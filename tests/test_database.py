@@ -589,7 +589,7 @@ def test_an_order_that_came_back_whole_says_so_once(life, tmp_path):
     assert any(returns for _, returns, *_ in found)
 
 
-def test_orders_migrated_into_the_web_shop_are_told_as_in_the_history(life, tmp_path):
+def test_orders_migrated_into_the_web_shop_are_recorded_as_in_the_history(life, tmp_path):
     end = (LAST_DAY - SHOP.size.first_day).days
     for write in (web.write, history.write):
         write(life, tmp_path, SHOP, -1, end, quiet)
@@ -598,11 +598,11 @@ def test_orders_migrated_into_the_web_shop_are_told_as_in_the_history(life, tmp_
     ids = [f"H-{number:08d}" for number in migrated]
     with closing(sqlite3.connect(tmp_path / "web/shop.db")) as connection:
         for entity in history.ENTITIES:
-            told = pyarrow.dataset.dataset(tmp_path / "history" / entity).to_table()
-            told = told.filter(pc.is_in(told["order_id"], value_set=pa.array(ids)))
-            columns = ", ".join(told.column_names)
+            recorded = pyarrow.dataset.dataset(tmp_path / "history" / entity).to_table()
+            recorded = recorded.filter(pc.is_in(recorded["order_id"], value_set=pa.array(ids)))
+            columns = ", ".join(recorded.column_names)
             rows = connection.execute(f"select {columns} from {entity} where order_id like 'H-%'").fetchall()
-            expected = [tuple(plain(value) for value in row.values()) for row in told.to_pylist()]
+            expected = [tuple(plain(value) for value in row.values()) for row in recorded.to_pylist()]
             assert len(rows) >= len(ids) > 10
             assert sorted(rows, key=str) == sorted(expected, key=str)
 

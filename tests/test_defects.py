@@ -73,7 +73,9 @@ def rows_of(folder: Path, system: str) -> Files:
             connection.row_factory = sqlite3.Row
             for entity in history.ENTITIES:
                 rows = connection.execute(f"select * from {entity} order by id")
-                found[entity, ""] = [{name: told(name, value) for name, value in dict(row).items()} for row in rows]
+                found[entity, ""] = [
+                    {name: as_recorded(name, value) for name, value in dict(row).items()} for row in rows
+                ]
         return found
     return {
         (path.relative_to(folder / system).parts[0], str(path.relative_to(folder))): list(read(path))
@@ -89,10 +91,10 @@ def read(path: Path) -> Iterator[Row]:
                 yield {name: value or None for name, value in row.items()}
     else:
         for row in pq.read_table(path).to_pylist():
-            yield {name: told(name, value) for name, value in row.items()}
+            yield {name: as_recorded(name, value) for name, value in row.items()}
 
 
-def told(name: str, value: Any) -> str | None:
+def as_recorded(name: str, value: Any) -> str | None:
     """Return a value of Parquet or SQLite as the ledger writes it."""
     if isinstance(value, datetime) or (name.endswith("_at") and value is not None):
         at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
@@ -230,11 +232,11 @@ def test_without_defects_nothing_is_told(life, tmp_path):
 
 # --- what damage does to a value
 
-LOTS = [place / 60 for place in range(60)]
+DRAWS = [place / 60 for place in range(60)]
 
 
 def ways(spoil: Callable[[float], str | None]) -> set[str | None]:
-    return {spoil(draw) for draw in LOTS}
+    return {spoil(draw) for draw in DRAWS}
 
 
 def test_a_text_gets_blanks_and_the_wrong_capitals_only_where_they_can_be_mended():

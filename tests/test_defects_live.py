@@ -55,7 +55,7 @@ def spoiled(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(spoiled) -> pd.DataFrame:
+def recorded(spoiled) -> pd.DataFrame:
     return ledger_of(spoiled)
 
 
@@ -100,24 +100,24 @@ def records(folder: Path, entity: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_every_kind_strikes_and_only_what_differs_is_told(told):
-    found = {(s, e): set(g["kind"]) for (s, e), g in told.groupby(["system", "entity"])}
+def test_every_kind_strikes_and_only_what_differs_is_recorded(recorded):
+    found = {(s, e): set(g["kind"]) for (s, e), g in recorded.groupby(["system", "entity"])}
     assert found["crm", "customers"] == set(record_defects.CUSTOMERS)
     assert found["crm", "products"] == set(record_defects.PRODUCTS)
     assert found["clickstream", "events"] == {*event_defects.KINDS, "volume_change"}
-    mine = told[told["system"].isin(["crm", "clickstream"])]
+    mine = recorded[recorded["system"].isin(["crm", "clickstream"])]
     assert all(KINDS[row.kind].label == row.label for row in mine.itertuples())
-    assert not (told["before"] == told["after"]).any()
+    assert not (recorded["before"] == recorded["after"]).any()
 
 
 # --- the CRM
 
 
 @pytest.mark.parametrize("entity", ["customers", "products"])
-def test_a_record_differs_from_what_it_should_be_where_the_ledger_says_so(spoiled, life, told, entity, tmp_path):
+def test_a_record_differs_from_what_it_should_be_where_the_ledger_says_so(spoiled, life, recorded, entity, tmp_path):
     crm.write(life, tmp_path, replace(SHOP, defects=Defects(enabled=False)), -1, LAST, lambda _: None)
     right, wrong = records(tmp_path, entity), records(spoiled, entity)
-    mine = told[(told["system"] == "crm") & (told["entity"] == entity)]
+    mine = recorded[(recorded["system"] == "crm") & (recorded["entity"] == entity)]
     assert set(wrong) - set(right) == set(mine.loc[mine["field"] == "", "key"])
     said = {(r.key, r.field): set() for r in mine.itertuples() if r.field}
     for row in mine[mine["field"] != ""].itertuples():
@@ -137,26 +137,26 @@ def test_a_record_differs_from_what_it_should_be_where_the_ledger_says_so(spoile
     assert (mine.loc[mine["field"] != "", "family"] == mine.loc[mine["field"] != "", "key"]).all()
 
 
-def test_a_slip_outlives_the_changes_of_its_customer_and_each_value_is_told(life):
+def test_a_defect_outlives_the_changes_of_its_customer_and_each_value_is_recorded(life):
     long_ago = date(2021, 1, 1)
     size = replace(SHOP.size, live_from=long_ago, tracked_from=long_ago)
     everybody = replace(SHOP, size=size, defects=Defects(scale=20, whitespace=0.05))
-    told: list[set[tuple[str, str, str | None]]] = []
+    recorded: list[set[tuple[str, str, str | None]]] = []
     for day in (everybody.live_from, LAST):
         table, cells = record_defects.customers(life, everybody, crm.customers(life, day), day)
         rows = {row["customer_id"]: row for row in table.to_pylist()}
-        told.append({(cell.key, cell.field, cell.after) for cell in cells})
-        fields = {(key, field) for key, field, _ in told[-1]}
+        recorded.append({(cell.key, cell.field, cell.after) for cell in cells})
+        fields = {(key, field) for key, field, _ in recorded[-1]}
         assert {key for key, _ in fields} == set(rows)
-        assert {(key, field, rows[key][field]) for key, field in fields} <= told[-1]
-    assert told[0] < told[1]
-    values = Counter((key, field) for key, field, _ in told[1])
+        assert {(key, field, rows[key][field]) for key, field in fields} <= recorded[-1]
+    assert recorded[0] < recorded[1]
+    values = Counter((key, field) for key, field, _ in recorded[1])
     assert set(values.values()) >= {1, 2}
 
 
-def test_who_is_there_twice_has_another_id_and_can_be_told_by_name_and_address_or_phone(spoiled, told):
+def test_who_is_there_twice_has_another_id_and_can_be_recorded_by_name_and_address_or_phone(spoiled, recorded):
     people = records(spoiled, "customers")
-    doubles = told[told["kind"] == "double_customer"]
+    doubles = recorded[recorded["kind"] == "double_customer"]
     assert len(doubles) > 5
     ways = set()
     for row in doubles.itertuples():
@@ -188,7 +188,7 @@ def test_a_double_is_there_from_the_day_of_its_own_sign_up(life):
 # --- the clickstream
 
 
-def test_an_event_differs_from_what_it_should_be_where_the_ledger_says_so(lines, unspoiled_lines, told):
+def test_an_event_differs_from_what_it_should_be_where_the_ledger_says_so(lines, unspoiled_lines, recorded):
     fields = ["event_type", "event_at", "product_id"]
     right = unspoiled_lines.drop_duplicates("id").set_index("id")[fields]
     # An event that comes again is right both times.
@@ -201,7 +201,7 @@ def test_an_event_differs_from_what_it_should_be_where_the_ledger_says_so(lines,
         for field in fields
         if getattr(row, field) != getattr(row, f"{field}_right")
     }
-    cells = told[(told["entity"] == "events") & told["field"].isin(fields)]
+    cells = recorded[(recorded["entity"] == "events") & recorded["field"].isin(fields)]
     # Days that lose half of their events are lost in both.
     assert differences == set(cells[["key", "field", "before", "after"]].itertuples(index=False, name=None))
     assert {field for _, field, _, _ in differences} == set(fields)
@@ -210,9 +210,9 @@ def test_an_event_differs_from_what_it_should_be_where_the_ledger_says_so(lines,
     assert years.between(2045, 2087).all()
 
 
-def test_what_is_delivered_twice_or_a_day_late_is_told_by_its_deliveries(lines, told):
+def test_what_is_delivered_twice_or_a_day_late_is_recorded_by_its_deliveries(lines, recorded):
     twice = Counter(lines["id"])
-    again = told[told["kind"] == "duplicated_event"]
+    again = recorded[recorded["kind"] == "duplicated_event"]
     assert {i for i, n in twice.items() if n == 2} == set(again["key"])
     assert max(twice.values()) == 2
     assert set(zip(again["before"], again["after"], strict=True)) == {("1", "2")}
@@ -221,17 +221,17 @@ def test_what_is_delivered_twice_or_a_day_late_is_told_by_its_deliveries(lines, 
     late = lines[(lines["hour"] - pd.to_datetime(lines["event_at"]) > pd.Timedelta(hours=24)) & ~is_astray]
     hours = late["hour"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     expected = set(zip(late["id"], late["event_at"], hours, strict=True))
-    cells = told[told["kind"] == "late_event"]
+    cells = recorded[recorded["kind"] == "late_event"]
     assert set(cells[["key", "before", "after"]].itertuples(index=False, name=None)) == expected
 
 
-def test_a_day_is_halved_or_doubled_where_the_ledger_says_so_and_keeps_its_purchases(lines, unspoiled_lines, told):
+def test_a_day_is_halved_or_doubled_where_the_ledger_says_so_and_keeps_its_purchases(lines, unspoiled_lines, recorded):
     def by_day(found: pd.DataFrame) -> pd.Series:
         days = pd.to_datetime(found["id"].str[:8]).dt.strftime("%Y-%m-%d")
         return found.drop_duplicates("id").groupby(days).size()[lambda counts: counts.index < END.isoformat()]
 
     right, wrong = by_day(unspoiled_lines), by_day(lines)
-    volumes = told[told["kind"] == "volume_change"].set_index("key")
+    volumes = recorded[recorded["kind"] == "volume_change"].set_index("key")
     assert set(right.index[right != wrong]) == set(volumes.index)
     before, after = (volumes[c].astype(int) for c in ("before", "after"))
     assert (wrong - right)[volumes.index].tolist() == (after - before).tolist()
@@ -272,7 +272,7 @@ def test_within_overlapping_outages_the_day_before_the_first_is_shown(monkeypatc
     assert outages.shown(SHOP, "crm", 12) == 12
 
 
-def test_days_an_outage_and_a_kill_end_where_one_step_ends(spoiled, told, tmp_path, monkeypatch):
+def test_days_an_outage_and_a_kill_end_where_one_step_ends(spoiled, recorded, tmp_path, monkeypatch):
     folder, silent = tmp_path / "sources", LAST - 8
     monkeypatch.setattr(outages, "outages", lambda *_: iter([(silent, silent + 4)]))
 
@@ -308,7 +308,7 @@ def test_days_an_outage_and_a_kill_end_where_one_step_ends(spoiled, told, tmp_pa
     assert stale() == [(system, due, last) for system in ("clickstream", "marketplace")]
     opened(8)
     assert contents(folder) == contents(spoiled)
-    pd.testing.assert_frame_equal(ledger_of(folder), told)
+    pd.testing.assert_frame_equal(ledger_of(folder), recorded)
 
 
 # --- with others, and without

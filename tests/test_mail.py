@@ -788,18 +788,18 @@ def test_a_connection_that_breaks_is_made_again(server, tmp_path, monkeypatch):
 
 def test_a_wrong_password_is_said_without_showing_it(server, tmp_path):
     stores = Stores(tmp_path, {"url": server.url, "password": "not-the-right-one"})
-    with pytest.raises(SourceError, match=r"refused the login of 'orders@stores.example'") as told:
+    with pytest.raises(SourceError, match=r"refused the login of 'orders@stores.example'") as caught:
         stores.ingest()
-    assert "not-the-right-one" not in str(told.value)
+    assert "not-the-right-one" not in str(caught.value)
     assert PASSWORD not in os.environ.get("STORE_MAIL_PASSWORD", "")
 
 
 def test_a_server_that_is_down_or_has_no_such_mailbox_is_said(server, tmp_path, monkeypatch):
     monkeypatch.setattr(imap, "FIRST_WAIT_SECONDS", 0)
     down = Stores(tmp_path, {"url": "imap://u:geheim@127.0.0.1:1/INBOX"})
-    with pytest.raises(SourceError, match=r"imap://u@127.0.0.1:1/INBOX cannot be reached") as told:
+    with pytest.raises(SourceError, match=r"imap://u@127.0.0.1:1/INBOX cannot be reached") as caught:
         down.ingest()
-    assert "geheim" not in str(told.value)
+    assert "geheim" not in str(caught.value)
     lost = Stores(tmp_path, {"url": server.url.replace("INBOX", "Märkte"), "password": PASSWORD})
     with pytest.raises(SourceError, match=r"refused a request .*Check the mailbox's name"):
         lost.ingest()

@@ -205,6 +205,8 @@ def test_what_another_user_made_before_becomes_the_loaders(new_database):
         "create function analytics.one() returns int language sql return 1",
         "create schema run_ab12_analytics",
         "create table run_ab12_analytics.sales (id int)",
+        "create schema checkpoint_ab12_delta",
+        "create schema draft_ab12_ops",
         "create schema run_errands",
         "grant insert on analytics.sales to public",
         "grant usage on schema run_ab12_analytics to public",
@@ -213,6 +215,8 @@ def test_what_another_user_made_before_becomes_the_loaders(new_database):
     run(
         as_role(database, "shop_loader"),
         "drop schema run_ab12_analytics cascade",
+        "drop schema checkpoint_ab12_delta",
+        "drop schema draft_ab12_ops",
         "drop function analytics.one()",
         "drop sequence analytics.alone",
         "refresh materialized view analytics.fast",

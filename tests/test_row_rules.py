@@ -244,9 +244,9 @@ def test_a_bad_cell_of_each_kind_ends_where_it_should(shop):
     for case in CASES:
         place[case.entity] += 1
         row, notes = (d[case.entity, place[case.entity]] for d in (staged, noted))
-        told = sorted((rule, outcome, after) for _, rule, outcome, _, after in notes)
+        noted = sorted((rule, outcome, after) for _, rule, outcome, _, after in notes)
         outcomes = {outcome for _, outcome, _ in case.noted}
-        is_right = row[case.field] == case.value and told == sorted(case.noted)
+        is_right = row[case.field] == case.value and noted == sorted(case.noted)
         # The row itself keeps a note of what was not repaired, with the raw row.
         is_right &= (row["_reject_rule"] is not None) == ("rejected" in outcomes)
         is_right &= (row["_issues"] is not None) == (row["_raw"] is not None) == bool(outcomes - {"repaired"})
@@ -388,22 +388,22 @@ def test_columns_that_have_their_types_already_are_held_to_the_bounds_alone(tmp_
     ]
 
 
-LOTS = [n / 12 for n in range(12)]
+DRAWS = [n / 12 for n in range(12)]
 
 
 def test_what_the_simulated_systems_spoil_is_put_right(tmp_path):
     """Every way in which `lib.shop.damage` writes a value otherwise is read as the value it was."""
     shop = SmallShop(tmp_path, {"products": {}, "customers": {}}, source={"time_zone": "Europe/Berlin"})
     cents = [1, 999, 99_900, 100_000, 123_456_789]
-    prices = [(c, damage.number_text(c, draw)) for c in cents for draw in LOTS]
+    prices = [(c, damage.number_text(c, draw)) for c in cents for draw in DRAWS]
     seconds = [1_741_083_072, 1_733_007_600]
-    times = [(s, damage.date_format(s, draw)) for s in seconds for draw in LOTS] + [
+    times = [(s, damage.date_format(s, draw)) for s in seconds for draw in DRAWS] + [
         (s, damage.local_time(s, "Europe/Berlin")) for s in seconds
     ]
     names = [
         (name, spoiled)
         for name in ("Anna Maria", "Jürgen", "Łukasz", "Grzegorz-Jan", "Zoë", "D'Angelo")
-        for spoiled in (damage.mojibake(name), *(spoil(name, draw) for draw in LOTS for spoil in SPOIL))
+        for spoiled in (damage.mojibake(name), *(spoil(name, draw) for draw in DRAWS for spoil in SPOIL))
         if spoiled
     ]
     shop.write("products/a.csv", csv("product_id,unit_price", *(f'{n},"{p}"' for n, (_, p) in enumerate(prices))))

@@ -101,7 +101,7 @@ class Server(ThreadingHTTPServer):
     def address(self) -> str:
         return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
 
-    def fate(self) -> str:
+    def next_fault(self) -> str:
         """Return what is to go wrong with the next request, mostly nothing."""
         with self._lock:
             point, wanted = self._chance.random(), self.misbehave
@@ -156,21 +156,21 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        fate = self.server.fate()
+        fault = self.server.next_fault()
         try:
             self._check_token()
-            if fate == "error":
+            if fault == "error":
                 raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here. Try again.")
-            if fate == "throttled":
+            if fault == "throttled":
                 raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests.")
             body = self._page()
         except Refused as refused:
             body = json.dumps({"error": refused.message}).encode()
             self._send(refused.status, body, len(body))
             return
-        stated = len(body) // 2 if fate == "torn" else len(body)
-        self._send(HTTPStatus.OK, body if not fate else body[: len(body) // 2], stated)
-        if fate == "cut":
+        stated = len(body) // 2 if fault == "torn" else len(body)
+        self._send(HTTPStatus.OK, body if not fault else body[: len(body) // 2], stated)
+        if fault == "cut":
             self.close_connection = True
 
     def _check_token(self) -> None:

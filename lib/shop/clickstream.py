@@ -45,7 +45,7 @@ LEVEL = 1
 class Sent:
     """Lines by delivery: UTC millisecond and local day of it, hour of the folder and number of the file there.
 
-    `day`, `session` and `number` say which event it is, the last three what is wrong with it (see `Glitches`).
+    `day`, `session` and `number` say which event it is, the last three what is wrong with it (see `EventDefects`).
     """
 
     text: pa.Array
@@ -145,8 +145,8 @@ def in_time(
     hour = at // HOUR
     slot = (at - hour * HOUR) * files_in(site.shop, hour) // HOUR
     session = visits.number[clicks.session]
-    told = (wrong.kind, wrong.before, wrong.after)
-    return Sent(lines, at, due, hour, slot, np.full(len(at), day), session, clicks.number, *told)
+    recorded = (wrong.kind, wrong.before, wrong.after)
+    return Sent(lines, at, due, hour, slot, np.full(len(at), day), session, clicks.number, *recorded)
 
 
 def files_in(shop: ShopFacts, hour: Ints) -> Ints:

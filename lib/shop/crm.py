@@ -41,8 +41,8 @@ def write(
         write_parquet(place / f"{entity}.parquet", table)
         rows[entity] = table.num_rows
     there = tally(place)
-    told = ledger.table([*wrong, *wrong_too]) if shop.defects.enabled else None
-    return Holdings(rows, shop.date(0).isoformat(), shop.date(through).isoformat(), there.files, there.bytes, told)
+    recorded = ledger.table([*wrong, *wrong_too]) if shop.defects.enabled else None
+    return Holdings(rows, shop.date(0).isoformat(), shop.date(through).isoformat(), there.files, there.bytes, recorded)
 
 
 def customers(life: ShopLife, day: int) -> pa.Table:

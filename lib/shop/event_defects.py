@@ -1,8 +1,8 @@
-"""What goes wrong in the web shop's tracker: lines that say no type, name a product that nobody has or lie decades
-ahead, and days of which half is lost or every event is sent twice.
+"""What goes wrong in the web shop's tracker: lines without a type, with an unknown product or dated decades ahead, and
+days of which half is lost or every event is sent twice.
 
-Sessions whose lines come late, and lines that come again, are the matter of `visits`. `Glitches` says of each line what
-is wrong with it until it is delivered, `cells` tells the ledger.
+Late sessions and repeated lines are drawn in `visits`. `EventDefects` holds what is wrong with each line until
+it is delivered, `cells` turns that into rows of the ledger.
 """
 
 import json
@@ -118,12 +118,12 @@ def spoil(site: Site, day: int, visits: Visits, clicks: Clicks, lines: pa.Array)
     return replaced(lines, hit, pa.array(texts, lines.type)), found
 
 
-def late(happened: Ints, delivered: Ints, is_told: NDArray[np.bool_]) -> EventDefects:
+def late(happened: Ints, delivered: Ints, is_recorded: NDArray[np.bool_]) -> EventDefects:
     """Return which lines come late, by UTC seconds of the event and of its hour of delivery.
 
-    Nobody can know it of those that are not told: they are put where they would have been in time.
+    It does not show in those that are not recorded: they lie in the folder they would have been in on time.
     """
-    is_late = is_told & (delivered - happened > LATE_AFTER)
+    is_late = is_recorded & (delivered - happened > LATE_AFTER)
     return EventDefects(np.where(is_late, LATE, NONE), happened, delivered)
 
 
@@ -143,11 +143,11 @@ def cells(shop: ShopFacts, event_defects: EventDefects, day: Ints, session: Ints
     columns = (day, session, number, event_defects.kind, event_defects.before, event_defects.after)
     for of_day, of_session, place, kind, before, after in zip(*(c[hit].tolist() for c in columns), strict=True):
         key = event_id(shop.date(of_day), of_session, place)
-        field, was, now = _told(kind, before, after)
+        field, was, now = _as_recorded(kind, before, after)
         yield Cell(SYSTEM, ENTITY, key, key, field, KINDS[kind], was, now)
 
 
-def _told(kind: int, before: int, after: int) -> tuple[str, str, str | None]:
+def _as_recorded(kind: int, before: int, after: int) -> tuple[str, str, str | None]:
     """Return the field that is spoiled, its value before and its value after, as the ledger writes them."""
     if kind == MISSING:
         return "event_type", TYPES[before], None

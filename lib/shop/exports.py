@@ -77,12 +77,12 @@ def write(
         daily = schedule(shop, export, number)
         delivered = write_days(place / export.entity, export, daily, shop.date, after, through)
         rows[export.entity] = int((export.day <= through).sum())
-        spoiled.append(some.spoils.told(some.code[delivered]))
+        spoiled.append(some.spoils.ledger_rows(some.code[delivered]))
     there = tally(place)
     days = (shop.date(shop.live_from), shop.date(through)) if through >= shop.live_from else (None, None)
     first, last = (day.isoformat() if day else None for day in days)
-    told = pa.concat_tables(spoiled) if shop.defects.enabled else None
-    return Holdings(rows, first, last, there.files, there.bytes, told)
+    recorded = pa.concat_tables(spoiled) if shop.defects.enabled else None
+    return Holdings(rows, first, last, there.files, there.bytes, recorded)
 
 
 def schedule(shop: ShopFacts, export: Export, number: int) -> dict[int, Daily]:

@@ -77,7 +77,7 @@ def write_days(
     folder.mkdir(parents=True, exist_ok=True)
     for left_over in folder.glob(".*.part"):
         left_over.unlink()
-    changed = [day for day, fate in daily.items() if fate.state(through) != fate.state(after) or after < 0]
+    changed = [day for day, of_day in daily.items() if of_day.state(through) != of_day.state(after) or after < 0]
     due = np.array([day for day in changed if daily[day].state(through)[0]], dtype=np.int64)
     header = ",".join(export.columns).encode() + b"\n"
     rows = np.argsort(export.day, kind="stable")

@@ -1,8 +1,8 @@
 """The old system's history: Parquet partitioned by year, written once, as the shop left that system behind.
 
 The files are `folder/history/<entity>/year=YYYY/part-0.parquet` for orders, order_items and payments, a year being
-that of the order's local day. They tell all of orders placed before the live systems, whatever came of them later.
-The columns made here are also what the web shop took over of them (see `web`).
+that of the order's local day. They hold every order placed before the live systems, with its later returns and refunds.
+The columns made here are also those of the orders that were migrated to the web shop (see `web`).
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ from lib.shop.systems import Holdings, ShopFacts
 PLACE = "history"
 ENTITIES = ("orders", "order_items", "payments")
 COMPLETED, CANCELLED = "completed", "cancelled"
-#: What was ordered in so many days before the close was taken over by the web shop, and is told by both alike.
+#: Orders of so many days before the close were migrated to the web shop, and are the same in both systems.
 MIGRATED_DAYS = 30
 FOREVER = np.iinfo(np.int16).max
 
@@ -53,10 +53,10 @@ def write(
     # Once the files are final, all that is asked for is how many rows they have.
     spoils = spoiled_orders(life, shop, PLACE, own, only=KINDS if after < closing else COPIES)
     held = {entity: len(spoils[entity].with_copies(found)[0]) for entity, found in rows.items()}
-    told = []
+    recorded = []
     if after < closing:
         for entity, path, table, spoiled in _files(life, shop, place, rows, spoils, known):
-            told.append(spoiled)
+            recorded.append(spoiled)
             progress(f"history: {entity} of {path.parent.name.removeprefix('year=')}")
             write_parquet(path, table)
         for left_over in place.rglob(".*.part"):
@@ -64,7 +64,7 @@ def write(
     days = life.orders.placed.day[rows["orders"]]
     first, last = (shop.date(int(d)).isoformat() for d in (days[0], days[-1])) if len(days) else (None, None)
     there = tally(place)
-    spoiled = pa.concat_tables(told) if told and shop.defects.enabled else None
+    spoiled = pa.concat_tables(recorded) if recorded and shop.defects.enabled else None
     return Holdings(held, first, last, there.files, there.bytes, spoiled)
 
 
@@ -88,7 +88,7 @@ def _files(
             if entity == "orders":
                 table = _as_shipped_by(life, known, some, table)
             columns = dict(zip(table.column_names, table.columns, strict=True))
-            yield entity, path, pa.table(spoils[entity].laid_over(columns, code)), spoils[entity].told(code)
+            yield entity, path, pa.table(spoils[entity].laid_over(columns, code)), spoils[entity].ledger_rows(code)
 
 
 def _as_shipped_by(life: ShopLife, day: int, rows: Ints, orders: pa.Table) -> pa.Table:
@@ -99,7 +99,7 @@ def _as_shipped_by(life: ShopLife, day: int, rows: Ints, orders: pa.Table) -> pa
 
 
 def orders(life: ShopLife, shop: ShopFacts, rows: Ints) -> pa.Table:
-    """Return the orders in `rows` (positions) as the old system tells them: completed or cancelled."""
+    """Return the orders in `rows` (positions) as the old system records them: completed or cancelled."""
     found = life.orders
     codes, position = np.unique(found.campaign[rows], return_inverse=True)
     campaign = pa.array([find(int(code)).name if code else None for code in codes], type=pa.string())

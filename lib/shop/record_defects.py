@@ -107,8 +107,8 @@ def customers(life: ShopLife, shop: ShopFacts, records: pa.Table, day: int) -> t
         for defect, values in zip(found, said, strict=True)
         for value in dict.fromkeys(values)
     ]
-    doubles, told = twice(life, shop, records, day)
-    return pa.concat_tables([spoiled(records, found), doubles]), cells + told
+    doubles, recorded = twice(life, shop, records, day)
+    return pa.concat_tables([spoiled(records, found), doubles]), cells + recorded
 
 
 def products(shop: ShopFacts, records: pa.Table) -> tuple[pa.Table, list[Cell]]:

@@ -1,7 +1,7 @@
-"""What is spoiled in an entity's rows: cells that say something else, and rows that stand twice.
+"""What is spoiled in an entity's rows: cells with another value, and rows that occur twice.
 
-`spoiled_orders` and `spoiled_records` decide what it is. Here it is laid over rows on their way into a system, and told
-to the ledger when they get there. Rows are told apart by codes: twice the row's position, and one more for its copy.
+`spoiled_orders` and `spoiled_records` decide what it is. Here it is applied to rows on their way into a system, and
+recorded in the ledger when they arrive. Rows are identified by codes: twice the row's position, plus one for its copy.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from lib.shop import ledger
 from lib.shop.ledger import Cell
 from lib.shop.orders import Ints
 
-#: The field of a row that stands twice, every value being the same.
+#: The field of a row that occurs twice, every value being the same.
 WHOLE_ROW = ""
 
 
@@ -42,7 +42,7 @@ class Spoils:
     def laid_over(self, columns: dict[str, pa.Array], code: Ints, day: int = 0) -> dict[str, pa.Array]:
         """Return the columns of rows as the system delivers them on a day.
 
-        What stands there then is in the ledger's form of a value, so it is read as the column's type.
+        The ledger holds values as text, so each is read as the column's type.
         """
         at, cell = self._hits(code, day)
         found = dict(columns)
@@ -53,12 +53,12 @@ class Spoils:
             found[name] = replaced(found[name], at[here], values)
         return found
 
-    def told(self, code: Ints, day: int = 0) -> pa.Table:
+    def ledger_rows(self, code: Ints, day: int = 0) -> pa.Table:
         """Return the ledger's rows of what is spoiled in rows that are there on a day."""
         return self.cells.take(pa.array(self._hits(code, day)[1]))
 
     def with_copies(self, row: Ints) -> tuple[Ints, Ints]:
-        """Return ascending rows, those that stand twice twice, and the code of each."""
+        """Return ascending rows, repeated where a row occurs twice, and the code of each."""
         copies = self.code[self.code % 2 == 1] // 2
         count = 1 + np.isin(row, copies, assume_unique=True)
         repeated = np.repeat(row, count)

@@ -175,12 +175,14 @@ def write(
     days = life.orders.placed.day[seen["orders"]]
     first, last = (shop.date(int(d)).isoformat() for d in (days.min(), days.max())) if len(days) else (None, None)
     counts = {entity: len(rows) for entity, rows in seen.items()}
-    told = [
-        web_shop.spoils[entity].told(rows.row[rows.due(after, through)] * 2, through)
+    recorded = [
+        web_shop.spoils[entity].ledger_rows(rows.row[rows.due(after, through)] * 2, through)
         for entity, rows in web_shop.rows.items()
     ]
     files, size_of_files = (there.files, there.bytes) if there else (0, 0)
-    return Holdings(counts, first, last, files, size_of_files, pa.concat_tables(told) if shop.defects.enabled else None)
+    return Holdings(
+        counts, first, last, files, size_of_files, pa.concat_tables(recorded) if shop.defects.enabled else None
+    )
 
 
 # What is there on a day

@@ -24,7 +24,7 @@ from lib.entities import ENTITIES, FINDINGS, LINEAGE
 from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
 
-#: `run` is the copy of a batch run, `kept` what a run left that stopped short of publishing, and `draft` the one
+#: `run` is the copy of a batch run, `checkpoint` what a run that ended without publishing left, and `draft` the copy
 #: that notebooks run by hand share.
 Copy = Literal["published", "run", "checkpoint", "draft"]
 

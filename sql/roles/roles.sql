@@ -8,8 +8,8 @@ do $roles$
 declare
     published constant text[] :=
         array['stage', 'clean', 'quarantine', 'warehouse', 'analytics', 'quality', 'ops'];
-    -- Where runs and drafts build: the loader's alone.
-    private constant text := '^(run|kept|draft)_[0-9a-f]+_(delta|' || array_to_string(published, '|') || ')$';
+    -- The schemas of private copies, which are the loader's alone.
+    private constant text := '^(run|checkpoint|draft)_[0-9a-f]+_(delta|' || array_to_string(published, '|') || ')$';
     admin constant name := current_user;
     this constant name := current_database();
     item record;
