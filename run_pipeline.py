@@ -242,7 +242,7 @@ def _plan(
     size: str, sources: str, as_of: str, only: str, first: str, last: str, given: list[str],
     full_refresh: bool, no_gate: bool, data_dir: str, output_dir: str, target: str,
 ) -> Any:  # fmt: skip
-    """Return the validated plan of a run; raise ConfigError before anything is touched."""
+    """Return the validated plan of a run; raise ConfigError before anything is changed."""
     from lib.run.manifest import command_line
     from lib.run.parameters import NOTEBOOKS, find_notebook, parse_parameters
     from lib.run.runner import Plan
@@ -275,7 +275,7 @@ def _plan(
         data_dir=_from_here(data_dir),
         output_dir=_from_here(output_dir),
     )
-    # An address that is missing or unusable is said before anything starts.
+    # An address that is missing or unusable is reported before anything starts.
     _ = open_warehouse(settings, "run").place
     return Plan(settings, tuple(chosen), parameters, full_refresh, no_gate, command_line())
 
@@ -317,7 +317,7 @@ def _run(plan: Any) -> int:
 
 
 def _ending(manifest: dict[str, Any]) -> str:
-    """Say in a sentence how a run ended."""
+    """Return a sentence on how a run ended."""
     from lib.report.pages import is_overridden
 
     new = manifest["new_rows"]

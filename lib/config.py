@@ -176,7 +176,7 @@ class Gate(_Model):
 
 
 class Models(_Model):
-    """What the SQL models are told about the shop, as dbt variables of the same names."""
+    """What the SQL models need to know about the shop: dbt variables of the same names."""
 
     unknown_customers: Literal["quarantine", "keep"] = "quarantine"
     prices_include_tax: bool = True

@@ -68,8 +68,8 @@ class Column:
     """One column of an entity.
 
     `required`: a row without a usable value is quarantined. An unreadable value also quarantines the row
-    where the column is an amount, a quantity or required; elsewhere (a `measure` is a number that no sum of money
-    hangs on) it becomes null and is noted.
+    where the column is an amount, a quantity or required; elsewhere (a `measure` is a number that no
+    amount depends on) it becomes null and is noted.
     """
 
     name: str

@@ -214,7 +214,7 @@ class Lake:
         self.write_json(f"{folder}/reason.json", note)
 
     def accept(self, source: str, entity: str, names: Collection[str]) -> None:
-        """Note that files which were rejected are again as they were read before."""
+        """Note that rejected files are back to a content that was read before."""
         for path, note in self._notes(source, entity):
             if note["name"] in names:
                 self.write_json(self._relative(path), note | {"after_sequence": -1})
@@ -242,9 +242,9 @@ class Lake:
         self.write_json(f"totals/{source}/{entity}.json", note | asdict(totals))
 
     def reported_totals(self) -> list[dict[str, Any]]:
-        """Return the notes of `record_totals` that are about what the lake holds.
+        """Return the notes of `record_totals` that belong to batches in the lake.
 
-        Where an ingest was killed between a batch and its note, there is none of that batch before the next ingest.
+        An ingest that was killed between a batch and its note leaves the batch without one until the next ingest.
         """
         paths = self.fs.glob(f"{glob.escape(self._root)}/totals/*/*.json")
         notes = [self._read_json(self._relative(path)) for path in sorted(paths)]
@@ -320,7 +320,7 @@ def duckdb_limits(settings: Settings) -> dict[str, Any]:
 
 
 def _present(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what a lake on disk holds under today's names: earlier versions called what a source reports `told`."""
+    """Return a note from the lake with its present keys: earlier versions wrote `told_by` for `reported_by`."""
     return {re.sub("^told_", "reported_", name): value for name, value in values.items()}
 
 

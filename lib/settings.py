@@ -74,7 +74,7 @@ class Settings:
     def origin(self) -> dict[str, Any]:
         """What the folder of the shop's own systems states in `shop.json`, empty where there is none.
 
-        `identity` tells these data from another shop's, `as_of` is the day they reach, also ahead of the clock.
+        `identity` distinguishes these data from another shop's, `as_of` is the day they reach, also ahead of the clock.
         """
         found: Any = {}
         with contextlib.suppress(OSError, ValueError):
@@ -83,7 +83,7 @@ class Settings:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells this shop's data from another's; a lake belongs to one identity.
+        """What distinguishes this shop's data from another's; a lake belongs to one identity.
 
         Without a sources file the shop is what its systems say it is, as only 01_generate is given a size and a seed.
         """

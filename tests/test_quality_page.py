@@ -33,10 +33,10 @@ def audited(*checks, reasons=(), score=96.83) -> Audit:
 
 
 def a_check(
-    name, says="it holds.", *, found=0, of=1000, severity="warn", table="clean.orders", side="validity", field=""
+    name, description="it holds.", *, found=0, of=1000, severity="warn", table="clean.orders", side="validity", field=""
 ):
     state = ("failed" if severity == "error" else "warned") if found else "passed"
-    return (name, says, side, severity, table, "", found, of, 100 * (1 - found / of), state, name, field)
+    return (name, description, side, severity, table, "", found, of, 100 * (1 - found / of), state, name, field)
 
 
 PAYMENTS = a_check(

@@ -58,5 +58,5 @@ def explain(error: BaseException) -> str:
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return what an error says, on one line and without secrets."""
+    """Return an error's message on one line, without secrets."""
     return mask(" ".join(str(error).split()).rstrip(".?") or type(error).__name__)

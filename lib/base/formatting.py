@@ -1,4 +1,4 @@
-"""Figures as a reader wants them: thousands separated, short where they are long, and nothing for nothing.
+"""Figures formatted for readers: thousands separated, large numbers shortened, a dash where there is no number.
 
 Every function takes a number of any kind (int, float, Decimal, numpy, None, NaN) and returns text.
 """

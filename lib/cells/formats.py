@@ -1,5 +1,5 @@
-"""Numbers and times as texts write them, as DuckDB expressions: in the form that the source declares, then in others
-that are unmistakable. They are made of the macros in `sql/cells/macros.sql`; `lib.cells.reading` says which cells go
+"""DuckDB expressions that read numbers and times from text: in the form that the source declares, else in another form
+that has only one meaning. They use the macros in `sql/cells/macros.sql`; `lib.cells.reading` says which cells go
 through them.
 
 Each expression is null where the text is no such value. A text in another form than the declared one is first taken
@@ -16,7 +16,7 @@ from lib.cells.codes import CURRENCIES
 from lib.config import EntitySource
 from lib.entities import Column
 
-#: Times out of these bounds are placeholders or slips (1900-01-00, 0001-01-01, 9999-12-31). With them, dim_date would
+#: Times out of these bounds are placeholders or errors (1900-01-00, 0001-01-01, 9999-12-31). With them, dim_date would
 #: have a row for every day between.
 FIRST_TIME, LAST_TIME = "1900-01-02", "2150-01-01"
 

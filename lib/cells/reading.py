@@ -89,7 +89,7 @@ def read(
 ) -> str:
     """Return the query that reads raw rows `r`, given as a `from` clause, in the steps above.
 
-    `latest` is the last time that is taken for true, `also` are columns of the raw rows to hand through.
+    `latest` is the latest time that is accepted, `also` are columns of the raw rows to hand through.
     """
     untidy = [c for c in cells if c.is_text and "untidy" in c.symptoms]
     unreadable = [c for c in cells if c.is_parsed and "unreadable" in c.symptoms]

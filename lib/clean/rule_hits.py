@@ -14,7 +14,7 @@ from lib.clean.rules import Outcome
 from lib.config import EntitySource
 from lib.entities import TYPE_WORDS
 
-#: Larger values are slips, such as a bar code in the quantity; amounts and their sums would not fit their type.
+#: Larger values are mistakes, such as a bar code in the quantity; amounts and their sums would not fit their type.
 _LARGEST_QUANTITY, _LARGEST_AMOUNT = 10**9, 10**11
 
 _CODES = {"email": "e-mail address", "country": "country code", "currency": "currency code"}
@@ -40,7 +40,7 @@ class RuleHit:
 
 
 def rule_hits(cell: Cell, spec: EntitySource, latest: str) -> list[RuleHit]:
-    """Return the rules that may apply to a cell; `latest` is the last time that is taken for true."""
+    """Return the rules that may apply to a cell; `latest` is the latest time that is accepted."""
     repairs = _repairs(cell, spec) if cell.source_column and not cell.typed else ()
     return [*_faults(cell, spec, latest), *repairs]
 

@@ -33,7 +33,7 @@ def judge(
 ) -> tuple[Delivery, list[dict[str, Any]]]:
     """Return what of a delivery may be committed, and a row (column, change, document) a new column.
 
-    Raises SourceError where a delivery that came not in files lacks a column, or has one of another type.
+    Raises SourceError where a delivery that is not made of files lacks a column, or has one of another type.
     """
     if not state.types:
         return delivery, []

@@ -1,5 +1,5 @@
 """What the questions of this room share: tables with amounts as floats, shares, and how labels, months and money are
-written. What an answer is stands in `lib.report.insight`.
+written. `lib.report.insight` defines what an answer is.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -15,7 +15,7 @@ from lib.report.insight import Insight, Result
 
 #: Months that a channel's share is taken over, and months of sessions.
 SEASON, YEAR = 3, 12
-#: A device with fewer sessions converts by chance.
+#: With fewer sessions a device's conversion rate is mostly chance.
 FEWEST = 50
 #: The steps of the funnel: column of the table, and name.
 STEPS = {

@@ -38,7 +38,7 @@ def headline(months: pd.DataFrame, categories: pd.DataFrame, currency: str | Non
     """
     months, categories = floats(months), floats(categories)
     if not months["gross_amount"].sum() > 0:
-        return "No sales yet", "The warehouse holds no order lines. Once a run has taken some in, figures stand here."
+        return "No sales yet", "The warehouse holds no order lines. Figures appear here once a run has loaded some."
     net, full = months["net_amount"].sum(), complete(months)
     now, before, year_ago = _months_to_compare(full)
     sentences = []

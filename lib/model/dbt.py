@@ -185,7 +185,7 @@ def _compiled(settings: Settings, warehouse: Warehouse) -> Path:
 
 
 def _clear(home: Path) -> None:
-    """Remove compiled projects that nobody used lately, and what killed processes left."""
+    """Remove compiled projects that have not been used for long, and what killed processes left."""
     found = sorted((path for path in home.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
     made = [path for path in found if not path.name.startswith("making-")]
     old = [path for path in found if path not in made and path.stat().st_mtime < time.time() - 3600]
@@ -232,7 +232,7 @@ def _dbt(arguments: list[str], target: Path, environment: dict[str, str], given:
 
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Tell `sql/profiles.yml` where and how to work."""
+    """Set the environment variables that `sql/profiles.yml` reads."""
     before = dict(os.environ)
     os.environ.update(values)
     try:

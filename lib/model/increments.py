@@ -57,7 +57,7 @@ def note(warehouse: Warehouse, build: Build) -> None:
     current = {*build.folders, *(folder for folder, made in build.notes.items() if made == build.made)}
     notes = {}
     for folder in build.folders:
-        # Made of tables that have not seen all of it, the folder's are to be made again.
+        # Built from tables that lack some of the changes, the folder's tables must be built again.
         earlier = FOLDERS[: FOLDERS.index(folder)]
         notes[folder] = build.made if current.issuperset(earlier) else (build.made[0], "")
     _replace_notes(warehouse, build.folders, notes)

@@ -18,21 +18,21 @@ from lib.quality import volume
 from lib.settings import Settings
 from lib.warehouse import Warehouse
 
-#: A source is stale where it has brought nothing for more days than these, and than its longest usual gap by this
-#: factor; after so many more it is closed, and nobody waits for it.
+#: A source is stale after more days without rows than these, and than its longest usual gap times this factor. After
+#: the last number of days it is closed, and no delivery is expected of it.
 STALE_DAYS, STALE_FACTOR, CLOSED_DAYS = 2, 1.5, 90
 
-#: From this population stability index on a month's shares have shifted, against the same month of the year before (the
-#: usual bound of a large shift), and against the months before, which know no season.
+#: A month's shares have shifted from this population stability index on: against the same month of the year before (the
+#: usual bound of a large shift), and against the months before, which leave the season out.
 SHIFTED, SHIFTED_WITHOUT_SEASON = 0.25, 0.5
 
-#: A month's shares are of so many rows at least, and at least this part of them is from systems that delivered before.
+#: The fewest rows of a month whose shares are compared, and the least part of them from systems that delivered before.
 ENOUGH_ROWS, SAME_SYSTEMS = 500, 0.5
 
-#: How rare a value is taken to be that was not there at all.
+#: The share assumed for a value that did not occur at all.
 _RAREST = 0.0001
 
-#: The series by day, and how each source stands.
+#: The series by day, and how recently each source delivered.
 DAILY_VOLUME = "select * from quality.daily_volume order by source, entity, day"
 FRESHNESS = "select source, last_day, clock_day, gap_days, usual_gap_days from quality.source_freshness order by source"
 
@@ -91,7 +91,7 @@ def daily_volume(warehouse: Warehouse, sql: str = DAILY_VOLUME) -> pd.DataFrame:
 
 
 def freshness(settings: Settings, warehouse: Warehouse) -> pd.DataFrame:
-    """Return how lately each source has delivered: source, last_day, gap_days, usual_gap_days, allowed_days, state.
+    """Return how recently each source has delivered: source, last_day, gap_days, usual_gap_days, allowed_days, state.
 
     A gap is counted up to the newest day of all sources or, where it is later, the day that the shop was asked for. The
     state is fresh, stale or closed.

@@ -1,7 +1,7 @@
 """Checks: what the dbt tests of `sql/` found, as rows for people and as flags on records. Scoring is in
 `lib.quality.score`.
 
-A test says in its `meta` what it is about: `dimension`, `says` (a sentence of what should hold), `rule` (a name of
+A test states in its `meta` what it is about: `dimension`, `description` (a sentence on what should hold), `rule` (in
 `lib.clean.rules.RULES`), `field` (the column at fault) and, where it is not the table that it is attached to, `table`
 and `tested` (a query that counts the rows looked at). `finds` names the faulty records in the test's result: `entity`
 (a name, or an SQL expression) and SQL expressions for `source`, `key` and `family`; `field` is the column at fault,
@@ -40,7 +40,7 @@ _STATES = {"pass": "passed", "fail": "failed", "warn": "warned"}
 #: What a plain dbt test expects, for an owner to read.
 _SENTENCES = {
     "not_null": "every row of {table} states its {column}",
-    "unique": "no {column} stands twice in {table}",
+    "unique": "no {column} occurs twice in {table}",
     "relationships": "every {column} of {table} is known",
 }
 
@@ -78,7 +78,7 @@ def _row(result: CheckResult, tested: int) -> tuple[Any, ...]:
     if nothing_to_test or (result.generic == "not_null" and result.severity == "warn" and tested and failing == tested):
         state, score = "absent", None
     expected = _SENTENCES.get(result.generic, result.generic).format(table=table, column=column or "the key")
-    sentence = str(meta.get("says") or result.description or expected)
+    sentence = str(meta.get("description") or result.description or expected)
     field = meta.get("field") or meta.get("finds", {}).get("field") or column
     dimension = meta.get("dimension") or _DIMENSIONS.get(result.generic, "consistency")
     return (

@@ -19,7 +19,7 @@ from lib.quality.score import Audit
 from lib.report import pieces
 from lib.report.pieces import Html
 
-#: The so many worst checks are shown open, each with the so many first of its rows, in so many columns.
+#: How many of the worst checks are shown open, how many rows each of them shows, and in how many columns.
 OPEN_CHECKS, OPEN_ROWS, COLUMNS = 4, 5, 8
 
 MONEY = ("_amount", "_price", "_cost", "amount")

@@ -144,7 +144,7 @@ class Page:
 
     def late_sources(self) -> Html:
         """Return when each source delivered last, those that stopped first."""
-        fresh = pieces.note("The only source has delivered as lately as it usually does.")
+        fresh = pieces.note("The only source has delivered as recently as usual.")
         return tables.late_sources(self.result.watched.sources) or fresh
 
     def moved_shares(self) -> Html:

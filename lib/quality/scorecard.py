@@ -116,7 +116,7 @@ def _definitions() -> dict[str, pd.DataFrame]:
     classes = {"anomaly": "anomaly", "repairable": "scored", "rejectable": "scored"}
     class_of = {r: classes[label] for label in classes for k in KINDS if KINDS[k].label == label for r in FOUND_BY[k]}
     faults = [(rule, class_of.get(rule, "other"), what.level) for rule, what in RULES.items() if what.is_fault]
-    kinds = [(n, kind, what.label, what.says, kind in MERGED) for n, (kind, what) in enumerate(KINDS.items())]
+    kinds = [(n, kind, what.label, what.description, kind in MERGED) for n, (kind, what) in enumerate(KINDS.items())]
     columns = [(e.name, c.name, _TYPES.get(c.kind, "text")) for e in ENTITIES.values() for c in e.columns]
     return {
         "kinds": pd.DataFrame(kinds, columns=["number", "kind", "label", "description", "is_merged"]),

@@ -57,7 +57,7 @@ def late_sources(sources: pd.DataFrame) -> Html:
     names = {"source": "source", "last_day": "last day with rows", "gap_days": "days without"}
     names |= {"usual_gap_days": "usual", "allowed_days": "allowed", "state": "state"}
     late = shown.loc[stale, "source"].astype(str).tolist()
-    caption = "Every source has delivered as lately as it usually does"
+    caption = "Every source has delivered as recently as usual"
     if late:
         caption = f"{formatting.listing(late)} {'have' if len(late) > 1 else 'has'} stopped delivering"
     short = dict.fromkeys(("days without", "usual", "allowed"), "{:g}".format)

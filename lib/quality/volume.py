@@ -14,24 +14,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-#: A series is judged from so many days on, and so many rows on its median day; a day where so many are expected.
+#: The fewest days of a series that is judged, rows on its median day, and rows expected on a day that is judged.
 ENOUGH_DAYS, ENOUGH_ROWS, FEWEST_EXPECTED = 28, 30, 10
 
-#: A day is unusual where it is so many standard deviations off and at least by this factor. In a series longer than a
-#: quarter of a year more deviations are asked for, so that it has no more false alarms than a short one.
+#: A day is unusual where it is off by this many standard deviations and by this factor. A series longer than a quarter
+#: of a year needs more deviations, so that it has no more false alarms than a short one.
 UNUSUAL_Z, UNUSUAL_FACTOR, A_QUARTER = 2.8, 1.35, 92
 
 #: Days before and after that make a level, the weeks around a day of the season, and an ordinary day's season.
 LEVEL_DAYS, YEAR_DAYS, SEASON_DAYS = 10, 45, 3
 
-#: So many days in a row without rows are a closed shop, and none of them is judged.
+#: This many days in a row without rows are a closed shop, and none of them is judged.
 CLOSED_DAYS = 4
 
 #: A series begins and ends with a day of at least this part of a busy day's rows: before and after are wrong dates.
 STRAY = 0.05
 
-#: A place in the calendar stands out from the days around it where so many orders are expected and it is so many
-#: standard deviations off.
+#: A place in the calendar stands out from the days around it where at least this many orders are expected and it is off
+#: by this many standard deviations.
 ENOUGH_ORDERS, STANDS_OUT = 20, 3.5
 
 #: Days around Black Friday that have a place of their own.
@@ -182,7 +182,7 @@ def _median_around(values: Numbers, days: int) -> Numbers:
 
 
 def _around(values: Numbers, days: int) -> Numbers:
-    """Return for each value the sum of those up to so many places away, itself included."""
+    """Return for each value the sum of those up to a number of places away, itself included."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     at = np.arange(len(values))
     around: Numbers = sums[np.minimum(at + days + 1, len(values))] - sums[np.maximum(at - days, 0)]

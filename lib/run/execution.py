@@ -30,7 +30,7 @@ def execute(
 ) -> dict[str, Any]:
     """Execute a notebook, save it as `target`, and return its state and error as the manifest has them.
 
-    A cell may take `limit` seconds; `at_cell` is told of each as it starts. Raises what is no Exception, such as a
+    A cell may take `limit` seconds; `at_cell` is called as each starts. Raises what is no Exception, such as a
     signal from outside; the notebook is saved then too.
     """
     position = [0]
@@ -65,7 +65,7 @@ def execute(
 
 
 def _ending(error: BaseException, limit: int) -> tuple[str, str, str]:
-    """Return the state that an exception means, its name, and what to say of it."""
+    """Return the state that an exception means, its name, and a message."""
     if isinstance(error, PapermillExecutionError):
         return "failed", error.ename, error.evalue
     if isinstance(error, CellTimeoutError):
@@ -77,7 +77,7 @@ def _ending(error: BaseException, limit: int) -> tuple[str, str, str]:
 
 
 class _Engine(NBClientEngine):
-    """papermill's own engine, but for two things: what it says of a notebook that did not end well, and saving.
+    """papermill's own engine, but for two things: how it reports a notebook that did not end well, and when it saves.
 
     It saves before and after each cell, which takes longer than most cells.
     """

@@ -48,7 +48,7 @@ def _import_without_threads() -> None:
 
 
 def can_fork() -> bool:
-    """Whether this system forks processes safely and tells when one ends: Linux since 5.3."""
+    """Whether this system forks processes safely and reports when one ends: Linux since 5.3."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError):

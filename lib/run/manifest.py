@@ -207,13 +207,13 @@ def latest_place(output_dir: Path) -> tuple[Path, str] | None:
 
 
 def has_published(run: Run, settings: Settings) -> bool:
-    """Whether the run's data went public, as the published data themselves tell."""
+    """Whether the run's data went public, according to the published data themselves."""
     settings = replace(settings, data_dir=Path(run.manifest["data_dir"])).on(run.manifest.get("target", "duckdb"))
     return open_warehouse(settings).has_published(run.run_id)
 
 
 def _is_at_hand(manifest: dict[str, Any], settings: Settings) -> bool:
-    """Whether the warehouse of a run can be asked: a file always, a server where it is the one we are told of."""
+    """Whether the warehouse of a run can be asked: a file always, a server where it is the configured one."""
     target = manifest.get("target", "duckdb")  # older manifests name none
     if target == "duckdb":
         return True

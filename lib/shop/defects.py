@@ -22,31 +22,31 @@ class Kind:
     """A kind of defect: what can be done about it, and what it is, for the owner of the shop to read."""
 
     label: Label
-    says: str
+    description: str
 
 
 KINDS: dict[str, Kind] = {
-    "exact_duplicate": Kind("repairable", "a row stands twice in a file"),
-    "near_duplicate": Kind("repairable", "a row stands twice in a file, the second time written differently"),
-    "resent_changed": Kind("rejectable", "a row stands twice in a file and says something else the second time"),
+    "exact_duplicate": Kind("repairable", "a row occurs twice in a file"),
+    "near_duplicate": Kind("repairable", "a row occurs twice in a file, the second time written differently"),
+    "resent_changed": Kind("rejectable", "a row occurs twice in a file, the second time with another value"),
     "missing_value": Kind("rejectable", "a value is missing that every row should have"),
-    "whitespace": Kind("repairable", "blanks stand before, behind or doubled within a text"),
+    "whitespace": Kind("repairable", "a text has blanks before, after or doubled within it"),
     "letter_case": Kind("repairable", "a text is written in the wrong capitals"),
     "mojibake": Kind("repairable", "a text was read in the wrong encoding"),
     "number_text": Kind("repairable", "an amount has a currency sign or separators of thousands"),
     "date_format": Kind("repairable", "a time is written in another form than all others"),
     "ambiguous_date": Kind("debatable", "a date may be read with day or month first"),
     "local_time": Kind("repairable", "a time is local and does not say so"),
-    "invalid_email": Kind("rejectable", "an e-mail address is none"),
-    "invalid_country": Kind("rejectable", "a country code is none"),
-    "invalid_currency": Kind("rejectable", "a currency code is none"),
+    "invalid_email": Kind("rejectable", "an e-mail address is invalid"),
+    "invalid_country": Kind("rejectable", "a country code is invalid"),
+    "invalid_currency": Kind("rejectable", "a currency code is invalid"),
     "wrong_sign": Kind("repairable", "a price or a quantity is negative"),
     "zeroed": Kind("repairable", "a price or a quantity is zero"),
     "wrong_unit": Kind("repairable", "a price is in cents"),
     "future_date": Kind("rejectable", "a time lies decades ahead"),
     "before_signup": Kind("rejectable", "an order is dated before its customer signed up"),
     "out_of_sequence": Kind("rejectable", "an order was paid or shipped before it was placed"),
-    "orphan": Kind("rejectable", "a row names a customer, order or product that is nowhere"),
+    "orphan": Kind("rejectable", "a row names a customer, order or product that does not exist"),
     "total_mismatch": Kind("rejectable", "an order's total is not what its lines add up to"),
     "payment_mismatch": Kind("rejectable", "what was paid is not the order's total"),
     "price_spike": Kind("anomaly", "a price or an amount is 50 times too high"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Waits before a retry: about this long before the first one, twice as long each time, up to the longest.
 BACK_OFF_SECONDS, LONGEST_BACK_OFF = 0.5, 30.0
-#: A server that says when to come back is waited for up to so long.
+#: The longest wait that is granted to a server which states one.
 LONGEST_WAIT = 300.0
 CONNECT_SECONDS = 10.0
 
@@ -298,7 +298,7 @@ def _pause(state: "tenacity.RetryCallState") -> float:
 
 
 def _is_last(spec: RestEntity, page: Page, previous: Page | None, seen: int) -> bool:
-    """Return whether no page follows; one that holds less than was asked for says nothing, one without records does."""
+    """Return whether no page follows: a short page need not be the last one, a page without records is."""
     if spec.paging in ("page", "offset"):
         return page.count == 0 or (page.total is not None and seen >= page.total)
     # Behind a filter a page may be empty and others follow, but not for ever.
@@ -307,7 +307,7 @@ def _is_last(spec: RestEntity, page: Page, previous: Page | None, seen: int) -> 
 
 
 def _page(response: "httpx.Response", spec: RestEntity, connection: duckdb.DuckDBPyConnection, url: str) -> Page:
-    """Return what an answer says; it is worth a retry where it is no JSON.
+    """Return the page that an answer holds; an answer that is no JSON is worth a retry.
 
     Raises SourceError where it holds no list of records.
     """
@@ -348,7 +348,7 @@ def _is_json(text: str, connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def steps_of(dotted: str) -> Steps:
-    """Return the way that a dotted name stands for; the empty one is the whole."""
+    """Return the steps of a dotted name; the empty name is the whole answer."""
     return tuple(dotted.split(".")) if dotted else ()
 
 

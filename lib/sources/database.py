@@ -65,9 +65,9 @@ class DatabaseSource(Source):
 
 MODEL = DatabaseSource
 
-#: More rows than this that were missed are not asked for one by one.
+#: Up to this many missed rows are asked for one by one.
 _MANY = 10_000
-#: What is dated later is a slip, which must not carry the cursor away with it.
+#: Times further ahead are mistakes, which must not move the cursor.
 _AHEAD = timedelta(days=1)
 #: By how much texts of the same instant differ where they state different offsets from UTC.
 _ZONES_APART = timedelta(hours=26)

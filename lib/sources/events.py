@@ -1,7 +1,7 @@
 """Source kind `events`: JSON lines (also compressed), as a stream's delivery service writes them, file by file.
 
 Files are known by name and hash, so that one which was corrected under its name is read again. Many small files are
-read together: Python unpacks them side by side, DuckDB takes the values out of their lines (see `lib.sources.json`).
+read together: Python unpacks them side by side, DuckDB extracts the values from their lines (see `lib.sources.json`).
 A file's content that is a document over several lines, or a list of objects, is laid out as lines first.
 """
 

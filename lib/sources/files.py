@@ -2,8 +2,8 @@
 
 Files are hashed, checked and grouped by their header here; their rows go through DuckDB. A file that cannot
 be used is handed over as rejected with the reason, and costs only itself; a line that does not fit the header
-is handed over as malformed, with its text. Only a file with such lines is gone through in Python, to take them
-out: DuckDB skips what follows a quote that is never closed, and keeps 10,000 characters of it.
+is handed over as malformed, with its text. Only a file with such lines is read in Python, to remove
+them: DuckDB skips what follows a quote that is never closed, and keeps 10,000 characters of it.
 """
 
 import contextlib

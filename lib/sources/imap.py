@@ -1,6 +1,6 @@
 """IMAP through IMAPClient: which messages a mailbox has, and their bytes; read-only, by UID, in batches.
 
-Nothing on the server changes: the mailbox is examined, and bodies are peeked at. What a message says is not read here.
+Nothing on the server changes: the mailbox is examined, and bodies are peeked at. What they contain is read elsewhere.
 """
 
 import contextlib

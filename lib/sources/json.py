@@ -1,4 +1,4 @@
-"""JSON objects to columns: which there are, by dotted names, and how DuckDB takes each value out as text.
+"""JSON objects to columns: which there are, by dotted names, and how DuckDB extracts each value as text.
 
 Nested objects give columns of their own, lists stay JSON text. Where the objects come from and which of them become
 rows is in `events` and `rest`.

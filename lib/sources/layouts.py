@@ -47,7 +47,7 @@ class Layout(BaseModel):
     """How confirmations are written: column -> the words that name it, for an order, its lines and its payments.
 
     `sign` is a regular expression that is found in messages of this layout alone, `like` a ready-made layout whose keys
-    and words hold where this one gives none. `line` is one whose groups bear the names of columns, where each line of
+    and words apply where this one gives none. `line` is one whose groups bear the names of columns, where each line of
     an order is a sentence. `times` are in strptime form; `months` names January to December, `fillers` are the words in
     times that say nothing, such as the names of days.
     """
@@ -76,7 +76,7 @@ class Layout(BaseModel):
             raise ValueError(f"there is no layout {like!r} to be like.{did_you_mean(like, DATA['layouts'])}")
         ready = DATA["layouts"][like]
         words = {
-            # A shop's own words stand behind the ready-made ones: the last meaning of a word counts.
+            # A shop's own words come after the ready-made ones: the last meaning of a word counts.
             key: {name: value for name, value in ready[key].items() if name not in own[key]} | own[key]
             for key in (*_PARTS, "values")
             if isinstance(own.get(key), dict)

@@ -81,7 +81,7 @@ class MailSource(Source):
             raise ValueError("give 'url' (imaps://user@host/INBOX) or 'path' (a Maildir)")
         if self.url:
             imap.address(self.url)
-        # In their order, which says what reads a message that has the signs of two.
+        # Their order decides which layout reads a message that has the signs of two.
         layouts = [(name, layout.model_dump(mode="json")) for name, layout in self.layouts.items()]
         for spec in self.entities.values():
             spec._reader = {"layouts": layouts, "offer_price": self.offer_price}
@@ -144,7 +144,7 @@ class _Reading:
     messages: dict[str, Read] = field(default_factory=dict)
 
     def read(self, names: list[str], progress: Callable[[str], None]) -> list[Read]:
-        """Return what the messages of these names say, in the same order."""
+        """Return what was read from the messages of these names, in the same order."""
         found = self.box.files([name for name in names if name not in self.messages], progress)
         files, how = list(found.items()), (self.source.layouts, self.source.offer_price)
         progress(f"reading {len(files):,} messages")
@@ -173,7 +173,7 @@ def _read_apart(files: list[tuple[str, Path]], layouts: Mapping[str, Layout], of
 
 def serve() -> None:
     """Read the messages that standard input names, and answer on standard output."""
-    # What is read stays to the end, and the end is near: there is no rubbish to look for.
+    # What is read is needed until this short process ends, so collecting garbage would find nothing.
     gc.disable()
     pickle.dump(read_files(*pickle.load(sys.stdin.buffer)), sys.stdout.buffer)
 
@@ -263,7 +263,7 @@ def extract(reading: _Reading, task: Task) -> Delivery:
         totals = Totals({"messages": float(len(names)), "gone": float(len(gone))}, "the mailbox")
     if not usable:
         return Delivery(rejected=rejected, totals=totals)
-    # All columns that messages can have, whatever those of one day say.
+    # All columns that messages can have, whichever those of one day fill.
     known = set().union(*(layout.columns(entity) for layout in (SCHEMA_ORG, *reading.source.layouts.values())))
     columns = (*(name for name in ENTITIES[entity].names if name in known), "message_id")
     part = task.scratch / "part-0000.parquet"

@@ -203,8 +203,8 @@ def _flatten(
 def _compare(connection: duckdb.DuckDBPyConnection, state: State, key: tuple[str, ...]) -> int:
     """Make the table `_new` of what is to be handed over, with its `line` from 1; return how many keys are gone.
 
-    The lake's state of a key is all that the newest delivery with it said of it. A key whose records say something
-    else now is handed over with all of them: of two records with one key, both are known the next time.
+    The lake's state of a key is all its records in the newest delivery that has any. A key whose records differ from
+    these is handed over with all of them, so that of two records with one key both are known the next time.
     """
     states = "select _key, string_agg(distinct _content, '' order by _content) as state from {} group by _key"
     held = "(select null::varchar as _key, null::varchar as _content limit 0)"
@@ -267,7 +267,7 @@ def _key(parts: list[str]) -> str:
 
 
 def _content(cells: Mapping[str, str]) -> str:
-    """Return the expression of a hash over all that a row says, by column; one without a value says nothing."""
+    """Return the expression of a hash over a row's values by column; columns without a value do not count."""
     said = [f"{text_literal(name.lower() + chr(31))} || {cells[name]}" for name in sorted(cells, key=str.lower)]
     return f"md5(concat_ws(chr(30), {', '.join(said)}))"
 
@@ -290,7 +290,7 @@ def _since(spec: RestEntity, cursor: dict[str, Any]) -> str:
 def _newest(connection: duckdb.DuckDBPyConnection, names: list[str], column: str, before: str) -> str:
     """Return the newest time of change so far in ISO form, empty where none can be read.
 
-    What lies in the future is a slip: asking for changes since then would find nothing any more.
+    Times in the future are left out as mistakes: asking for changes since then would find nothing any more.
     """
     if column not in names:
         return before

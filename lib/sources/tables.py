@@ -172,7 +172,7 @@ def _unreachable(place: str, error: BaseException) -> SourceError:
 
 
 def _said(error: BaseException) -> str:
-    """Return what an error says, on one line and without secrets."""
+    """Return an error's message on one line, without secrets."""
     inner = error.orig if isinstance(error, DBAPIError) and error.orig else error
     return mask(" ".join(str(inner).split()).rstrip(".") or type(inner).__name__)
 

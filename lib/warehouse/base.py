@@ -35,7 +35,7 @@ OPS_TABLES: dict[str, dict[str, str]] = yaml.safe_load((PROJECT / "sql" / "table
 #: The tables of `stage`: one an entity, and what the row rules found in the rows of all.
 STAGE_TABLES = {e.name: {c.name: c.sql_type for c in e.columns} | LINEAGE for e in ENTITIES.values()}
 STAGE_TABLES["row_findings"] = FINDINGS
-#: Tables that tell the history of runs; a full refresh, which rebuilds all else, keeps them.
+#: Tables with the history of runs; a full refresh, which rebuilds all else, keeps them.
 HISTORY = ("ops.runs", "quality.checks", "quality.scores", "quality.table_scores")
 
 #: For what may safely be done again: once more, where the connection is lost under way.
@@ -71,7 +71,7 @@ def findings_of(item: Standardized, live: set[str]) -> str:
 
 
 def batch_note(item: Standardized, rows: int, run_id: str) -> dict[str, Any]:
-    """Return the row of `ops.batches` of a batch that is loaded with so many rows."""
+    """Return the row of `ops.batches` for a batch and the number of rows loaded of it."""
     batch = item.batch
     values = (
         batch.batch_id, batch.source, batch.entity, batch.sequence, item.rules, len(batch.files), rows,
@@ -159,7 +159,7 @@ class Warehouse(ABC):
 
     @abstractmethod
     def has_published(self, run_id: str) -> bool:
-        """Whether a run's data went public, as the published data themselves tell."""
+        """Whether a run's data went public, according to the published data themselves."""
 
     @abstractmethod
     def dbt_environment(self) -> dict[str, str]:

@@ -247,7 +247,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[
 def _make_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables that no model builds, where the file lacks them or some of their columns.
 
-    A stage table whose columns are others now is made anew and its batches are forgotten: they are loaded again.
+    A stage table whose columns have changed is created again and its batches are forgotten: they are loaded again.
     Notes on models that an earlier version wrote go: all models are built whole then.
     """
     former = "schema_name = 'ops' and regexp_matches(table_name, '^(touched|set_aside)')"
@@ -290,7 +290,7 @@ def _note_changed_keys(
 
 
 def _signature(path: Path) -> str:
-    """Tell one published file from the next."""
+    """Return what distinguishes one published file from the next."""
     if not path.exists():
         return "none"
     stat = path.stat()

@@ -50,7 +50,7 @@ _STATE = {
     "ops.shop": {"identity": "varchar not null", "generation": "bigint not null"},
     "ops.copies": {"prefix": "varchar primary key", "base": "bigint not null", "is_full": "boolean not null"},
 }
-#: Which staged rows `s` an entry `g` of a copy's list takes away: a whole batch's, or a whole file's.
+#: Which staged rows `s` an entry `g` of a copy's list removes: a whole batch's, or a whole file's.
 _REMOVED = tuple(f"g.source = s._source and g.{of}" for of in ("batch_id = s._batch_id", "file = s._source_file"))
 
 
@@ -175,7 +175,7 @@ class PostgresWarehouse(Warehouse):
             for table, columns in STAGE_TABLES.items():
                 cursor.execute(f"create table {self._delta(table)} ({base.column_list(columns, _TEXT)})")
                 if not self._has_same_columns(cursor, table):
-                    # Rows and findings are loaded together, so where one is made anew the other goes too.
+                    # Rows and findings are loaded together, so where one is created again the other is too.
                     notes, of = self._own("ops.batches"), "entity = any(%s)"
                     forgotten = ([table] if table in ENTITIES else list(ENTITIES),)
                     gone = f"insert into {self._delta('removed')} (entity, source, batch_id)"
@@ -380,7 +380,7 @@ class PostgresWarehouse(Warehouse):
         )
 
     def _create_stage_view(self, cursor: Cursor, name: str) -> None:
-        """Let the copy's view of a stage table say what is published and still counts, and what is new."""
+        """Let the copy's view of a stage table show the published rows that still count, and the new ones."""
         columns = quoted_list(STAGE_TABLES[name])
         sql = f"select {columns} from {self._delta(name)}"
         is_full = server.fetch_value(cursor, "select is_full from ops.copies where prefix = %s", (self.prefix,))
@@ -413,7 +413,7 @@ class PostgresWarehouse(Warehouse):
 
 
 def _removed_of(name: str) -> list[str]:
-    """Return the conditions by which an entry `g` of a copy's list takes a row `s` of a stage table away."""
+    """Return the conditions by which an entry `g` of a copy's list removes a row `s` of a stage table."""
     of = "s.entity" if name == "row_findings" else text_literal(name)
     return [f"g.entity = {of} and {same}" for same in _REMOVED]
 
@@ -436,7 +436,7 @@ def _schemas_of(cursor: Cursor, prefix: str) -> list[str]:
 
 
 def _set_analyst_role(cursor: Cursor) -> None:
-    """Read as the analyst from here on, where that role is there and may be taken."""
+    """Read as the analyst from here on, where that role exists and may be assumed."""
     may = "select pg_has_role(oid, 'set') and rolname <> current_user from pg_roles where rolname = %s"
     if server.fetch_value(cursor, may, (ANALYST,)):
         cursor.execute(f"set local role {ANALYST}")

@@ -28,7 +28,7 @@ from lib.config import Postgres
 
 LOADER_URL, ANALYST_URL, ADMIN_URL = "WAREHOUSE_URL", "WAREHOUSE_ANALYST_URL", "WAREHOUSE_ADMIN_URL"
 
-#: What a server that may answer in a moment says, or the system in its place.
+#: Errors of a server that may answer in a moment, or of the system in its place.
 _TRANSIENT = re.compile(
     "refused|timeout|timed out|starting up|shutting down|closed the connection|No such file|too many clients"
     "|remaining connection slots"
@@ -127,7 +127,7 @@ class Server:
                 connection.close()
 
     def lost(self, found: str) -> ConnectionLostError:
-        """Return the error that tells of a connection which is gone."""
+        """Return the error that reports a lost connection."""
         return ConnectionLostError(
             f"The connection to PostgreSQL at {self.place} was lost ({found}). What readers see is whole: the last run"
             " that was published. Run again when the server is back."

@@ -167,7 +167,7 @@ create or replace temp macro time_of(text, parts, zone) as case
     else local_time_of(parts) - offset_of(parts['zone'])
 end;
 
--- Whether nothing tells the day from the month.
+-- Whether day and month may be either way round.
 create or replace temp macro is_ambiguous(parts) as (
     regexp_matches(parts['day'], '^\d+[/-]\d+[/-]\d{4}$')
     and number_of_day(parts['day'], 1) between 1 and 12 and number_of_day(parts['day'], 2) between 1 and 12

@@ -1,13 +1,13 @@
 {# Row dispositions: what becomes of a staged row that is no clean row of its own, with the rule and the reason.
 
      quarantined  a row rule refused it (lib.clean.standardize), its key was delivered twice in the same file with
-                  different content and nothing tells which is right, or it waits for its order or its customer
+                  different content and nothing shows which is right, or it waits for its order or its customer
      merged       the same content as another row with its key, in the same file, another one or another source, or an
                   older version of a row that a later delivery replaced
 
    The models dispositions_* put the macros below together; each gives one query, over the step `staged`. #}
 
-{# The staged rows of an entity, in an increment the affected ones. `version` tells versions of one row apart. #}
+{# The staged rows of an entity, in an increment the affected ones. `version` distinguishes versions of one row. #}
 {% macro staged_rows(entity, version='cast(null as timestamp)', and_column=none) -%}
 select
     staged._key, {{ row_key('staged') }} as row_key, staged._row_hash, staged._issues, staged._reject_rule,

@@ -1,4 +1,4 @@
-{# Rules by name, as lib.clean.rules tells them. #}
+{# Rules by name, from lib.clean.rules. #}
 
 {# Rules of rows and of sets that say nothing against the row itself. #}
 {% macro no_faults() -%}

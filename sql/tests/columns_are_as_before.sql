@@ -1,6 +1,6 @@
 {{ config(severity='warn', meta={
     'dimension': 'consistency', 'table': 'ops.schema_changes', 'field': 'column_name',
-    'says': 'the latest deliveries have the same columns as those before',
+    'description': 'the latest deliveries have the same columns as those before',
     'tested': 'select count(*) from (select distinct source, entity from ops.batches) as delivered'}) }}
 with newest as (
 

@@ -1,5 +1,5 @@
 {{ config(meta={'dimension': 'consistency', 'table': 'warehouse.dim_customers', 'rows': false,
-    'says': 'the current version of each customer and product has the values of its clean row',
+    'description': 'the current version of each customer and product has the values of its clean row',
     'tested': 'select count(*) from warehouse.dim_customers where is_current'}) }}
 with clean as (
 

@@ -1,6 +1,6 @@
 {{ config(severity='warn', meta={
     'dimension': 'uniqueness', 'rule': 'double_customer', 'table': 'clean.customers',
-    'says': 'no e-mail address, and no name with phone number, belongs to two customer ids',
+    'description': 'no e-mail address, and no name with phone number, belongs to two customer ids',
     'tested': 'select count(*) from clean.customers where email is not null or phone is not null',
     'finds': {'entity': '_entity', 'source': '_source', 'key': 'customer_id', 'family': 'customer_id', 'field': 'customer_id'}}) }}
 with known as (

@@ -1,4 +1,4 @@
-{{ config(meta={'dimension': 'consistency', 'table': 'warehouse.fact_sessions', 'says': 'every event belongs to one session, and every session to one day'}) }}
+{{ config(meta={'dimension': 'consistency', 'table': 'warehouse.fact_sessions', 'description': 'every event belongs to one session, and every session to one day'}) }}
 with counts as (
 
     select

@@ -1,6 +1,6 @@
 {{ config(severity='warn', meta={
     'dimension': 'timeliness', 'rule': 'late_event', 'table': 'clean.events',
-    'says': 'events are delivered within ' ~ (var('late_after_hours') | string).removesuffix('.0') ~ ' hours',
+    'description': 'events are delivered within ' ~ (var('late_after_hours') | string).removesuffix('.0') ~ ' hours',
     'tested': "select count(*) from clean.events where _source_file like '%____/__/__/__/%'",
     'finds': {'entity': 'events', 'source': '_source', 'key': 'event_id', 'family': 'event_id', 'field': 'event_at'}}) }}
 with files as (

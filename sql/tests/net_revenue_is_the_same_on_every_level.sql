@@ -1,4 +1,4 @@
-{{ config(meta={'dimension': 'consistency', 'table': 'analytics.monthly_sales', 'rows': true, 'says': 'net revenue is the same by line, order, day, month, channel, product and customer type'}) }}
+{{ config(meta={'dimension': 'consistency', 'table': 'analytics.monthly_sales', 'rows': true, 'description': 'net revenue is the same by line, order, day, month, channel, product and customer type'}) }}
 with totals as (
 
     select 'lines' as level, coalesce(sum(net_amount), 0) as net_amount from {{ ref('fact_order_items') }}

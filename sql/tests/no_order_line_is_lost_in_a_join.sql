@@ -1,4 +1,4 @@
-{{ config(meta={'dimension': 'consistency', 'table': 'warehouse.fact_order_items', 'says': 'every clean order, order line and payment is in its fact table'}) }}
+{{ config(meta={'dimension': 'consistency', 'table': 'warehouse.fact_order_items', 'description': 'every clean order, order line and payment is in its fact table'}) }}
 with counts as (
 
     select 'order_items' as entity, (select count(*) from {{ ref('order_items') }}) as clean_rows, (select count(*) from {{ ref('fact_order_items') }}) as fact_rows

@@ -1,6 +1,6 @@
 {{ config(severity='warn', meta={
     'dimension': 'validity', 'rule': 'amount_outlier', 'table': 'clean.payments',
-    'says': "no payment is more than eight times its order's value",
+    'description': "no payment is more than eight times its order's value",
     'finds': {'entity': 'payments', 'source': '_source', 'key': 'payment_id', 'family': 'order_id', 'field': 'amount'}}) }}
 with valued as (
 

@@ -1,4 +1,4 @@
-{{ config(meta={'dimension': 'consistency', 'table': 'analytics.payment_summary', 'says': 'what was paid and refunded is the same by payment, order and payment method'}) }}
+{{ config(meta={'dimension': 'consistency', 'table': 'analytics.payment_summary', 'description': 'what was paid and refunded is the same by payment, order and payment method'}) }}
 with totals as (
 
     select 'payments' as level, coalesce(sum(paid_amount), 0) as paid_amount, coalesce(sum(refunded_amount), 0) as refunded_amount

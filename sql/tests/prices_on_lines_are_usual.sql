@@ -1,6 +1,6 @@
 {{ config(severity='warn', meta={
     'dimension': 'validity', 'rule': 'price_outlier', 'table': 'stage.order_items',
-    'says': 'no price on a line is more than eight times as high or low as the product usually sells for',
+    'description': 'no price on a line is more than eight times as high or low as the product usually sells for',
     'tested': 'select (select count(*) from stage.order_items) + (select count(*) from stage.order_lines)',
     'finds': {'entity': '_entity', 'source': '_source', 'key': '_key', 'family': 'order_id', 'field': 'unit_price'}}) }}
 with unusual as (

@@ -1,6 +1,6 @@
 {{ config(severity='warn', meta={
     'dimension': 'consistency', 'rule': 'distribution_shift', 'table': 'analytics.monthly_sales',
-    'says': 'the shares of payment methods, devices, categories and channels stay about the same from one year to the next',
+    'description': 'the shares of payment methods, devices, categories and channels stay about the same from one year to the next',
     'tested': "select count(*) from (select distinct month from analytics.monthly_sales) as months"}) }}
 select measure, day as month, score as stability_index, high as most_usual, observed as rows, expected as rows_before
 from {{ source('quality', 'anomalies') }}

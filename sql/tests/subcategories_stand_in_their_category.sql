@@ -1,6 +1,6 @@
 {{ config(severity='warn', meta={
     'dimension': 'consistency', 'rule': 'category_swap', 'table': 'stage.products',
-    'says': 'a product is in the same category as the others of its subcategory',
+    'description': 'a product is in the same category as the others of its subcategory',
     'tested': 'select count(*) from stage.products where subcategory is not null',
     'finds': {'entity': 'products', 'source': '_source', 'key': '_key', 'family': 'product_id', 'field': 'category'}}) }}
 with listed as (

@@ -29,7 +29,7 @@ shop_days as (
 
 ),
 
--- A day that lies weeks behind all others is a slip, and not the shop's clock.
+-- A day that comes weeks after all others is a mistake, and not the shop's present day.
 clock as (
 
     select max(day) as clock_day

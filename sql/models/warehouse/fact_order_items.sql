@@ -16,7 +16,7 @@ items as {{ inlined() }} (
 
 ),
 
--- What an order's discount holds beyond its lines' own is spread over its sold lines by their value.
+-- An order's discount beyond the discounts of its lines is spread over its sold lines by value.
 order_discounts as (
 
     select
@@ -31,7 +31,7 @@ order_discounts as (
 
 ),
 
--- Where lines of negative amount say what came back, the order's status repeats it and does not count.
+-- Where lines of negative amount state what came back, the order's status repeats it and does not count.
 returned_by_lines as (
 
     select items.order_id

@@ -1,5 +1,5 @@
--- One row per thing that decides whether models are to be built: which batches are staged and how, what stands beside
--- them, whether a shop has any customers and products, and the notes of what was built of it.
+-- One row per thing that decides whether models are to be built: which batches are staged and how, which files were
+-- rejected, what sources report, whether there are any customers and products, and what the models were last built from.
 select 'batch' as kind, entity as name, source, batch_id as value, rules || ' ' || cast(loaded_at as varchar) as detail
 from ops.batches
 union all

@@ -42,7 +42,7 @@ steps as (
     union all
     select 3, true, 'staged', sum(rows), 'lines as they are delivered now' from staged
     union all
-    select 4, false, 'exact duplicates', -count(*), 'lines that stand twice in a file and count once'
+    select 4, false, 'exact duplicates', -count(*), 'lines that occur twice in a file and count once'
     from dispositions where disposition = 'merged' and rule = 'exact_duplicate'
     union all
     select 5, false, 'delivered again', -count(*), 'lines that came again in another file with the same content'

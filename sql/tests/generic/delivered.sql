@@ -1,5 +1,5 @@
 {# Every row that names a customer, product or order of which no source has delivered anything. One that waits in
-   quarantine is known: what is wrong with it is said there. #}
+   quarantine is known: what is wrong with it is stated there. #}
 {% test delivered(model, column_name, entity) %}
 {%- set id = {'customers': 'customer_id', 'products': 'product_id', 'orders': 'order_id'}[entity] %}
 select naming.*
