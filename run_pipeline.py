@@ -74,7 +74,7 @@ def pipeline(
     size: Size = "",
     sources: Sources = "",
     as_of: Annotated[
-        str, typer.Option("--as-of", metavar="DATE", help="Let the simulated shop trade up to this day.")
+        str, typer.Option("--as-of", metavar="DATE", help="Let the simulated shop go on to this day.")
     ] = "",
     only: Annotated[
         str, typer.Option("--only", metavar="NOTEBOOK", help="Run one notebook: 04_model, 04 or model.")
