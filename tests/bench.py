@@ -46,7 +46,7 @@ def measure(command: list[str], environment: dict[str, str], outputs: Path) -> M
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        # wait4 tells what the process used, and what its descendants did: each of them is waited for by its parent.
+        # wait4 returns what the process used, and what its descendants did: each of them is waited for by its parent.
         while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
             size = _memory(process.pid)
             result.peak = max(result.peak, size)

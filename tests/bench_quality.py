@@ -1,6 +1,6 @@
 """`make bench-quality`: how good the checks are, on simulated shops of several seeds and rates of defects.
 
-Each shop is simulated, taken in, cleaned, modelled, checked and compared with its ledger, in this process and without
+Each shop is simulated, ingested, cleaned, modelled, checked and compared with its ledger, in this process and without
 notebooks. What the figures mean is in docs/quality.md. Nothing is asserted here: the exit code is 0 whatever they are.
 """
 

@@ -15,7 +15,7 @@ from lib.shop.rates import Defects
 from lib.shop.systems import ONLY_DELIVERY
 from lib.warehouse import Warehouse, open_warehouse
 
-#: What tells where a row came from, and keys that name a version of a customer or product.
+#: What states where a row came from, and keys that name a version of a customer or product.
 ASIDE = ("_entity", "_source", "_source_file", "_source_row", "_batch_id", "_ingested_at", "source")
 SCHEMAS = ("clean", "warehouse", "analytics")
 

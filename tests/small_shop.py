@@ -108,7 +108,7 @@ def one(warehouse: Warehouse, sql: str, parameters: Sequence[Any] = ()) -> Any:
 
 
 def contents(warehouse: Warehouse, schemas: Iterable[str] = SCHEMAS) -> dict[str, pd.DataFrame]:
-    """Return every table of some schemas, rows sorted, without what tells when and in which batch a row came."""
+    """Return every table of some schemas, rows sorted, without when and in which batch a row came."""
     tables = rows(
         warehouse,
         "select schema_name, table_name from duckdb_tables() where schema_name in (select unnest(?)) order by all",

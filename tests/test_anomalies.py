@@ -195,8 +195,8 @@ def shop(tmp_path_factory):
         made.write(f"clicks/{day}.json", lines)
         if str(day) == TWICE:
             made.write(f"clicks/{day}-again.json", lines)
-    # A till that sells on workdays alone and has been silent for nine days, and one that went out of use; a slip of
-    # that one, months ahead of all else, is not the shop's clock.
+    # A till that sells on workdays alone and has been silent for nine days, and one that went out of use; a wrong
+    # date of that one, months ahead of all else, is not the shop's present day.
     till = [day for day in days_before(200) if day.weekday() < 5 and day <= END - timedelta(days=9)]
     made.write("till/orders/1.csv", placed("t", "store", till))
     made.write("old/orders/1.csv", placed("o", "store", [*days_before(300)[:100], END + timedelta(days=120)]))
@@ -259,7 +259,7 @@ def test_a_month_with_other_shares_than_a_year_before_is_found(warehouse):
     shares = anomalies.shares(warehouse)
     march = shares[(shares["measure"] == "method") & (shares["month"] == "2025-03-01")].set_index("value")
     assert march["share"].round(2).to_dict() == {"card": 1.0, "bill": 0.0}
-    # The till came later, the old one went: what they do to the channels' shares is not held against anybody.
+    # The till came later, the old one went: what they do to the channels' shares is no anomaly.
     assert not shares.loc[shares["measure"] == "channel", "is_shifted"].any()
 
 

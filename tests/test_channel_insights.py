@@ -1,4 +1,4 @@
-"""Channels and sessions in the report: titles are right on hand-made data, and a shop without them is told nothing."""
+"""Channels and sessions in the report: titles are right on hand-made data, and a shop without them gets none."""
 
 from types import SimpleNamespace
 
@@ -110,7 +110,7 @@ def test_the_funnel_is_of_twelve_full_months_and_leaves_out_steps_that_are_never
     assert title(insights.funnel(sessions(sessions=10, product_view=4))) == "No session ended in a purchase"
 
 
-def test_devices_are_told_apart_where_they_convert_apart() -> None:
+def test_devices_are_compared_where_they_convert_differently() -> None:
     phone, laptop = sessions("phone", sessions=1000, converted=20), sessions("laptop", sessions=1000, converted=40)
     few = sessions("watch", sessions=3, converted=3)
     result = insights.conversion_by_device(pd.concat([phone, laptop, few]))

@@ -64,7 +64,7 @@ def test_every_plot_draws_with_none_one_two_and_four_hundred_rows(rows: int) -> 
         ElementTree.fromstring(saved(figure).svg)
 
 
-def test_missing_and_negative_values_are_drawn_and_said() -> None:
+def test_missing_and_negative_values_are_drawn_and_labelled() -> None:
     chart = saved(plots.hbars(["a", "b", "c"], [5.0, np.nan, -3.0]))
     assert "no value" in chart.svg
     assert "−3" in chart.svg

@@ -68,7 +68,7 @@ def test_the_file_is_valid_by_the_compose_specification():
     assert [fault.message for fault in faults] == []
 
 
-def test_every_variable_stands_in_the_example_and_every_secret_there_is_empty(example):
+def test_every_variable_is_in_the_example_and_every_secret_there_is_empty(example):
     named = variables(COMPOSE.read_text())
     assert named <= set(example)
     lines = dict(line.split("=", 1) for line in EXAMPLE.read_text().splitlines() if re.match(r"\w+=", line))
@@ -76,7 +76,7 @@ def test_every_variable_stands_in_the_example_and_every_secret_there_is_empty(ex
     assert ".env" in (PROJECT / ".gitignore").read_text().splitlines()
 
 
-def test_no_password_stands_in_the_file_and_each_is_required():
+def test_no_password_is_in_the_file_and_each_is_required():
     for name, value in SERVICE["environment"].items():
         if "PASSWORD" in name:
             assert re.fullmatch(rf"\$\{{{name}:\?[^}}]+\}}", value), name
@@ -84,7 +84,7 @@ def test_no_password_stands_in_the_file_and_each_is_required():
     assert not re.search(r"://[^/\s:@]+:(?!\$\{)[^/\s@]+@", COMPOSE.read_text() + EXAMPLE.read_text())
 
 
-def test_the_image_is_pinned_to_a_minor_version_that_the_warehouse_takes():
+def test_the_image_is_pinned_to_a_minor_version_that_the_warehouse_accepts():
     found = re.fullmatch(r"postgres:(\d+)\.\d+", SERVICE["image"])
     assert found and int(found[1]) >= 17
     # From 18 on the image's data are below this folder, before they were in a subfolder of it.
@@ -129,7 +129,7 @@ def test_the_example_urls_name_the_containers_port_database_and_roles(example):
         assert role in ROLES_FILE.read_text()
 
 
-def test_postgres_takes_every_setting_as_it_is_written(server):
+def test_postgres_accepts_every_setting_as_it_is_written(server):
     connection = connect(server)
     with connection.cursor() as cursor:
         for name, value in server_settings().items():

@@ -67,7 +67,7 @@ def test_variables_take_the_environment_then_their_default(tmp_path, monkeypatch
     assert settings_of(tmp_path, change).shop.name == "Big shop"
 
 
-def test_shops_never_share_a_data_folder_unless_told_to(monkeypatch, tmp_path):
+def test_shops_never_share_a_data_folder_unless_configured_to(monkeypatch, tmp_path):
     monkeypatch.setenv("ONLINE_RETAIL_DIR", str(tmp_path))
     places = [
         load_settings().data_dir,
@@ -87,7 +87,7 @@ def test_passwords_and_secret_variables_are_masked(tmp_path, monkeypatch):
     )
 
 
-def test_every_key_there_is_stands_in_pipeline_yml():
+def test_every_key_is_listed_in_pipeline_yml():
     text = CONFIG_FILE.read_text()
 
     def keys(model: type) -> set[str]:

@@ -142,7 +142,7 @@ def shop(request: pytest.FixtureRequest) -> Webshop:
 # What is new
 
 
-def test_what_is_new_or_changed_is_taken_and_nothing_twice(shop):
+def test_what_is_new_or_changed_is_read_and_nothing_twice(shop):
     assert shop.new() == [(str(n), "placed") for n in range(1, 6)]
     assert shop.new() == []
     shop.add((2, "shipped", "2025-03-02 08:00:00+00"), (6, "placed", "2025-03-02 09:00:00+00"))
@@ -151,7 +151,7 @@ def test_what_is_new_or_changed_is_taken_and_nothing_twice(shop):
     assert len(shop.lake.batches("webshop", "orders")) == 2
 
 
-def test_a_row_that_commits_late_is_taken_however_old_it_is(shop):
+def test_a_row_that_commits_late_is_read_however_old_it_is(shop):
     shop.add((9, "placed", "2025-03-01 11:00:00+00"))
     shop.ingest()
     shop.add((7, "placed", "2025-03-01 10:50:00+00"), (8, "shipped", "2019-01-01 00:00:00+00"))
@@ -159,7 +159,7 @@ def test_a_row_that_commits_late_is_taken_however_old_it_is(shop):
     assert shop.new() == []
 
 
-def test_a_late_row_is_taken_though_the_number_of_rows_is_the_same(shop):
+def test_a_late_row_is_read_though_the_number_of_rows_is_the_same(shop):
     shop.add((9, "placed", "2025-03-01 11:00:00+00"))
     shop.ingest()
     shop.execute("delete from orders where id = 3")
@@ -168,7 +168,7 @@ def test_a_late_row_is_taken_though_the_number_of_rows_is_the_same(shop):
     assert shop.lake.batches("webshop", "orders")[-1].cursor_after["kind"]["gone"] == 1
 
 
-def test_a_row_changed_within_the_overlap_is_taken_and_one_read_again_is_not(shop):
+def test_a_row_changed_within_the_overlap_is_delivered_and_one_read_again_is_not(shop):
     shop.add((9, "placed", "2025-03-01 11:00:00+00"))
     shop.ingest()
     # Committed after the cursor, dated before it.
@@ -177,7 +177,7 @@ def test_a_row_changed_within_the_overlap_is_taken_and_one_read_again_is_not(sho
     assert shop.new() == []
 
 
-def test_a_row_that_goes_back_to_an_earlier_content_is_taken_again(shop):
+def test_a_row_that_goes_back_to_an_earlier_content_is_delivered_again(shop):
     shop.ingest()
     shop.add((5, "shipped", "2025-03-01 10:10:00+00"))
     shop.ingest()
@@ -194,7 +194,7 @@ def test_a_time_of_change_in_the_future_does_not_carry_the_cursor_away(shop):
     assert shop.new() == []
 
 
-def test_more_rows_left_behind_than_can_be_asked_for_are_all_taken(shop, monkeypatch):
+def test_more_missed_rows_than_can_be_asked_for_are_all_read(shop, monkeypatch):
     monkeypatch.setattr(database, "_MANY", 2)
     shop.add((20, "placed", "2025-03-01 11:00:00+00"))
     shop.ingest()
@@ -272,14 +272,14 @@ def test_values_lose_nothing_from_a_file_where_a_column_holds_several_types(sqli
 
 
 @pytest.mark.parametrize("values", [[1, None, 2.5, 3], [1.0, None], [10**20, 2.5], ["a", 1.0, 10**15], [True, 1e15, 1]])
-def test_a_value_reads_the_same_whatever_stands_beside_it(values):
+def test_a_value_reads_the_same_whatever_is_beside_it(values):
     assert tables.as_text(values).to_pylist() == [tables.as_text([v]).to_pylist()[0] for v in values]
 
 
 # What can go wrong
 
 
-def test_a_missing_table_is_named_and_the_others_are_taken(shop):
+def test_a_missing_table_is_named_and_the_others_are_read(shop):
     shop.execute("insert into order_items values (1, 'W-1', 'P1', 1, 9.99, '2025-03-01')")
     shop.execute("alter table orders rename to shop_orders")
     message = shop.failure()
@@ -290,7 +290,7 @@ def test_a_missing_table_is_named_and_the_others_are_taken(shop):
 
 
 @pytest.mark.parametrize(("column", "key"), [("updated_at", "updated_at"), ("id", "id"), ("order_id", "columns")])
-def test_a_renamed_column_is_named_and_nothing_of_the_table_is_taken(shop, column, key):
+def test_a_renamed_column_is_named_and_nothing_of_the_table_is_read(shop, column, key):
     shop.ingest()
     shop.execute(f"alter table orders rename column {column} to {column}_2")
     message = shop.failure()
@@ -342,7 +342,7 @@ def test_a_server_that_is_down_is_named_without_its_password(sqlite_shop, url):
 
 
 @pytest.mark.parametrize("url", ["s3cret-word", "postgresql://anna:s3cret-word@host:port/shop", "oracle://s3cret-word"])
-def test_what_is_no_usable_address_is_said_without_quoting_it(sqlite_shop, url, monkeypatch):
+def test_an_unusable_address_is_reported_without_quoting_it(sqlite_shop, url, monkeypatch):
     monkeypatch.setenv("SHOP_URL", url)
     sqlite_shop.place = {"url": "${SHOP_URL}"}
     message = sqlite_shop.failure()
@@ -389,7 +389,7 @@ def test_a_new_column_is_kept_or_left_out_as_the_source_says(shop):
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
-def test_all_entities_are_taken_from_one_state(engine, request):
+def test_all_entities_are_read_from_one_state(engine, request):
     shop: Webshop = request.getfixturevalue(f"{engine}_shop")
     if engine == "sqlite":
         shop.execute("pragma journal_mode = wal")
@@ -540,7 +540,7 @@ def test_a_web_shop_that_is_down_is_named_without_its_password(life, tmp_path):
     assert "s3cret-word" not in str(error.value)
 
 
-def test_everything_of_the_web_shop_is_taken_day_by_day_exactly_once(life, tmp_path, many_late, sqlite_shop):
+def test_everything_of_the_web_shop_is_read_day_by_day_exactly_once(life, tmp_path, many_late, sqlite_shop):
     sqlite_shop.place = {"path": str(tmp_path / "web/shop.db")}
     sqlite_shop.entities["payments"] = {"table": "payments"}
     end = (LAST_DAY - SHOP.size.first_day).days

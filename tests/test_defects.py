@@ -225,7 +225,7 @@ def test_an_order_shipped_too_early_says_so_only_when_it_is_shipped(life, tmp_pa
     assert len(early) > 5 and noted == early
 
 
-def test_without_defects_nothing_is_told(life, tmp_path):
+def test_without_defects_nothing_is_recorded(life, tmp_path):
     for write in WRITERS.values():
         assert write(life, tmp_path, RIGHT, -1, RIGHT.live_from + 3, quiet).spoiled is None
 
@@ -239,7 +239,7 @@ def ways(spoil: Callable[[float], str | None]) -> set[str | None]:
     return {spoil(draw) for draw in DRAWS}
 
 
-def test_a_text_gets_blanks_and_the_wrong_capitals_only_where_they_can_be_mended():
+def test_a_text_gets_blanks_and_the_wrong_capitals_only_where_they_can_be_repaired():
     spaced = ways(lambda draw: damage.whitespace("Bad  Homburg", draw))
     assert all(text.split() == ["Bad", "Homburg"] and text != "Bad  Homburg" for text in spaced) and len(spaced) > 3
     assert ways(lambda draw: damage.letter_case("EUR", draw)) == {"eur", "Eur"}

@@ -154,7 +154,7 @@ def test_a_defect_outlives_the_changes_of_its_customer_and_each_value_is_recorde
     assert set(values.values()) >= {1, 2}
 
 
-def test_who_is_there_twice_has_another_id_and_can_be_recorded_by_name_and_address_or_phone(spoiled, recorded):
+def test_who_is_there_twice_has_another_id_and_can_be_recognized_by_name_and_address_or_phone(spoiled, recorded):
     people = records(spoiled, "customers")
     doubles = recorded[recorded["kind"] == "double_customer"]
     assert len(doubles) > 5

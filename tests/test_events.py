@@ -1,4 +1,4 @@
-"""Events: nested JSON lines are taken whole whatever their form, and the simulated clickstream tells true stories."""
+"""Events: nested JSON lines are read whole whatever their form, and the simulated clickstream is consistent."""
 
 import bz2
 import gzip
@@ -198,7 +198,7 @@ def test_malformed_lines_cost_only_themselves_and_keep_their_place(shop):
         ("other.json", lines({"id": "1", "event_at": "x"}), "has no 'event_id' in any line (mapped for events)"),
     ],
 )
-def test_a_bad_file_is_kept_whole_with_its_reason_and_the_rest_is_taken(shop, name, content, said):
+def test_a_bad_file_is_kept_whole_with_its_reason_and_the_rest_is_read(shop, name, content, said):
     shop.write("good.json.gz", packed(BASE))
     shop.write(name, content)
     take(shop)
@@ -227,7 +227,7 @@ def test_names_that_are_data_are_refused_with_advice(shop):
 # --- again and again
 
 
-def test_a_file_mended_under_its_name_is_taken_again_and_replaces_and_others_are_not(shop):
+def test_a_file_corrected_under_its_name_is_read_again_and_replaces_and_others_are_not(shop):
     whole = packed(*[BASE | {"event_id": f"m{i}", "noise": str(i) * 40} for i in range(200)])
     shop.write("a.json.gz", packed(BASE | {"event_id": "a"}))
     shop.write("b.json.gz", packed(BASE | {"event_id": "b"}, '{"event_id": "lost', BASE | {"event_id": "c"}))
@@ -309,7 +309,7 @@ def often_faulty(monkeypatch):
 
 
 @pytest.mark.usefixtures("often_faulty")
-def test_many_steps_write_the_bytes_of_one_and_every_fault_is_mended_in_time(life, tmp_path):
+def test_many_steps_write_the_bytes_of_one_and_every_fault_is_corrected_in_time(life, tmp_path):
     steps = [LAST - 14, LAST - 11, LAST - 10, LAST - 7]
     before: dict[str, bytes] = {}
     was_mended = 0
@@ -352,7 +352,7 @@ def test_a_write_that_was_killed_is_repeated_to_the_same_bytes(life, tmp_path):
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
-def test_days_that_end_within_an_hour_of_utc_are_told_apart(tmp_path):
+def test_days_that_end_within_an_hour_of_utc_stay_distinct(tmp_path):
     shop = facts(time_zone="Asia/Kolkata")
     life = simulate_life(QUIET, 42, LAST_DAY, shop.time_zone)
     written(life, tmp_path / "many", shop, LAST - 20, LAST - 19, LAST - 18)
@@ -366,7 +366,7 @@ def test_before_tracking_begins_there_is_nothing(life, tmp_path):
 
 
 @pytest.mark.usefixtures("often_faulty")
-def test_what_is_taken_step_by_step_is_what_is_taken_at_the_end(life, tmp_path, monkeypatch):
+def test_what_is_read_step_by_step_is_what_is_read_at_the_end(life, tmp_path, monkeypatch):
     def taken(folder: Path, name: str) -> Lake:
         monkeypatch.setenv("CLICKSTREAM_DIR", str(folder / "clickstream" / "events"))
         settings = load_settings(

@@ -1,4 +1,4 @@
-"""File sources: everything that exports are written in is read alike; what cannot be read is said and kept."""
+"""File sources: everything that exports are written in is read alike; what cannot be read is reported and kept."""
 
 import bz2
 import gzip
@@ -80,7 +80,7 @@ def test_a_folder_without_data_files_says_what_was_looked_for(shop):
         ("own.csv", csv(HEADER + ",_path", ROW + ",x").encode(), "a name the lake uses itself"),
     ],
 )
-def test_a_bad_file_is_kept_whole_with_its_reason_and_the_rest_is_taken(shop, name, content, said):
+def test_a_bad_file_is_kept_whole_with_its_reason_and_the_rest_is_read(shop, name, content, said):
     shop.write("orders/good.csv", csv(HEADER, ROW))
     shop.write(f"orders/{name}", content)
     assert staged(shop) == [("1", "anna")]
@@ -121,7 +121,7 @@ def test_where_no_file_can_be_parsed_nothing_is_committed(shop):
     assert "cannot be parsed" in failure(shop)
 
 
-def test_a_corrected_file_is_taken_and_no_longer_listed(shop):
+def test_a_corrected_file_is_read_and_no_longer_listed(shop):
     shop.write("orders/good.csv", csv(HEADER, ROW))
     shop.write("orders/late.csv", "")
     shop.ingest()
@@ -324,7 +324,7 @@ def test_any_header_name_can_be_mapped(shop):
     assert staged(shop, "order_id, customer_id, status, channel, store_id") == [("1", "anna", "paid", "web", "s1")]
 
 
-def test_repeated_and_empty_header_names_are_told_apart(shop):
+def test_repeated_and_empty_header_names_become_unique(shop):
     columns = {"order_id": "id", "ordered_at": "at", "customer_id": "id_2", "status": "column_4", "channel": "ID_3"}
     shop.entities = {"orders": {"columns": columns}}
     shop.write("orders/a.csv", csv("id,at,id,,ID", "1,2024-01-05,anna,paid,web"))
@@ -473,7 +473,7 @@ def test_other_reading_options_read_the_files_again_and_may_go_back(shop):
     assert found == [("1", "Zoë"), ("1", "ZoÃ«"), ("1", "Zoë")]
 
 
-def test_a_new_column_in_a_later_file_is_taken_from_then_on(shop):
+def test_a_new_column_in_a_later_file_is_read_from_then_on(shop):
     shop.write("orders/a.csv", csv(HEADER, ROW))
     shop.write("orders/b.csv", csv(HEADER + ",status", "2,2024-01-06,bert,paid"))
     assert staged(shop, "order_id, status") == [("1", None), ("2", "paid")]

@@ -55,7 +55,7 @@ def test_the_files_hold_typed_columns_by_the_local_year_of_the_order(life, tmp_p
     assert (held.files, held.bytes) == (len(found), sum(map(len, found.values())))
 
 
-def test_all_of_an_order_is_told_with_what_came_back_after_the_close(life, tmp_path):
+def test_all_of_an_order_is_exported_with_what_came_back_after_the_close(life, tmp_path):
     write(life, tmp_path, -1, SHOP.live_from)
     old = life.orders.placed.day < SHOP.live_from
     orders, items, payments = (table(tmp_path, entity) for entity in history.ENTITIES)

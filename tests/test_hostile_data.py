@@ -95,7 +95,7 @@ def test_a_report_shows_hostile_text_as_text(shop):
     assert "<script>" not in page and "&lt;script&gt;alert" in page
 
 
-def test_checks_and_their_failing_rows_stand_hostile_text(shop):
+def test_checks_and_their_failing_rows_survive_hostile_text(shop):
     audit = shop.audit(shop.warehouse)
     assert "broken" not in set(audit.checks["state"])
     for name in audit.failing_sql:

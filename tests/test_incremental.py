@@ -234,7 +234,7 @@ def test_changed_sql_or_variables_build_everything_whole_once(published):
     assert [built(warehouse, part, same) for part in PARTS] == ["nothing", "nothing"]
 
 
-def test_nothing_is_built_until_a_batch_or_what_stands_beside_the_staged_rows_changes(published):
+def test_nothing_is_built_until_a_batch_rejected_files_or_reported_totals_change(published):
     same, warehouse = dbt.variables(published.settings), published.load()
     for change in (
         "update ops.source_totals set value = value + 1 where entity = 'orders'",
@@ -257,7 +257,7 @@ def test_a_build_with_nothing_to_do_runs_no_model_and_names_its_tables(published
     assert {"warehouse.fact_orders", "analytics.daily_sales"} <= set(tables) and len(tables) == 19
 
 
-def test_the_fingerprint_tells_models_macros_and_columns_apart(tmp_path, monkeypatch):
+def test_the_fingerprint_changes_with_models_macros_and_columns(tmp_path, monkeypatch):
     shutil.copytree(PROJECT / "sql", tmp_path / "sql")
     monkeypatch.setattr(increments, "PROJECT", tmp_path)
     seen = [increments.project()]

@@ -35,7 +35,7 @@ SUMS = (
 
 @pytest.fixture(scope="module")
 def shop(shop_at) -> Shop:
-    """A shop that has published its first months; the rest of its trade is still to come."""
+    """A shop that has published its first months; the rest of its data is still to come."""
     shop = shop_at("interruption")
     done = shop.run("--as-of", "2025-12-15", "--to", "05_quality")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -55,7 +55,7 @@ def running_stage(shop: Shop) -> str | None:
 
 
 def kill_in(shop: Shop, stage: str, delay: float) -> None:
-    """Start a run on the whole trade and kill it without warning in one stage.
+    """Start a run on all the data and kill it without warning in one stage.
 
     What is ingested by then is not ingested again, and the last stage reads what is published.
     """

@@ -100,7 +100,7 @@ def test_the_cursor_is_kept_in_the_manifests_before_and_after(shop):
     assert second.cursor_after["last_file"] == "orders/b.csv"
 
 
-def test_a_lake_takes_no_other_shop(shop, tmp_path):
+def test_a_lake_refuses_another_shop(shop, tmp_path):
     shop.ingest()
     other = Lake(shop.settings.lake_url)
     with pytest.raises(LakeError, match=r"holds the shop 'small', and this run is for 'other'.*--data-dir"):

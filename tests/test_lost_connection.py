@@ -49,7 +49,7 @@ def database(new_database) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def shop(shop_at, database) -> Shop:
-    """A shop that has published its first months; the rest of its trade is in the lake."""
+    """A shop that has published its first months; the rest of its data is in the lake."""
     shop = replace(shop_at("lost"), extra={"WAREHOUSE_URL": database.url})
     done = shop.run("--as-of", "2025-12-15", "--target", "postgres", "--to", "05_quality")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -275,7 +275,7 @@ def test_a_day_holds_what_was_delivered_by_then_and_some_comes_weeks_late(life, 
     assert (delay > 7 * 86_400).any()
 
 
-def test_a_write_that_was_killed_is_mended_and_a_reader_may_move_messages(life, tmp_path):
+def test_a_write_that_was_killed_is_repaired_and_a_reader_may_move_messages(life, tmp_path):
     days = [(date(2025, 3, 31) - FIRST_DAY).days, (date(2025, 4, 30) - FIRST_DAY).days]
     write(life, tmp_path / "calm", *days)
     write(life, tmp_path / "cut", days[0])

@@ -140,7 +140,7 @@ def test_an_orders_discount_is_spread_to_the_last_digit(shop):
         ("stock", "adjustment"),
     ],
 )
-def test_orders_are_told_apart_by_what_happened(shop, order_id, order_type):
+def test_orders_are_distinguished_by_what_happened(shop, order_id, order_type):
     assert one(shop, "select order_type from warehouse.fact_orders where order_id = ?", [order_id]) == order_type
 
 

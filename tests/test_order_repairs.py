@@ -1,4 +1,4 @@
-"""Order arithmetic: a line is repaired where its order's total tells how, and left alone where it does not."""
+"""Order arithmetic: a line is repaired where its order's total shows how, and left alone where it does not."""
 
 from decimal import Decimal
 
@@ -70,7 +70,7 @@ def shop(tmp_path_factory) -> Warehouse:
     orders = {name: order for name, (order, _) in REPAIRED.items()} | LEFT_ALONE
     heads = [f"{name},2024-01-05,{'cancelled' if name == 'cancelled' else 'paid'},{o[0]}" for name, o in orders.items()]
     lines = [f"{name},{line}" for name, order in orders.items() for line in order[1]]
-    # An order whose lines two kinds of rows tell, none with a number.
+    # An order whose lines come in two kinds of rows, none with a number.
     shop.write("orders/1.csv", csv(ORDERS, *heads, "flat,2024-01-05,paid,,,,35"))
     shop.write("order_items/1.csv", csv(ITEMS, *lines, "flat,,a,1,10,"))
     shop.write("order_lines/1.csv", csv("ordered_at," + ITEMS, "2024-01-05,flat,,b,-1,25,"))
@@ -100,11 +100,11 @@ def test_lines_are_clean_as_repaired_and_staged_as_delivered(shop):
     assert one(shop, sql) == 20 * 2 + 20 - 2
 
 
-def test_repairs_and_findings_tell_the_cell(shop):
+def test_repairs_and_findings_name_the_cell(shop):
     cell = "entity, source, key, field, rule, before, after, source_file, source_row"
     sql = f"select {cell} from ops.repairs where key = 'cents|1'"
-    told = ("order_items", "exports", "cents|1", "unit_price", "wrong_unit", "1999.00", "19.99", "order_items/1.csv")
-    assert rows(shop, sql) == [(*told, one(shop, "select _source_row from stage.order_items where _key = 'cents|1'"))]
+    repair = ("order_items", "exports", "cents|1", "unit_price", "wrong_unit", "1999.00", "19.99", "order_items/1.csv")
+    assert rows(shop, sql) == [(*repair, one(shop, "select _source_row from stage.order_items where _key = 'cents|1'"))]
     sql = "select entity, family, outcome from quality.record_findings where rule = 'wrong_sign' and family = 'flat'"
     assert rows(shop, sql) == [("order_lines", "flat", "repaired")]
     assert one(shop, "select count(*) from quality.record_findings") == len(REPAIRED) + 1

@@ -248,7 +248,7 @@ def test_frames_have_the_types_that_duckdb_gives(shop):
     assert list(open_warehouse(shop.settings).query(nothing).columns) == ["a", "b"]
 
 
-def test_rows_that_stand_twice_and_nulls_are_brought_over_as_they_are(admin):
+def test_repeated_rows_and_nulls_are_published_as_they_are(admin):
     ask(admin, "create schema run_1_clean; create table clean.odd (a int, b numeric, c varchar)")
     ask(admin, "insert into clean.odd values (1, 1.0, 'x'), (1, 1.0, 'x'), (2, null, null), (3, 'NaN', 'gone')")
     ask(admin, "create table run_1_clean.odd (c varchar, b numeric, a int)")

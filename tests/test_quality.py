@@ -265,7 +265,7 @@ def audits(tmp_path_factory) -> Audits:
 
 def test_a_healthy_shop_passes_every_check(audits):
     healthy = audits.healthy
-    # Which rows a day brings as a rule takes months to tell.
+    # How many rows a day usually has takes months of data to know.
     assert set(healthy.checks.query("state != 'passed'")["check_name"]) <= {"days_bring_about_as_many_rows_as_usual"}
     assert (healthy.score, healthy.grade, healthy.passed, healthy.reasons) == (100.0, "A", True, [])
     assert (set(healthy.scores), healthy.flags) == (set(DIMENSIONS), 0)
@@ -383,8 +383,8 @@ def test_what_only_looks_like_a_fault_is_not_flagged(odd):
         # Of those with one e-mail address or phone number the first who signed up stays; a name alone is not enough.
         ("double_customer", "c1"),
         ("double_customer", "c3"),
-        # An open order may be paid in part, a refund is told by the same payment, a cancelled order needs none. What
-        # has many prices, or is sold rarely, has no usual one; a file by no hour tells of no delivery.
+        # An open order may be paid in part, a refund is the same payment, a cancelled order needs none. What
+        # has many prices, or is sold rarely, has no usual one; a file in no hour's folder has no time of delivery.
         ("paid_before_ordered", "y"),
     ]
     checks = audit.checks.set_index("check_name")

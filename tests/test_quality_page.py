@@ -230,7 +230,7 @@ def test_what_was_done_with_a_record_is_linked_to_its_rule(small):
     assert "what happened" not in failing(untouched, done).html
 
 
-def test_a_row_that_waits_says_why_and_links_to_its_rule():
+def test_a_row_that_waits_states_why_and_links_to_its_rule():
     reasons = ["customer 7 is unknown", "the same row stands in line 3", "total is missing"]
     rules = ["unknown_customer", "exact_duplicate", "missing"]
     rows = pd.DataFrame({"rule": rules, "reason": reasons, "order_id": ["1", "2", "3"], "customer_id": ["7", "8", "9"]})
@@ -364,7 +364,7 @@ def steps(*values: tuple[str, float, float, bool], measure="rows") -> pd.DataFra
     return frame.assign(description="")
 
 
-def test_the_way_of_the_rows_names_what_takes_most():
+def test_the_way_of_the_rows_names_the_largest_loss():
     way = charts.way_of_rows(
         steps(
             ("Delivered", 100, 0, True),
@@ -389,7 +389,7 @@ def test_a_sum_that_differs_from_the_level_before_is_the_title():
 # Tables
 
 
-def test_a_source_that_stopped_is_named_and_marked_and_one_fresh_source_says_nothing():
+def test_a_source_that_stopped_is_named_and_marked_and_one_fresh_source_is_a_remark():
     columns = ["source", "last_day", "gap_days", "usual_gap_days", "allowed_days", "state"]
     day = pd.Timestamp("2025-12-20").date()
     sources = pd.DataFrame([("web", day, 0, 1, 2, "fresh"), ("market", day, 11, 1, 2, "stale")], columns=columns)
@@ -490,7 +490,7 @@ def test_the_page_links_failing_rows_to_rules_and_leaves_out_empty_sections(tmp_
     assert "Run by run" not in html
 
 
-def test_the_page_of_a_run_that_passed_over_the_gate_says_so(tmp_path: Path):
+def test_the_page_of_a_run_that_overrode_the_gate_says_so(tmp_path: Path):
     path = notebook(tmp_path, nbformat.v4.new_markdown_cell("# Q?"))
     gate = {"passed": False, "reasons": ["x"], "overridden": True}
     assert "--no-gate" in pages.notebook_page(path, run={"quality": {"gate": gate}}, stage_name="05_quality")

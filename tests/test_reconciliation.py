@@ -1,4 +1,4 @@
-"""Reconciliation: each layer holds what the one before it leaves, and all of it what the sources say that they have."""
+"""Reconciliation: each layer holds what the one before it leaves, and all of it what the sources report."""
 
 import contextlib
 import json
@@ -135,10 +135,10 @@ def compared(warehouse: Warehouse) -> dict[tuple[str, str, str], tuple[Any, ...]
     )
 
 
-def test_what_is_staged_is_what_the_sources_say_that_they_hold(warehouse):
+def test_what_is_staged_is_what_the_sources_report_that_they_hold(warehouse):
     found = compared(warehouse)
     assert found == {
-        # All documents tell of themselves: two extracts of the orders, one of which brought the change.
+        # All documents report their rows: two extracts of the orders, one of which brought the change.
         ("web", "orders", "rows"): (4, 0, 4, 0),
         ("web", "orders", "records"): (3, 0, 3, 0),
         ("web", "orders", "amount"): (40.45, 0, 40.45, 0),
@@ -197,12 +197,12 @@ def test_a_row_that_a_layer_lacks_leaves_a_gap_there(warehouse, table, steps):
     assert reconciliation.gaps(order_lines(warehouse)) == []
 
 
-def test_a_gap_says_what_is_there_and_what_should_be(warehouse):
+def test_a_gap_states_what_is_there_and_what_should_be(warehouse):
     with one_row_less(warehouse, "warehouse.fact_order_items"):
         assert reconciliation.gaps(order_lines(warehouse)) == ["facts: 8, and the steps before it leave 9"]
 
 
-def test_what_a_source_says_counts_only_for_the_batch_it_was_said_of(tmp_path, monkeypatch):
+def test_what_a_source_reports_counts_only_for_the_batch_it_was_reported_with(tmp_path, monkeypatch):
     shop = make(tmp_path)
     shop.ingest().raise_failures()
     assert reported(shop.lake)["web", "orders"]["records"] == 3
@@ -243,7 +243,7 @@ def test_an_amount_that_is_no_number_at_its_source_is_not_summed(tmp_path):
         ({"mode": "changes"}, {"records": 3, "gone": 0}, {}),
     ],
 )
-def test_an_api_says_how_many_records_it_has_unless_it_was_asked_for_changes(tmp_path, options, first, then):
+def test_an_api_reports_how_many_records_it_has_unless_it_was_asked_for_changes(tmp_path, options, first, then):
     records = [{"product_id": f"P{n}", "updated_at": f"2025-03-0{n}T00:00:00Z"} for n in (1, 2, 3)]
     shop = SmallShop(tmp_path)
     with serving(records) as url:

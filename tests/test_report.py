@@ -203,7 +203,7 @@ def test_a_grid_tints_a_score_the_more_the_lower_it_is() -> None:
     assert "<script" not in html
 
 
-def test_rows_that_are_folded_away_stand_in_the_same_table() -> None:
+def test_rows_that_are_folded_away_are_in_the_same_table() -> None:
     html = pieces.table(pd.DataFrame({"a": ["x"] * 9}), fold=5).html
     page = Page(html)
     assert (len(page.all("table")), len(page.all("tbody")), len(page.all("tr"))) == (1, 2, 10)

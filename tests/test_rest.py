@@ -318,7 +318,7 @@ def test_a_server_that_cannot_be_started_is_named(tmp_path):
         own.ingest()
 
 
-def test_the_example_takes_the_shop_once_and_later_only_what_changed_as_versions(life, tmp_path, monkeypatch):
+def test_the_example_reads_the_shop_once_and_later_only_what_changed_as_versions(life, tmp_path, monkeypatch):
     folder = state(life, tmp_path / "shop", EARLIER)
     earlier = pq.read_table(folder / "crm" / "customers.parquet").to_pylist()
     with serving(folder, token=TOKEN) as url:
@@ -400,7 +400,7 @@ def test_a_server_that_is_down_is_named_at_once(place, tmp_path, waits):
     assert waits == []
 
 
-def test_a_refused_token_is_told_at_once_and_never_printed(place, tmp_path, waits):
+def test_a_refused_token_is_reported_at_once_and_never_printed(place, tmp_path, waits):
     with serving(place, token="another") as url:
         message = Taker(tmp_path, url, entities={"customers": {}}).failure()
     assert "answered 401" in message
@@ -509,7 +509,7 @@ def test_a_wait_of_hours_is_not_waited_for(script, tmp_path, waits):
         ({"data": [{"id": "1"}], "next_cursor": "x"}, "the same 1 records twice in a row"),
     ],
 )
-def test_an_answer_that_cannot_be_used_is_told_and_nothing_is_taken(script, tmp_path, answer, said):
+def test_an_answer_that_cannot_be_used_is_reported_and_nothing_is_read(script, tmp_path, answer, said):
     script.answer = lambda *_: answer
     assert said in taker(script, tmp_path).failure()
 
@@ -521,7 +521,7 @@ def test_the_token_is_not_sent_to_another_server(script, tmp_path):
     assert "localhost:9" in message
 
 
-def test_an_address_that_is_none_is_a_mistake_in_the_configuration(tmp_path):
+def test_an_invalid_address_is_a_mistake_in_the_configuration(tmp_path):
     with pytest.raises(ConfigError, match=r"sources\.api\.url: expected an address"):
         _ = Taker(tmp_path, "shop.example.com", entities={"customers": {}}).settings
 
@@ -546,7 +546,7 @@ def test_records_land_verbatim(script, tmp_path):
     ]
 
 
-def test_what_is_no_record_costs_only_itself_and_is_told_once(script, tmp_path):
+def test_what_is_no_record_costs_only_itself_and_is_reported_once(script, tmp_path):
     records = [{"id": "1"}, "oops", {"name": "nobody"}, None, {"id": " "}, {"id": "2"}]
     script.answer = lambda *_: {"data": records}
     own = taker(script, tmp_path)

@@ -279,7 +279,7 @@ def test_passwords_are_stored_hashed_and_are_the_ones_given(empty_server):
     assert not [password for password in given.values() if password in log]
 
 
-def test_a_user_without_the_rights_is_told_whom_it_takes(database):
+def test_a_user_without_the_rights_learns_who_has_them(database):
     run(database, "drop role if exists shop_tests_guest", "create role shop_tests_guest login password 'guest-secret'")
     url = make_url(database).set(username="shop_tests_guest", password="guest-secret")
     with pytest.raises(WarehouseError) as caught:

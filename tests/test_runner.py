@@ -84,7 +84,7 @@ def test_a_cell_over_its_time_limit_is_timed_out_in_manifest_and_notebook(run_ce
     assert saved(folder, "01_test").cells[-2].outputs[-1].ename == "CellTimeoutError"
 
 
-def test_a_kernel_that_dies_is_told_apart_and_the_notebook_is_kept(run_cells, kernels):
+def test_a_kernel_that_dies_is_recognized_and_the_notebook_is_kept(run_cells, kernels):
     manifest, folder, code = run_cells([OK, "import os\nos._exit(1)", OK], kernels=kernels)
     assert (code, manifest["stages"][0]["state"]) == (1, "kernel_died")
     notes = [c.metadata.papermill["status"] for c in saved(folder, "01_test").cells[-3:]]

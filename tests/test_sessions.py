@@ -134,7 +134,7 @@ def test_a_session_over_midnight_is_one_of_the_day_it_began_on(built):
     assert one(built[1][0], "select max(date_key) from warehouse.dim_date") == date(2024, 5, 2)
 
 
-def test_a_session_tells_what_was_done_and_which_order_came_of_it(built):
+def test_a_session_has_what_was_done_and_which_order_came_of_it(built):
     columns = "event_count, views, add_to_carts, removals, checkouts, purchases, funnel_step, funnel_label,"
     columns += "is_converted, device, campaign, customer_id, order_id, orders, net_amount"
     assert sessions(built[1][0], "buyer", columns) == [
@@ -183,7 +183,7 @@ def test_a_late_event_joins_two_sessions(built):
     assert sessions(built[1][1], "join", columns) == [(at(10, 0), at(10, 50), 3, "phone")]
 
 
-def test_a_late_first_event_tells_what_the_session_began_with(built):
+def test_a_late_first_event_sets_what_the_session_began_with(built):
     columns = "started_at, device, campaign"
     assert sessions(built[1][0], "lead", columns) == [(at(10, 0), "laptop", "may")]
     assert sessions(built[1][1], "lead", columns) == [(at(9, 45), "phone", "april")]

@@ -266,7 +266,7 @@ def test_findings_tell_the_rule_the_record_and_its_order_and_leave_out_what_is_n
 
 @pytest.fixture(scope="module")
 def returned(tmp_path_factory) -> Warehouse:
-    """Orders that came back: told by their status, by lines, or by both."""
+    """Orders that came back: by their status, by lines, or by both."""
     shop = SmallShop(tmp_path_factory.mktemp("shop"))
     headers_only(shop)
     shop.write(

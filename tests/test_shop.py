@@ -94,7 +94,7 @@ def test_fields_are_quoted_only_where_needed():
 # --- the systems together
 
 
-def test_the_systems_tell_of_one_shop(small):
+def test_the_systems_describe_one_shop(small):
     with duckdb.connect() as connection:
         known = f"(select customer_id from '{small}/crm/customers.parquet')"
         products = f"(select product_id from '{small}/crm/products.parquet')"

@@ -1,4 +1,4 @@
-"""The life of the simulated shop, before any system tells of it: how long it is, true sums, what changes."""
+"""The life of the simulated shop, before any system records it: how long it is, true sums, what changes."""
 
 from dataclasses import fields, is_dataclass
 from datetime import date, timedelta
@@ -15,22 +15,22 @@ from lib.shop.life import ShopLife, simulate_life
 from lib.shop.places import COUNTRIES, STORES
 from lib.shop.rhythm import Stretch, local_day
 from lib.shop.sizes import LAST_DAY, SIZES
-from tests.ledgers import BERLIN, CLOSE, SIZE, YEARS, day_number, local, open_ledgers
+from tests.life_tables import BERLIN, CLOSE, SIZE, YEARS, day_number, default_life, local
 
 
 @pytest.fixture(scope="module")
-def ledgers():
-    return open_ledgers()
+def tables():
+    return default_life()
 
 
 @pytest.fixture(scope="module")
-def life(ledgers):
-    return ledgers.life
+def life(tables):
+    return tables.life
 
 
 @pytest.fixture(scope="module")
-def orders(ledgers):
-    return ledgers.orders
+def orders(tables):
+    return tables.orders
 
 
 # --- how far the shop is simulated
@@ -105,8 +105,8 @@ def test_a_shop_has_exactly_its_promised_counts_at_the_close(size, seed):
     assert (life.customers.number == np.arange(len(life.customers.number)) + 1).all()
 
 
-def test_lines_and_payments_stand_in_order_of_their_orders(ledgers):
-    lines, payments = ledgers.life.lines, ledgers.life.payments
+def test_lines_and_payments_stand_in_order_of_their_orders(tables):
+    lines, payments = tables.life.lines, tables.life.payments
     assert (np.diff(lines.order * 100 + lines.line) > 0).all()
     assert (np.diff(payments.order * 100 + payments.part) > 0).all()
 
@@ -263,8 +263,8 @@ def test_a_few_products_are_discontinued_and_some_come_back(life):
     assert 0.88 < still.mean() < 0.98
 
 
-def test_lines_carry_the_price_of_their_day_and_nothing_is_sold_before_its_launch_or_while_inactive(ledgers):
-    life, sold = ledgers.life, ledgers.sold
+def test_lines_carry_the_price_of_their_day_and_nothing_is_sold_before_its_launch_or_while_inactive(tables):
+    life, sold = tables.life, tables.sold
     product, day = sold["product"].to_numpy(), sold["day"].to_numpy()
     assert (day >= life.catalogue.launched[product]).all()
     now = latest(life.product_changes, product, day)
@@ -287,13 +287,13 @@ def test_the_price_list_of_a_year_is_a_part_of_the_whole_one(life):
 # --- orders, lines, payments
 
 
-def test_every_reference_finds_its_row(ledgers):
-    life, orders = ledgers.life, ledgers.orders
-    assert set(ledgers.sold["order"]) == set(orders.index)
-    assert set(ledgers.returned["order"]) <= set(orders.index)
-    assert set(ledgers.payments["order"]) == set(orders.index)
+def test_every_reference_finds_its_row(tables):
+    life, orders = tables.life, tables.orders
+    assert set(tables.sold["order"]) == set(orders.index)
+    assert set(tables.returned["order"]) <= set(orders.index)
+    assert set(tables.payments["order"]) == set(orders.index)
     assert orders["customer"].between(0, len(life.customers.number) - 1).all()
-    assert ledgers.sold["product"].between(0, len(life.catalogue.price) - 1).all()
+    assert tables.sold["product"].between(0, len(life.catalogue.price) - 1).all()
 
 
 def test_nobody_orders_before_signing_up(life, orders):
@@ -301,8 +301,8 @@ def test_nobody_orders_before_signing_up(life, orders):
     assert (orders["day"] == local_day(life.timepiece, orders["at"].to_numpy())).all()
 
 
-def test_order_sums_follow_from_the_lines(ledgers):
-    sold, orders = ledgers.sold, ledgers.orders
+def test_order_sums_follow_from_the_lines(tables):
+    sold, orders = tables.sold, tables.orders
     goods = (sold["quantity"] * sold["price"]).groupby(sold["order"]).sum()
     discount = sold.groupby("order")["discount"].sum()
     net = goods - discount
@@ -312,8 +312,8 @@ def test_order_sums_follow_from_the_lines(ledgers):
     assert ((orders["tax"] - orders["total"] * 19 / 119).abs() <= 0.5 + 1e-6).all()
 
 
-def test_paid_payments_add_up_to_the_total_and_failures_come_first(ledgers):
-    orders, payments = ledgers.orders, ledgers.payments
+def test_paid_payments_add_up_to_the_total_and_failures_come_first(tables):
+    orders, payments = tables.orders, tables.payments
     completed = orders[~orders["is_cancelled"]]
     paid = payments[payments["status"] == "paid"].groupby("order")
     assert (paid["amount"].sum().reindex(completed.index) == completed["total"]).all()
@@ -322,13 +322,13 @@ def test_paid_payments_add_up_to_the_total_and_failures_come_first(ledgers):
     assert len(later) > 1_000
     assert (failed[later.index] <= later).all()
     assert (payments["at"].to_numpy() >= orders["at"][payments["order"]].to_numpy()).all()
-    assert (payments["day"] == local_day(ledgers.life.timepiece, payments["at"].to_numpy())).all()
+    assert (payments["day"] == local_day(tables.life.timepiece, payments["at"].to_numpy())).all()
     assert (payments["amount"] > 0).all()
     assert (paid.size() == 2).sum() > 500
 
 
-def test_cancelled_orders_are_unpaid_or_refunded_in_full_when_they_are_cancelled(ledgers):
-    orders, payments = ledgers.orders, ledgers.payments
+def test_cancelled_orders_are_unpaid_or_refunded_in_full_when_they_are_cancelled(tables):
+    orders, payments = tables.orders, tables.payments
     cancelled = orders[orders["is_cancelled"]]
     assert 0.03 < len(cancelled) / len(orders) < 0.04
     own = payments[payments["order"].isin(cancelled.index)]
@@ -341,8 +341,8 @@ def test_cancelled_orders_are_unpaid_or_refunded_in_full_when_they_are_cancelled
     assert (refunds["at"] == cancelled["cancelled_at"][refunds.index]).all()
 
 
-def test_orders_are_cancelled_within_a_day_and_in_history_and_marketplace_on_the_same_day(ledgers):
-    orders, timepiece = ledgers.orders, ledgers.life.timepiece
+def test_orders_are_cancelled_within_a_day_and_in_history_and_marketplace_on_the_same_day(tables):
+    orders, timepiece = tables.orders, tables.life.timepiece
     assert (orders.loc[~orders["is_cancelled"], "cancelled_at"] == 0).all()
     cancelled = orders[orders["is_cancelled"]]
     hours = (cancelled["cancelled_at"] - cancelled["at"]) / 3_600
@@ -351,23 +351,23 @@ def test_orders_are_cancelled_within_a_day_and_in_history_and_marketplace_on_the
     assert on_the_day[cancelled["channel"].isin([HISTORY, MARKETPLACE])].all()
     assert 0.2 < on_the_day[cancelled["channel"] == WEB].mean() < 0.8
     updated = np.where(orders["is_cancelled"], orders["cancelled_at"], orders["at"])
-    assert (ledgers.life.updated == updated).all()
+    assert (tables.life.updated == updated).all()
 
 
-def test_orders_leave_one_to_three_days_later_in_working_hours(ledgers):
-    orders = ledgers.orders
+def test_orders_leave_one_to_three_days_later_in_working_hours(tables):
+    orders = tables.orders
     assert (orders.loc[orders["is_cancelled"], "shipped_at"] == 0).all()
     shipped = orders[~orders["is_cancelled"]]
     left = local(shipped["shipped_at"]).set_axis(shipped.index)
     assert left.dt.hour.between(8, 17).all()
     assert (left.dt.day_of_week < 6).all()
-    days = local_day(ledgers.life.timepiece, shipped["shipped_at"].to_numpy()) - shipped["day"]
+    days = local_day(tables.life.timepiece, shipped["shipped_at"].to_numpy()) - shipped["day"]
     assert days.between(1, 3).all()
     assert days.nunique() == 3
 
 
-def test_returns_continue_the_order_after_it_was_shipped_at_what_was_paid(ledgers):
-    orders, sold, returned = ledgers.orders, ledgers.sold, ledgers.returned
+def test_returns_continue_the_order_after_it_was_shipped_at_what_was_paid(tables):
+    orders, sold, returned = tables.orders, tables.sold, tables.returned
     both = returned.merge(sold, on=["order", "product"], suffixes=("", "_sold"))
     assert len(both) == len(returned)
     assert (both["price"] == both["price_sold"]).all()
@@ -377,7 +377,7 @@ def test_returns_continue_the_order_after_it_was_shipped_at_what_was_paid(ledger
     own = orders.loc[both["order"]]
     assert not own["is_cancelled"].any()
     assert (own["returned_at"] > own["shipped_at"]).all()
-    assert (local_day(ledgers.life.timepiece, own["returned_at"].to_numpy()) == both["day"].to_numpy()).all()
+    assert (local_day(tables.life.timepiece, own["returned_at"].to_numpy()) == both["day"].to_numpy()).all()
     last_sold = sold.groupby("order")["line"].max()
     assert (both["line"] > last_sold[both["order"]].to_numpy()).all()
     delay = both["day"] - both["day_sold"]
@@ -385,21 +385,21 @@ def test_returns_continue_the_order_after_it_was_shipped_at_what_was_paid(ledger
     assert 8 <= delay.median() <= 12
 
 
-def test_an_order_is_wholly_returned_when_every_piece_came_back(ledgers):
-    orders = ledgers.orders
-    sold = ledgers.sold.groupby("order")["quantity"].sum()
-    back = -ledgers.returned.groupby("order")["quantity"].sum().reindex(orders.index, fill_value=0)
+def test_an_order_is_wholly_returned_when_every_piece_came_back(tables):
+    orders = tables.orders
+    sold = tables.sold.groupby("order")["quantity"].sum()
+    back = -tables.returned.groupby("order")["quantity"].sum().reindex(orders.index, fill_value=0)
     assert ((sold == back) == orders["is_wholly_returned"]).all()
     assert ((back > 0) == (orders["returned_at"] > 0)).all()
     assert 100 < orders["is_wholly_returned"].sum() < (back > 0).sum() / 2
 
 
-def test_returned_goods_are_refunded_when_they_come_back(ledgers):
-    returned, orders = ledgers.returned, ledgers.orders
+def test_returned_goods_are_refunded_when_they_come_back(tables):
+    returned, orders = tables.returned, tables.orders
     net = -(returned["quantity"] * returned["price"] - returned["discount"])
     goods = net.groupby(returned["order"]).sum()
     cancelled = orders.index[orders["is_cancelled"]]
-    refunds = ledgers.payments.query("status == 'refunded'")
+    refunds = tables.payments.query("status == 'refunded'")
     refunds = refunds[~refunds["order"].isin(cancelled)].set_index("order")
     assert len(goods) > 2_000
     pd.testing.assert_series_equal(refunds["amount"].sort_index(), goods, check_names=False)

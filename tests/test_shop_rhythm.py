@@ -10,22 +10,22 @@ from lib.shop.assortment import CATEGORIES
 from lib.shop.channels import STORE
 from lib.shop.payments import METHODS
 from lib.shop.places import COUNTRIES
-from tests.ledgers import CLOSE, SIZE, YEARS, day_number, open_ledgers
+from tests.life_tables import CLOSE, SIZE, YEARS, day_number, default_life
 
 
 @pytest.fixture(scope="module")
-def ledgers():
-    return open_ledgers()
+def tables():
+    return default_life()
 
 
 @pytest.fixture(scope="module")
-def life(ledgers):
-    return ledgers.life
+def life(tables):
+    return tables.life
 
 
 @pytest.fixture(scope="module")
-def orders(ledgers):
-    return ledgers.orders
+def orders(tables):
+    return tables.orders
 
 
 def test_the_shop_trades_on_nearly_every_day_of_eleven_years(orders):
@@ -52,8 +52,8 @@ def test_customers_return_after_about_four_weeks_and_differ_widely(orders):
     assert counts.max() > 50
 
 
-def test_the_best_fifth_of_products_sells_most_units(ledgers):
-    units = ledgers.sold.groupby("product")["quantity"].sum().sort_values(ascending=False)
+def test_the_best_fifth_of_products_sells_most_units(tables):
+    units = tables.sold.groupby("product")["quantity"].sum().sort_values(ascending=False)
     assert 0.55 <= units.head(SIZE.products // 5).sum() / units.sum() <= 0.8
 
 
@@ -83,8 +83,8 @@ def test_weekends_are_stronger_and_evenings_strongest(orders):
     assert share[0] > share[1]
 
 
-def test_campaigns_run_a_few_times_a_year_with_ten_to_thirty_percent_off(ledgers):
-    orders, sold = ledgers.orders, ledgers.sold
+def test_campaigns_run_a_few_times_a_year_with_ten_to_thirty_percent_off(tables):
+    orders, sold = tables.orders, tables.sold
     campaigns = orders[orders["campaign"] > 0].groupby("campaign")["day"].agg(["min", "max"])
     assert len(campaigns) == 6 * len(YEARS)
     assert (campaigns["max"] - campaigns["min"] < 18).all()
@@ -96,21 +96,21 @@ def test_campaigns_run_a_few_times_a_year_with_ten_to_thirty_percent_off(ledgers
     assert 0.3 < (black_friday > 0).mean() < 0.6
 
 
-def test_about_six_percent_of_orders_come_back_and_fashion_most(ledgers):
-    life = ledgers.life
-    assert 0.05 < ledgers.returned["order"].nunique() / SIZE.orders < 0.075
+def test_about_six_percent_of_orders_come_back_and_fashion_most(tables):
+    life = tables.life
+    assert 0.05 < tables.returned["order"].nunique() / SIZE.orders < 0.075
     category = np.array([kind.name for kind in CATEGORIES])[life.catalogue.category]
     rate = (
-        ledgers.returned.groupby(category[ledgers.returned["product"]]).size()
-        / ledgers.sold.groupby(category[ledgers.sold["product"]]).size()
+        tables.returned.groupby(category[tables.returned["product"]]).size()
+        / tables.sold.groupby(category[tables.sold["product"]]).size()
     )
     assert rate.idxmax() == "Fashion"
     assert rate["Fashion"] > 3 * rate["Beauty"]
 
 
-def test_baskets_have_about_three_lines_of_mostly_one_piece(ledgers):
-    assert 2.7 < len(ledgers.sold) / SIZE.orders < 3.3
-    assert (ledgers.sold["quantity"] == 1).mean() > 0.8
+def test_baskets_have_about_three_lines_of_mostly_one_piece(tables):
+    assert 2.7 < len(tables.sold) / SIZE.orders < 3.3
+    assert (tables.sold["quantity"] == 1).mean() > 0.8
 
 
 def test_customers_live_where_their_postal_codes_say_and_have_their_own_address(life):
@@ -139,11 +139,11 @@ def test_products_have_distinct_names_charming_prices_and_healthy_margins(life):
     np.testing.assert_allclose(catalogue.demand.sum(axis=1), 1)
 
 
-def test_countries_differ_in_how_they_pay_and_stores_take_what_a_till_takes(ledgers):
-    paid = ledgers.payments.query("status == 'paid'")
-    own = ledgers.orders.loc[paid["order"]]
+def test_countries_differ_in_how_they_pay_and_stores_take_what_a_till_takes(tables):
+    paid = tables.payments.query("status == 'paid'")
+    own = tables.orders.loc[paid["order"]]
     method = pd.Series(np.array(METHODS)[paid["method"]], index=own.index)
-    country = np.array([land.code for land in COUNTRIES])[ledgers.life.customers.country[own["customer"]]]
+    country = np.array([land.code for land in COUNTRIES])[tables.life.customers.country[own["customer"]]]
     elsewhere = own["channel"] != STORE
     shares = pd.crosstab(country[elsewhere], method[elsewhere], normalize="index")
     assert set(shares.columns) == set(METHODS)

@@ -147,7 +147,7 @@ def test_a_time_without_an_offset_is_on_the_sources_clock_through_daylight_savin
     ]  # fmt: skip
 
 
-def test_what_only_looks_like_a_time_is_none(shop):
+def test_what_only_looks_like_a_time_is_not_read_as_one(shop):
     values = [
         "2024-02-30", "2024-13-01", "05/01/2024", "20240105", "45296", "infinity", "epoch", "now", "today",
         "2024-01-01 10:00:00 Europe/Berlin", "0001-01-01", "1900-01-01", "9999-12-31", "2024-01-01 (BC)",

@@ -163,7 +163,7 @@ def test_the_same_record_in_two_systems_is_one_version_and_what_one_of_them_chan
 
 def test_without_times_a_later_file_is_a_later_version_from_when_it_came(shop):
     came = one(shop[1], "select _ingested_at from stage.products where _source_file = 'products/2.csv' and _key = 'q'")
-    # What a file of an earlier name says was never valid, for it has an earlier rank and came later.
+    # What a file of an earlier name states was never valid, for it has an earlier rank and came later.
     assert rows(
         shop[1],
         "select unit_cost, valid_from, valid_to from warehouse.dim_products where product_id = 'q' order by valid_from",

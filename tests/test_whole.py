@@ -76,7 +76,7 @@ def test_the_manifest_knows_every_artifact_by_its_checksum(run, manifest):
         assert hashlib.sha256((run / name).read_bytes()).hexdigest() == digest
 
 
-def test_the_manifest_tells_parameters_versions_rows_and_watermarks(manifest):
+def test_the_manifest_records_parameters_versions_rows_and_watermarks(manifest):
     assert manifest["state"] == "published" and manifest["reason"] is None
     assert manifest["packages"]["duckdb"] and manifest["python"].startswith("3.")
     assert manifest["new_rows"] == manifest["stages"][2]["rows_in"] > 10_000
@@ -197,7 +197,7 @@ def test_a_batch_leaves_the_draft_alone_and_papermill_by_hand_publishes_it_when_
     assert executed.ask("select run_id like 'draft-%' from ops.runs order by published_at") == [(False,), (True,)]
 
 
-def test_a_shop_of_another_seed_gets_a_folder_of_its_own_that_the_next_notebook_takes(shop_at, tmp_path):
+def test_a_shop_of_another_seed_gets_a_folder_of_its_own_that_the_next_notebook_uses(shop_at, tmp_path):
     shop = shop_at("another_seed")
     assert by_hand(shop, "01_generate", tmp_path / "1.ipynb", "seed=7").returncode == 0
     folder = shop.data / "shops" / "simulated-small-7"

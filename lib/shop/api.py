@@ -3,7 +3,7 @@
     SHOP_API_TOKEN=... python -m lib.shop.api --data-dir data --port 8080
 
 `GET /customers` and `GET /products` answer a page of records in order of their ids. A walk follows `next_cursor`, which
-stands for the last id seen: while customers come and change, every record there from beginning to end comes up exactly
+encodes the last id seen: while customers come and change, every record there from beginning to end comes up exactly
 once, which numbered pages (`page`, understood too) promise only of data that stand still. `updated_since` leaves
 out what did not change since. A new state on disk is served from the next request on.
 """
@@ -67,7 +67,7 @@ class Misbehaviour:
 
 @dataclass(frozen=True)
 class Resource:
-    """Records as JSON texts with a comma behind each, the (rising) numbers of their ids, UTC seconds of change."""
+    """Records as JSON texts with a comma after each, the (rising) numbers of their ids, UTC seconds of change."""
 
     stamp: tuple[int, int, int]
     records: pa.LargeStringArray
@@ -106,7 +106,7 @@ class Server(ThreadingHTTPServer):
         with self._lock:
             point, wanted = self._chance.random(), self.misbehave
             shares = (("error", wanted.errors), ("throttled", wanted.throttled))
-            # Half of the answers that are cut off state their true length, so that nothing but their text tells it.
+            # Half of the answers that are cut off state their shortened length, so that only their text shows it.
             for name, share in (*shares, ("cut", wanted.cut_off / 2), ("torn", wanted.cut_off / 2)):
                 if point < share:
                     return name
@@ -224,7 +224,7 @@ def load(path: Path, name: str, stamp: tuple[int, int, int]) -> Resource:
 
 
 def page(resource: Resource, size: int, number: int, asked: dict[str, str]) -> bytes:
-    """Return a page: the records behind `cursor`, or the numbered page, of those changed since `updated_since`."""
+    """Return a page: the records after `cursor`, or the numbered page, of those changed since `updated_since`."""
     since = asked.get("updated_since")
     kept = None if since is None else np.flatnonzero(resource.updated >= seconds(since))
     numbers = resource.numbers if kept is None else resource.numbers[kept]

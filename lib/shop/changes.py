@@ -169,7 +169,7 @@ def price_list(catalogue: Catalogue, changes: Changes, stretch: Stretch) -> NDAr
     active = np.asarray(changes.details["is_active"])
     row = np.concatenate([np.arange(n_products), np.arange(n_products), changes.row])
     day = np.concatenate([np.zeros(n_products), catalogue.launched, changes.day]).astype(np.int64)
-    # A launch on the opening day stands behind the nothing before it, a change behind its launch.
+    # A launch on the opening day comes after the nothing before it, a change after its launch.
     price = np.concatenate(
         [np.zeros(n_products), catalogue.price, np.where(active, np.asarray(changes.details["price"]), 0)]
     )

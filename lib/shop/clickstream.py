@@ -2,8 +2,8 @@
 
 `folder/clickstream/events/YYYY/MM/DD/HH/events-NN-<id>.json.gz`: UTC hours of delivery, several files an hour. Most
 events come in the hour they happen, some late, some twice; now and then a file is cut short or holds a broken line, and
-is replaced under its name some days later. Who clicks on what is in `visits`, what a line says of it in `tracker`, and
-what it says wrongly in `event_defects`.
+is replaced under its name some days later. Who clicks on what is in `visits`, how a line describes it in `tracker`, and
+what is wrong with a line in `event_defects`.
 """
 
 import os
@@ -31,11 +31,11 @@ from lib.shop.visits import LATE_DAYS, Clicks, Site, Visits, clicks_of, mixed, v
 
 PLACE = "clickstream/events"
 HOUR = 3_600_000
-#: From so many events a day on an hour has one file more; and every other hour has another.
+#: From this many events a day an hour has one file more, and from this many every other hour has another.
 BUSIER = (1_000, 50_000)
-# One in so many files is faulty at first, and mended after up to so many days.
+# One in this many files is faulty at first, and corrected within this many days.
 FAULTY, MENDED_WITHIN = 500, 4
-# Late files that are put where they would have been in time count on from here.
+# Numbers of late files that are put where they would have been in time start here.
 ASTRAY_FROM, ASTRAY_FILES = 20, 60
 THREADS = 2
 LEVEL = 1
@@ -45,7 +45,7 @@ LEVEL = 1
 class Sent:
     """Lines by delivery: UTC millisecond and local day of it, hour of the folder and number of the file there.
 
-    `day`, `session` and `number` say which event it is, the last three what is wrong with it (see `EventDefects`).
+    `day`, `session` and `number` identify the event, the last three are what is wrong with it (see `EventDefects`).
     """
 
     text: pa.Array
@@ -150,7 +150,7 @@ def in_time(
 
 
 def files_in(shop: ShopFacts, hour: Ints) -> Ints:
-    """Return how many files an hour's deliveries are parted into."""
+    """Return over how many files an hour's deliveries are spread."""
     size = shop.size
     a_day = size.events / ((LAST_DAY - size.tracked_from).days + 1)
     return 1 + sum(a_day >= limit for limit in BUSIER) + (mixed(hour, shop.seed) % np.uint64(2)).astype(np.int64)
@@ -228,7 +228,7 @@ def put(path: Path, content: memoryview, fault: str) -> None:
 
 
 def holdings(place: Path, shop: ShopFacts, through: int) -> Holdings:
-    """Return what the files hold, by what their headers say."""
+    """Return what the files hold, according to their headers."""
     rows = files = size = 0
     for folder, _, names in os.walk(place):
         for name in names:

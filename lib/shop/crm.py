@@ -1,7 +1,7 @@
 """The shop's CRM and catalogue: who its customers are and what it sells, as both stand at the end of a day.
 
 They hold the present state alone, one row a customer or product; what came before is gone from them. `api` serves it.
-What is entered wrongly is in `record_defects`.
+Wrong entries are in `record_defects`.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def customers(life: ShopLife, day: int) -> pa.Table:
     signed_up = life.customers.signed_up
     who = np.flatnonzero(signed_up < life.timepiece.day_starts[day + 1])
     change = latest(life.customer_changes, who, np.full(len(who), day))
-    # One table to take from: first states, and behind them the later ones.
+    # One table to choose from: first states, and after them the later ones.
     states = pa.concat_tables([life.customers.details, life.customer_changes.details])
     details = states.take(np.where(change < 0, who, len(signed_up) + change))
     updated = np.where(change < 0, signed_up[who], stretched(life.customer_changes.at)[change])
@@ -89,7 +89,7 @@ def products(life: ShopLife, shop: ShopFacts, day: int) -> pa.Table:
 
 
 def stretched(values: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return values with one more behind them, so that the position -1 can be taken where there are none."""
+    """Return values with one more after them, so that the position -1 can be chosen where there are none."""
     return np.append(values, np.zeros(1, dtype=values.dtype))
 
 

@@ -1,7 +1,7 @@
-"""What damage does to a single value: pure functions from a value, as it should be, to what a system delivers instead.
+"""What damage does to a single value: pure functions from the right value to what a system delivers instead.
 
 `draw`, from 0 to 1, picks one of the ways in which a thing goes wrong. All return nothing where the value
-does not lend itself to it: nobody could see the damage, or tell what the value was. Who is hit is in `defects`.
+does not lend itself to it: nobody could see the damage, or know what the value was. Who is hit is in `defects`.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def chosen(among: Sequence[T], draw: float) -> T:
 
 
 def whitespace(text: str, draw: float) -> str | None:
-    """Return a text with blanks before, behind or doubled within; nothing for an empty one."""
+    """Return a text with blanks before, after or doubled within; nothing for an empty one."""
     if not text.strip():
         return None
     ways = [f" {text}", f"{text} ", f"  {text} ", f"{text}\t", f"{NO_BREAK}{text}"]
@@ -40,7 +40,7 @@ def letter_case(text: str, draw: float) -> str | None:
     """Return a code, an e-mail address or a name in the wrong capitals.
 
     Codes and addresses are in small or in large letters throughout; a name has a capital at the start of each word, and
-    one of other capitals (`Frankfurt am Main`, `McDonald`) lends itself to nothing: the usual ones would not mend it.
+    one of other capitals (`Frankfurt am Main`, `McDonald`) is left alone: the usual ones would not restore it.
     """
     if text.islower() or text.isupper():
         ways = [way for way in (text.upper(), text.lower(), text.title()) if way.lower() == text.lower()]
@@ -130,7 +130,7 @@ def date_format(seconds: int, draw: float) -> str:
 
 
 def ambiguous_date(seconds: int, draw: float) -> str | None:
-    """Return a UTC instant whose day and month nobody can tell apart; nothing where one can, or both are the same."""
+    """Return a UTC instant whose day and month may be either way round; nothing where one can, or both are the same."""
     at = moment(seconds)
     if at.day > 12 or at.day == at.month:
         return None

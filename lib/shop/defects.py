@@ -62,7 +62,7 @@ KINDS: dict[str, Kind] = {
 def defects_drawn(shop: ShopFacts, family: str, number: Ints, kinds: tuple[str, ...]) -> Ints:
     """Return for each family the position in `kinds` of the defect that hits it, `NONE` for most.
 
-    `number` tells the families apart, `family` is what they are, such as `order`; `kinds` are those that the family's
+    `number` identifies the families, `family` is what they are, such as `order`; `kinds` are those that the family's
     system can have.
     """
     edges = np.cumsum([shop.defects.rate(kind) for kind in kinds])

@@ -28,13 +28,13 @@ SYSTEM, ENTITY = "clickstream", "events"
 #: What can be wrong with a line; only the first three are drawn line by line.
 KINDS = ("missing_value", "future_date", "orphan", "late_event", "duplicated_event")
 MISSING, FUTURE, ORPHAN, LATE, AGAIN = range(5)
-#: From so many seconds on between an event and the beginning of its hour of delivery it is surely late.
+#: With more seconds than this between an event and the beginning of its hour of delivery it is surely late.
 LATE_AFTER = 24 * 3600
 #: No product has a number from here on.
 NOBODYS, NOBODYS_LAST = 9_000, 9_999
-#: A tracker that fires twice numbers the second event from here on, and is so many milliseconds behind.
+#: A tracker that fires twice numbers the second event from here on, and sends it this many milliseconds later.
 SECOND, BEHIND = 500, (1_000, 4_000)
-#: The clickstream has so many whole days before one is lost in part or doubled.
+#: The clickstream has this many whole days before one is lost in part or doubled.
 QUIET_DAYS = 14
 
 
@@ -128,7 +128,7 @@ def late(happened: Ints, delivered: Ints, is_recorded: NDArray[np.bool_]) -> Eve
 
 
 def again(n: int) -> EventDefects:
-    """Return that lines come a second time."""
+    """Return that all lines are repeated ones."""
     return replace(EventDefects.none(n), kind=np.full(n, AGAIN))
 
 

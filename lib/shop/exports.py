@@ -108,7 +108,7 @@ def _wait(soon: float, share: float) -> int:
 
 
 def marketplace(life: ShopLife, shop: ShopFacts) -> list[Spoiled]:
-    """Return the five exports; rows of a day come in order of their ids, a row's copy right behind it."""
+    """Return the five exports; rows of a day come in order of their ids, a row's copy right after it."""
     own = CHANNELS.index(CHANNEL)
     orders_here = np.flatnonzero(life.orders.channel == own)
     is_here = np.zeros(len(life.orders.channel) + 1, dtype=bool)
@@ -172,7 +172,7 @@ def customers(life: ShopLife, known: Customers, rows: Ints) -> list[pa.Array]:
     """Return the columns of customers as they were at the end of the day of their first order here, as text."""
     who, day = known.row[rows], known.day[rows]
     change = latest(life.customer_changes, who, day)
-    # One table to take from: first states, and behind them the later ones.
+    # One table to choose from: first states, and after them the later ones.
     states = pa.concat_tables([life.customers.details, life.customer_changes.details])
     position = np.where(change < 0, who, len(life.customers.number) + change)
     details = states.take(position)

@@ -1,4 +1,4 @@
-"""Daily CSV files: written whole or not at all, and left alone where they already say the same.
+"""Daily CSV files: written whole or not at all, and left alone where their content is the same already.
 
 UTF-8, comma, header, `\\n`, quotes only where needed, empty field for null. What the files hold is decided in
 `exports`.

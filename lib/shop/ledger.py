@@ -25,7 +25,7 @@ SCHEMA = pa.schema(
 
 
 class Cell(NamedTuple):
-    """A spoiled cell: what should stand there and what does, as `amount`, `instant` or the text itself says it.
+    """A spoiled cell: its value as it should be and as it is, as `amount`, `instant` or the text itself.
 
     `label` is the kind's, but where one case of the kind is not like the others.
     """

@@ -1,6 +1,6 @@
 """How branch stores write their e-mails: layouts by store, in two languages and four ways of writing numbers and times.
 
-A letter is what is said; a layout turns it into a text and an HTML page that say the same. How a message is packed
+A letter is the content; a layout turns it into a text and an HTML page with that content. How a message is packed
 and when it is sent is in `mailbox`.
 """
 
@@ -17,7 +17,7 @@ ORDER, CANCELLATION, RETURN = range(3)
 
 @dataclass(frozen=True)
 class Letter:
-    """What a store says of an order: money in cents, instants in the shop's time zone.
+    """What a store writes about an order: money in cents, instants in the shop's time zone.
 
     Sums are discount, shipping, tax and total; a return has none. A line is number, product id, name, quantity, unit
     price, discount; a payment is id, method, amount, status, instant, where method and status are positions in
@@ -184,7 +184,7 @@ def _iso_moment(at: datetime) -> str:
 
 
 def _local_moment(at: datetime) -> str:
-    """Return the store's own time; it says its distance from UTC where clocks show it twice."""
+    """Return the store's own time; it states its distance from UTC where clocks show it twice."""
     zone = f" (UTC{_offset(at)[:3]}:{_offset(at)[3:]})" if _is_ambiguous(at) else ""
     return f"{at.day}. {_GERMAN_MONTHS.split()[at.month - 1]} {at.year} um {at:%H:%M:%S} Uhr{zone}"
 
@@ -208,7 +208,7 @@ def _bars(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _stanzas(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return each row as lines of label and value, a blank line behind each."""
+    """Return each row as lines of label and value, a blank line after each."""
     return [text for row in rows[1:] for text in (*map("{}: {}".format, rows[0], row), "")]
 
 

@@ -42,11 +42,11 @@ FREQUENT_SHOPS = 1.12
 @dataclass(frozen=True)
 class ShopLife:
     """All that happens in the shop; lines and payments name the order by its number, and
-    stand in order of it.
+    are sorted by it.
 
     Customers are as they signed up and products as they were launched; what changed later is in their changes.
     `updated` is by order: when it was placed, or cancelled. It holds more than the day asked for (the
-    rest of its year, and what comes of its orders): every system tells no more than it knows on a day.
+    rest of its year, and what comes of its orders): every system holds no more than it knows on a day.
     """
 
     timepiece: Clock

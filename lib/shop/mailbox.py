@@ -39,12 +39,12 @@ HOST, DOMAIN = "mail", "stores.example"
 NEWSLETTER = 3
 # How a message comes: as it was sent, sent again, forwarded in the text or as an attachment, cut off, or in base64.
 PLAIN, AGAIN, QUOTED, ATTACHED, CUT = range(5)
-# Of so many orders in a row, what becomes of which one's confirmation: so that also a small shop has one of each.
+# Of this many orders in a row, what happens to which one's confirmation, so that even a small shop has one of each.
 ROUND, LONG_ROUND = 80, 800
 AGAIN_PLACE, ATTACHED_PLACE, QUOTED_PLACE, LATE_PLACE = 4, 7, 11, 16
 NEWSLETTER_PLACE, CUT_PLACE = 9, 14
 LATE, SOONEST, LATEST = 0.008, 3_600, 45 * 86_400
-# Every so many letters one is packed in base64.
+# One letter in this many is encoded in base64.
 BASE64_EVERY = 7
 TRANSIT, ISSUE = 90, 20
 COME_AGAIN = (3_600, 8 * 86_400)

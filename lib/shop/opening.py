@@ -1,7 +1,7 @@
 """Opening the shop: check what is asked, see what the systems already hold, bring them to the day asked for.
 
-`shop.json` in the folder says whose systems these are and how far they are complete. It is written before the first
-system and again after the last, so an interrupted run is known to be one and the next run mends it.
+`shop.json` in the folder states whose systems these are and how far they are complete. It is written before the first
+system and again after the last, so an interrupted run is recognized and the next run repairs it.
 """
 
 import importlib
@@ -115,7 +115,7 @@ def open_shop(
     systems = {}
     try:
         if not found:
-            # A ledger of systems that are gone tells of nothing that is here.
+            # A ledger of systems that are gone is about nothing that is here.
             for name in (*SYSTEMS, FRESHNESS):
                 shutil.rmtree(noted / name, ignore_errors=True)
         save_marker(folder, Marker(**(asdict(wanted) | known)))
@@ -154,7 +154,7 @@ def check(size: str, seed: int, last_day: date, currency: str, time_zone: str) -
             " on. Give a later as_of."
         )
     if last_day > FARTHEST:
-        raise ConfigError(f"The shop cannot trade up to {last_day}; the last day it knows is {FARTHEST}.")
+        raise ConfigError(f"The shop cannot be simulated up to {last_day}; the last day it knows is {FARTHEST}.")
     if seed < 0:
         raise ConfigError(f"The shop's seed is {seed}; it must be a whole number from 0 up.")
     if not (len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.isupper()):

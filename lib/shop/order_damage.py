@@ -1,7 +1,7 @@
 """What each kind of defect makes of an order: in which fields it may strike, and what their values become.
 
 An order's sums stay solvable: a wrong price or quantity hits one sold line of an order whose total and payments are
-right, and nothing that hangs on amounts hits an order of which goods came back. A value that cannot be spoiled, such as
+right, and nothing that depends on amounts hits an order with returned goods. A value that cannot be spoiled, such as
 a date for two readings on the 25th, stays as it is.
 """
 
@@ -41,15 +41,15 @@ FACTORS = fields_of("order_items.unit_price order_items.quantity")
 ROWS = tuple((entity, WHOLE_ROW) for entity in ENTITIES)
 CHANGED = fields_of("orders.campaign orders.total_amount order_items.quantity payments.amount")
 PRICE, PRICE_OR_AMOUNT = fields_of("order_items.unit_price"), fields_of("order_items.unit_price payments.amount")
-# A price in cents, and one that slipped; what a wrong sum is off by at least (in cents), and by which share of it.
+# The factors of a price in cents and of a price spike; by what a wrong sum is off: the least in cents, and a share.
 CENTS, SPIKE = 100, 50
 LEAST_OFF, OFF_BY = 300, (0.1, 0.4)
 # An order moved before its customer's sign-up, and one paid or shipped before it was placed, by days.
 BEFORE_SIGNUP, TOO_EARLY = (2, 400), (2, 60)
 DAY = 86_400
-# How often a row stands in its file.
+# How often a row occurs in its file.
 ONCE, TWICE = "1", "2"
-# Beyond every number that any system of the shop will ever give.
+# Beyond every number that any system of the shop will ever assign.
 NOBODY, NO_ORDER, NO_PRODUCT = 99_000_000, 90_000_000, 9_000
 
 
@@ -58,7 +58,7 @@ class Family:
     """An order that is to be spoiled, with one of its sold lines and one of the payments that were paid, if any was.
 
     `values` has every field, amounts in cents and times in UTC seconds; `row` the positions in the `ShopLife`. `how` is
-    the draw that says how a value is spoiled.
+    the draw that decides how a value is spoiled.
     """
 
     system: str
@@ -103,7 +103,7 @@ def _written_otherwise(family: Family, field: Field, value: Any) -> Value:
 
 
 def _changed(family: Family, field: Field, value: Any) -> Value:
-    """Return what a row says the second time."""
+    """Return a value as it is when the row occurs the second time."""
     if field[1] == "campaign":
         others = [campaign.name for campaign in campaigns(family.year) if campaign.name != value]
         return damage.chosen(others, family.how) if value else value

@@ -1,5 +1,5 @@
-"""Outages: stretches of some days in which a system delivers nothing. On the first day after one all comes that was
-due, as it would have come.
+"""Outages: stretches of some days in which a system delivers nothing. On the first day after one, all that was due is
+delivered as it would have been.
 
 So a system in an outage shows what it showed on the day before it: no system has to know of its own.
 """
@@ -17,7 +17,7 @@ from lib.shop.systems import ShopFacts
 SYSTEMS = ("marketplace", "stores", "clickstream")
 #: How many days an outage lasts, and how many there are of a system before its first.
 SHORTEST, LONGEST, QUIET_DAYS = 4, 10, 14
-#: For so many days a system must have delivered nothing to be stale: over holidays stores are silent for days as well.
+#: A system is stale once it has delivered nothing for this many days: over holidays stores are silent for days as well.
 STALE_AFTER = {"marketplace": 3, "stores": 7, "clickstream": 3}
 
 

@@ -1,5 +1,5 @@
 """What is entered wrongly in the CRM and the catalogue: a customer's or product's record with one field spoiled, and
-customers who are there twice.
+customers who are registered twice.
 
 A record keeps its defect for life: through all changes of the customer the same field is wrong in the same way. So
 fields are chosen in which a defect always shows: names, which stay, or those in which it shows whatever they say.
@@ -42,7 +42,7 @@ PRODUCTS = {
     "letter_case": ("currency",),
     "invalid_currency": ("currency",),
 }
-#: Somebody who is there twice signs up again after so many days, as `C9` and the digits of the first id.
+#: A customer who is registered twice signs up again after this many days, as `C9` and the digits of the first id.
 AGAIN_AFTER, AGAIN_FROM = (2, 60), 9_000_000
 
 
@@ -78,7 +78,7 @@ def _spoiled(kind: str, value: Any, draw: float) -> Any:
 def record_defects(
     shop: ShopFacts, family: str, number: Ints, fields: dict[str, tuple[str, ...]], records: pa.Table
 ) -> Iterator[RecordDefect]:
-    """Yield what is wrong with records; `number` tells them apart, `fields` says which ones each kind may hit."""
+    """Yield what is wrong with records; `number` identifies them, `fields` are those that each kind may hit."""
     kinds = tuple(fields)
     drawn = defects_drawn(shop, family, number, kinds)
     rows = np.flatnonzero(drawn != NONE)
@@ -94,7 +94,7 @@ def record_defects(
 
 
 def customers(life: ShopLife, shop: ShopFacts, records: pa.Table, day: int) -> tuple[pa.Table, list[Cell]]:
-    """Return the CRM's customers of a day with their defects and doubles, and what the ledger says of these.
+    """Return the CRM's customers of a day with their defects and doubles, and the ledger's rows of these.
 
     `records` are as they should be, one row a customer from the first on. The ledger has a row for each value that
     stood in a spoiled field at the end of a day since all systems of the shop are there.
@@ -112,7 +112,7 @@ def customers(life: ShopLife, shop: ShopFacts, records: pa.Table, day: int) -> t
 
 
 def products(shop: ShopFacts, records: pa.Table) -> tuple[pa.Table, list[Cell]]:
-    """Return the catalogue with its defects, and what the ledger says of them; what is spoiled never changes."""
+    """Return the catalogue with its defects, and the ledger's rows of them; what is spoiled never changes."""
     found = list(record_defects(shop, "product", np.arange(records.num_rows), PRODUCTS, records))
     cells = [
         _cell("products", records["product_id"][defect.row].as_py(), defect, _plain(records[defect.field][defect.row]))

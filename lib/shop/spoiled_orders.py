@@ -41,7 +41,7 @@ TYPED = (
     "price_spike",
 )
 TEXTUAL = ("near_duplicate", "resent_changed", "number_text", "date_format", "ambiguous_date", "local_time")
-#: The kinds of defects that each system's orders can have. A table's rows have ids: none stands twice in a database.
+#: The kinds of defects that each system's orders can have. A table's rows have ids: none occurs twice in a database.
 KINDS_OF = {
     "marketplace": (*TYPED, *TEXTUAL),
     "history": TYPED,
@@ -49,7 +49,7 @@ KINDS_OF = {
 }
 
 
-#: What each system may leave out: in typed columns that forbid it nothing is missing.
+#: What each system may leave out; typed columns that must be filled are not among them.
 CRITICAL = {
     "marketplace": fields_of(
         "orders.customer_id orders.ordered_at orders.total_amount orders.currency orders.status order_items.product_id"
@@ -61,7 +61,7 @@ CRITICAL = {
     ),
     "web": fields_of("orders.customer_id"),
 }
-#: What a system does not tell, or changes in the course of days, is not spoiled there.
+#: What a system does not have, or changes in the course of days, is not spoiled there.
 SPARED = {
     "marketplace": fields_of("orders.shipped_at"),
     "history": fields_of("orders.shipped_at"),

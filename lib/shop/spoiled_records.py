@@ -84,7 +84,7 @@ def spoiled_records(
 ) -> Spoils:
     """Return what the marketplace spoils of its customers or products.
 
-    `number` says whose each row is, `render` gives the columns of rows as they should be; the first one is the key.
+    `number` identifies the record of each row, `render` gives the columns of rows as they should be, the key first.
     """
     kinds = tuple(damages)
     family = f"marketplace {entity.removesuffix('s')}"

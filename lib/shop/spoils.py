@@ -20,7 +20,7 @@ WHOLE_ROW = ""
 
 
 class Spoil(NamedTuple):
-    """A spoiled cell of a row, or of its copy right behind it; there from day `since` on."""
+    """A spoiled cell of a row, or of its copy right after it; there from day `since` on."""
 
     row: int
     is_copy: bool

@@ -1,4 +1,4 @@
-"""What the shop's systems have in common: the facts a writer works by, and what it says it holds."""
+"""What the shop's systems have in common: the facts a writer works by, and what it reports that it holds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class ShopFacts:
 class Holdings:
     """What a system holds: rows by entity, the first and last day (ISO dates) of them, and files and bytes on disk.
 
-    `spoiled` is what this write spoiled, as rows of `lib.shop.ledger.SCHEMA`: it tells of the write, not of the state.
+    `spoiled` is what this write spoiled, as rows of `lib.shop.ledger.SCHEMA`: it is about the write, not the state.
     """
 
     rows: dict[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What the web shop's tracker says of a click: one line of nested JSON.
+"""What the web shop's tracker records of a click: one line of nested JSON.
 
 Who clicks on what is in `visits`, how lines come into files in `clickstream`.
 """
@@ -75,7 +75,7 @@ def event_id(day: date, session: int, number: int) -> str:
 
 
 def about_visits(site: Site, visits: Visits) -> pa.Array:
-    """Return what the lines of each session say of visitor, session and context up to the page.
+    """Return the part of each session's lines on visitor, session and context, up to the page.
 
     First of all sessions as nobody's who logged in, then of all as their customers'.
     """
@@ -97,7 +97,7 @@ def about_visits(site: Site, visits: Visits) -> pa.Array:
 
 
 def about_carts(site: Site, visits: Visits, clicks: Clicks) -> pa.Array:
-    """Return what each line says of cart and order; most say nothing."""
+    """Return the part of each line on cart and order, empty for most."""
     rows = np.flatnonzero(clicks.quantity > 0)
     orders = site.life.orders
     order = np.where(clicks.type[rows] == PURCHASE, visits.order[clicks.session[rows]], -1)

@@ -53,7 +53,7 @@ KNOWN_CUSTOMERS, RETURNING, COMES_BACK_DAYS = 0.3, 0.4, 10.0
 NOT_LOGGED_IN, FROM_THE_START, AT_CHECKOUT = range(3)
 # Late clicks: whole sessions, such as of a phone that was offline; every length of hours to weeks is as likely.
 SOONEST, LATEST, ASTRAY = 3_600_000, 44 * 86_400_000, 0.1
-#: For so many days after its own day a session's clicks may still arrive.
+#: For this many days after its own day a session's clicks may still arrive.
 LATE_DAYS = 46
 AGAIN_AFTER = (3_600_000, 6 * 3_600_000)
 
@@ -172,7 +172,7 @@ def visits_of(site: Site, day: int) -> Visits:
 
     signed_up = np.searchsorted(life.customers.signed_up, timepiece.day_starts[day])
     known = (rng.random(n) < KNOWN_CUSTOMERS) & (signed_up > 0)
-    # People who came to the shop lately look at it more often.
+    # People who came to the shop recently look at it more often.
     customer = np.where(known, (signed_up * rng.random(n) ** 0.6).astype(np.int64), -1)
     customer[buys] = life.orders.placed.customer[order[buys]]
     usual = (mixed(customer, site.shop.seed) % np.uint64(1000)).astype(np.int64) / 1000

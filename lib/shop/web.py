@@ -97,7 +97,7 @@ TABLES = {
         sa.Column("paid_at", sa.DateTime(timezone=True), nullable=False),
     ),
 }
-#: Tells that the tables are a simulated shop's, whose, and up to which day: a real shop's are never written to.
+#: States that the tables are a simulated shop's, whose, and up to which day: a real shop's are never written to.
 SIMULATED = sa.Table(
     "simulated_shop",
     _METADATA,
@@ -225,7 +225,7 @@ def live(life: ShopLife, shop: ShopFacts) -> WebShop:
         on(refunded_at, wholly),
     )
     lines, payments = life.lines, life.payments
-    # Where everything came back the status says so, and nothing is said twice.
+    # Where everything came back the status states it, and nothing is recorded twice.
     kept = ~((lines.quantity < 0) & wholly[lines.order - 1])
     paid_on = local_day(timepiece, _paid_at(life, refunded_at))
     rows = {

@@ -1,4 +1,4 @@
-"""The books of the default shop as tables, for the tests of what happens in it."""
+"""The life of the default shop as tables, for the tests of what happens in it."""
 
 from dataclasses import dataclass, fields
 from datetime import date
@@ -27,8 +27,8 @@ def day_number(day: date) -> int:
 
 
 @dataclass(frozen=True)
-class Ledgers:
-    """The books of the default shop as tables, indexed by order number where there is one an order."""
+class LifeTables:
+    """The life of the default shop as tables, those with a row an order indexed by its number."""
 
     life: ShopLife
     orders: pd.DataFrame
@@ -37,7 +37,7 @@ class Ledgers:
     payments: pd.DataFrame
 
 
-def open_ledgers() -> Ledgers:
+def default_life() -> LifeTables:
     """Return the life of the founding years at seed 42."""
     life = simulate_life(SIZE, 42, LAST_DAY, BERLIN)
     flat = {field.name: getattr(life.orders, field.name) for field in fields(life.orders) if field.name != "placed"}
@@ -47,4 +47,4 @@ def open_ledgers() -> Ledgers:
     lines = pd.DataFrame(vars(life.lines))
     payments = pd.DataFrame(vars(life.payments))
     payments["status"] = np.array(STATUSES)[payments["status"]]
-    return Ledgers(life, orders, lines.query("quantity > 0"), lines.query("quantity < 0"), payments)
+    return LifeTables(life, orders, lines.query("quantity > 0"), lines.query("quantity < 0"), payments)
