@@ -387,7 +387,7 @@ def _print_rows(columns: list[str], rows: list[list[str]]) -> None:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """End with a message instead of a stack trace where the fault is the user's to mend."""
+    """End with a message instead of a stack trace where the fault is the user's to correct."""
     try:
         yield
     except ConfigError as error:

@@ -83,7 +83,7 @@ class EntitySource(_Model):
 
     @property
     def reader(self) -> dict[str, Any]:
-        """The options that change what is read from the same source: where they change, all is read anew."""
+        """The options that change what is read from the same source: where they change, all is read again."""
         return {}
 
     @property
@@ -97,7 +97,7 @@ class Source(_Model):
     """One system of the shop and what it delivers; a kind (see `lib.sources`) adds where it is.
 
     Where `schema_changes` is `evolve`, a new column is kept and reported; `freeze` refuses what has one, and `discard`
-    takes the rest. An `optional` source that fails is a warning, not the end of the run. An id that another system
+    leaves it out. An `optional` source that fails is a warning, not the end of the run. An id that another system
     may have given to something else gets the prefix of its column.
     """
 

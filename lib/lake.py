@@ -2,7 +2,7 @@
 
 A batch is a folder `raw/<source>/<entity>/<batch_id>/` that exists once its `manifest.json` does, written
 last and at once; a folder without one is the remains of a killed run and is ignored. How far a
-source has been read (its cursor) stands in the manifests, so data and cursor always agree. Files that could
+source has been read (its cursor) is in the manifests, so data and cursor always agree. Files that could
 not be used are kept whole under `rejected/`, each beside a note of the reason.
 """
 
@@ -80,7 +80,7 @@ class Lake:
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
     def path(self, relative: str) -> str:
-        """Return the place of something in the lake, in the form DuckDB and fsspec both take."""
+        """Return the place of something in the lake, in a form that DuckDB and fsspec both accept."""
         return f"{self._root}/{relative}" if self.is_local else f"{self.url}/{relative}"
 
     def connect(self, settings: Settings) -> duckdb.DuckDBPyConnection:

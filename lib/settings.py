@@ -1,7 +1,7 @@
 """Loading the configuration: `pipeline.yml`, an optional sources file, the environment and the command line, as one
 validated `Settings` object. Every key is described in `pipeline.yml` itself.
 
-Environment variables stand in values as `${NAME}` or `${NAME:-default}`, and secrets come in no other way.
+Values name environment variables as `${NAME}` or `${NAME:-default}`, and secrets come in no other way.
 """
 
 import contextlib
@@ -275,7 +275,7 @@ def _model_at(loc: tuple[int | str, ...], root: type[BaseModel]) -> type[BaseMod
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model in a type, also where it stands in a union or as the values of a mapping."""
+    """Return the model in a type, also within a union or as the values of a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _model_in(part))), None)

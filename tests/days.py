@@ -15,7 +15,7 @@ from lib.shop.rates import Defects
 from lib.shop.systems import ONLY_DELIVERY
 from lib.warehouse import Warehouse, open_warehouse
 
-#: What states where a row came from, and keys that name a version of a customer or product.
+#: Columns that state where a row came from, and keys that name a version of a customer or product.
 ASIDE = ("_entity", "_source", "_source_file", "_source_row", "_batch_id", "_ingested_at", "source")
 SCHEMAS = ("clean", "warehouse", "analytics")
 
@@ -70,7 +70,7 @@ def rows_of(warehouse: Warehouse) -> dict[str, pd.DataFrame]:
 
 
 def differences(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> list[str]:
-    """Return a line for each table that is not the same: how many rows stand on one side alone, and one of them."""
+    """Return a line for each table that is not the same: how many rows are on one side alone, and one of them."""
     lines = [f"{name} is on one side alone" for name in sorted(one.keys() ^ other.keys())]
     for name in sorted(one.keys() & other.keys()):
         left, right = one[name], other[name]
@@ -80,6 +80,6 @@ def differences(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) ->
         apart = both[both["side"] != "both"]
         if len(left) == len(right) and apart.empty:
             continue
-        example = apart.iloc[0].to_dict() if len(apart) else "a row stands more often on one side"
+        example = apart.iloc[0].to_dict() if len(apart) else "a row occurs more often on one side"
         lines.append(f"{name}: {len(left)} and {len(right)} rows, {len(apart)} differ, such as {example}")
     return lines

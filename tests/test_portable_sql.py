@@ -31,7 +31,7 @@ TYPES = {"varchar", "integer", "bigint", "decimal", "double precision", "boolean
 
 @dataclass(frozen=True)
 class Query:
-    """A query read twice: as the words that stand there, in lower case, and as what they mean."""
+    """A query read twice: as its words, in lower case, and as what they mean."""
 
     words: tuple[str, ...]
     tree: exp.Expression

@@ -1,4 +1,4 @@
-"""The plan of `lib/`: its rooms stand in the order of the data's way, and none knows one that comes later."""
+"""The plan of `lib/`: its rooms are in the order of the data's way, and none knows one that comes later."""
 
 import ast
 import re

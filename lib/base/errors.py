@@ -12,7 +12,7 @@ from lib.base.secrets import mask
 
 
 class PipelineError(Exception):
-    """Base of every error a user can cause and mend."""
+    """Base of every error a user can cause and correct."""
 
 
 class ConfigError(PipelineError):

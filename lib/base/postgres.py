@@ -1,4 +1,4 @@
-"""A PostgreSQL server's address: a URL taken apart, without showing what it holds."""
+"""A PostgreSQL server's address: a URL as its parts, without showing what it holds."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""The queries that stand as files below `sql/`: each one question of its own, no model that dbt builds."""
+"""Queries in files of their own below `sql/`, which are no models of dbt."""
 
 from lib.base.files import PROJECT
 

@@ -16,6 +16,6 @@ def mask(text: str) -> str:
 
 
 def keep_secret(text: str) -> None:
-    """Let `mask` take a text out of everything that is written from now on."""
+    """Let `mask` remove a text from everything that is written from now on."""
     if len(text) >= 4:
         _secrets.add(text)

@@ -21,7 +21,7 @@ COUNTRIES = _codes(
 )
 
 #: Those in use, then those that went out of use since 1990. Gold, special drawing rights, codes for tests and for "no
-#: currency" (XAU, XDR and the like) are left out: no shop takes them.
+#: currency" (XAU, XDR and the like) are left out: no shop is paid in them.
 CURRENCIES = _codes(
     """
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW

@@ -74,8 +74,8 @@ def _schema_changes(batches: list[Batch]) -> pd.DataFrame:
     for batch in batches:
         seen = known.setdefault((batch.source, batch.entity, batch.reader), set())
         new = {name: kind for name, kind in batch.types.items() if seen and name not in seen}
-        taken = (batch.batch_id, batch.run_id, pd.Timestamp(batch.ingested_at))
-        rows += [(batch.source, batch.entity, name, f"new column ({kind})", *taken) for name, kind in new.items()]
+        found_in = (batch.batch_id, batch.run_id, pd.Timestamp(batch.ingested_at))
+        rows += [(batch.source, batch.entity, name, f"new column ({kind})", *found_in) for name, kind in new.items()]
         seen |= set(batch.types)
     columns = ["source", "entity", "column_name", "change", "batch_id", "ingested_by", "ingested_at"]
     return pd.DataFrame(rows, columns=columns)

@@ -88,7 +88,7 @@ def _make(
             raise
         raise LakeError(
             f"The batch {lake.path(batch.folder)} cannot be read ({' '.join(str(error).split())[:200]})."
-            " Remove its folder; its files are then taken again."
+            " Remove its folder; its files are then read again."
         ) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -115,15 +115,15 @@ def _check_mapping(connection: duckdb.DuckDBPyConnection, batch: Batch, spec: En
 
 
 def _latest(settings: Settings, batch: Batch) -> str:
-    """Return the last time that a batch's rows may state: a day after it was taken.
+    """Return the last time that a batch's rows may state: a day after it was ingested.
 
     The shop's systems may state a later day that they reach (`Settings.origin`).
     """
-    taken = datetime.fromisoformat(batch.ingested_at)
+    ingested = datetime.fromisoformat(batch.ingested_at)
     with contextlib.suppress(ValueError, KeyError):
         reached = date.fromisoformat(settings.origin["as_of"])
-        taken = max(taken, datetime.combine(reached + _AHEAD, clock()))
-    return (taken + _AHEAD).isoformat(sep=" ", timespec="seconds")
+        ingested = max(ingested, datetime.combine(reached + _AHEAD, clock()))
+    return (ingested + _AHEAD).isoformat(sep=" ", timespec="seconds")
 
 
 def _query(
@@ -208,7 +208,7 @@ def _rows_sql(entity: Entity, noted: str, is_shifted: bool) -> str:
     content = _texts(c.name for c in entity.columns if c.name != "line_number")
     shift, row_number = "", "v._row - f.first_row + 1"
     if is_shifted:
-        # Malformed lines have a place in the file: the rows after them stand further down than they were counted.
+        # Malformed lines have a place in the file: the rows after them are further down than they were counted.
         shift = f"asof left join ({read_query('cells/line_shifts')}) m on m._file = v._file and m.before < {row_number}"
         row_number += " + coalesce(m.shift, 0)"
     return f"""

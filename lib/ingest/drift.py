@@ -24,7 +24,7 @@ from lib.sources.delivery import Delivery, RejectedFile, State
 CHANGE_COLUMNS = ["source", "entity", "column", "change", "document"]
 
 
-#: A text column has another type where it has at least so many values and none can be read.
+#: A text column has another type where it has at least this many values and none can be read.
 _ENOUGH = 20
 
 

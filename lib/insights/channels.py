@@ -13,7 +13,7 @@ from lib.insights.answers import bars, complete, enumerated, label, named, perio
 from lib.report import plots
 from lib.report.insight import Insight, Result
 
-#: Months that a channel's share is taken over, and months of sessions.
+#: How many months a channel's share is computed over, and how many months of sessions.
 SEASON, YEAR = 3, 12
 #: With fewer sessions a device's conversion rate is mostly chance.
 FEWEST = 50

@@ -37,7 +37,7 @@ NO_RETURNS = "This shop's data hold no returns or cancellations."
 def revenue_by_month(monthly: pd.DataFrame, currency: str | None = None, months: int = 0) -> Result:
     """Return net revenue by month; the title gives Q4's share where there are full calendar years.
 
-    `months` limits the chart to the last so many; the title is about all of them.
+    `months` limits the chart to that many of the last; the title is about all of them.
     """
     if monthly["net_amount"].isna().all():
         return NoData(NO_SALES)

@@ -197,7 +197,7 @@ def _clear(home: Path) -> None:
 def _parsed(compiled: Path, naming: tuple[tuple[str, str], ...], given: str) -> Any:
     """Return the parsed project as dbt hands it out, from what is compiled already.
 
-    It is parsed for no place in particular, as dbt would begin anew for each file or server.
+    It is parsed for no particular file or server, as dbt would start over for each.
     """
     with tempfile.TemporaryDirectory() as target:
         parse = ["parse", "--no-write-json", "--partial-parse-file-path", str(compiled / "partial_parse.msgpack")]

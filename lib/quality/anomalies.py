@@ -112,8 +112,8 @@ def shares(warehouse: Warehouse) -> pd.DataFrame:
     """Return the shares of each complete month that can be compared with the same month of the year before.
 
     Columns: measure (method, channel, category, device), entity, month, value, share, share_before, rows, rows_before,
-    psi, limit, is_shifted; the last five are the month's. Where there is no such month, the twelve months before stand
-    for it. Only systems that delivered both times are compared: a system that takes over brings a mix of its own.
+    psi, limit, is_shifted; the last five are the month's. Where there is no such month, the twelve months before
+    are used. Only systems that delivered both times are compared: a system that replaces another has a mix of its own.
     """
     columns = ["measure", "entity", "month", "value", "share", "share_before"]
     columns += ["rows", "rows_before", "psi", "limit", "is_shifted"]

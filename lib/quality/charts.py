@@ -122,12 +122,12 @@ def way_of_rows(steps: pd.DataFrame) -> Result:
     if steps.empty or not float(steps["rows"].iloc[0]) > 0:
         return None
     first, last = steps["rows"].iloc[0], steps["rows"].iloc[-1]
-    taken = steps[~steps["is_total"].astype(bool) & (steps["change"] != 0)]
+    losses = steps[~steps["is_total"].astype(bool) & (steps["change"] != 0)]
     title = f"Of {formatting.count(first, 'order line')} delivered, {formatting.number(last)} reach the facts"
-    if taken.empty and first == last:
+    if losses.empty and first == last:
         title = f"All {formatting.count(first, 'order line')} delivered reach the facts"
-    elif len(taken):
-        most = taken.iloc[int(np.argmin(taken["change"].to_numpy(float)))]
+    elif len(losses):
+        most = losses.iloc[int(np.argmin(losses["change"].to_numpy(float)))]
         title += f"; most of the others: {str(most['step']).lower()}"
     return _way("way_of_rows", title, "Order lines, from the sources to the facts", steps, "rows", formatting.number)
 

@@ -5,7 +5,7 @@ A test states in its `meta` what it is about: `dimension`, `description` (a sent
 `lib.clean.rules.RULES`), `field` (the column at fault) and, where it is not the table that it is attached to, `table`
 and `tested` (a query that counts the rows looked at). `finds` names the faulty records in the test's result: `entity`
 (a name, or an SQL expression) and SQL expressions for `source`, `key` and `family`; `field` is the column at fault,
-and `value` an expression for what stands there, where it is not that column.
+and `value` an expression for its value, where it is not that column's.
 """
 
 from collections.abc import Sequence

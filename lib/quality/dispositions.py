@@ -167,7 +167,7 @@ def _example(what: str, before: Any, after: Any) -> Html:
 
 
 def _value(value: Any) -> str:
-    """Return a value as it stands in a cell."""
+    """Return a value as it is shown in a cell."""
     return f'<code class="was">{escape("none" if pd.isna(value) else _short(str(value)))}</code>'
 
 

@@ -1,7 +1,7 @@
 """Reconciliation: do the layers hold what was delivered, and what the sources report themselves that they have?
 
 Order lines are followed from what was read to the facts, money from its gross amount to the months, by the queries
-`order_lines` and `amounts` in `sql/queries/quality`. Each step takes something away for a reason, and what is left must
+`order_lines` and `amounts` in `sql/queries/quality`. Each step removes something for a reason, and what is left must
 be what the next layer holds.
 """
 

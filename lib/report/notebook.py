@@ -1,6 +1,6 @@
 """An executed notebook as the body of a page: prose and outputs, no code, no logs, no stack traces.
 
-nbconvert turns the prose into HTML. What a piece of `lib.report.pieces` is stands in its output's metadata; other
+nbconvert turns the prose into HTML. Pieces of `lib.report.pieces` are marked in their output's metadata; other
 outputs are shown as they are. The page around the body is in `lib.report.pages`.
 """
 
@@ -23,7 +23,7 @@ LEFT_OUT = {"hide-report", "papermill-error-cell-tag"}
 
 @dataclass
 class Section:
-    """A heading and what stands below it; `shown` says of each code cell whether it displays anything."""
+    """A heading and what is below it; `shown` states for each code cell whether it displays anything."""
 
     anchor: str = ""
     title: str = ""
@@ -46,7 +46,7 @@ class Body:
 
 
 class _Prose(IPythonRenderer):
-    """Renders Markdown; takes out the first main heading, and begins a section at each heading of the second level."""
+    """Renders Markdown; removes the first main heading, and begins a section at each heading of the second level."""
 
     def __init__(self) -> None:
         super().__init__(escape=False)

@@ -85,7 +85,7 @@ def _rows_axis(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _write(axes: Axes, text: str, place: tuple[Any, float], right: float = 5, up: float = 0, **look: Any) -> None:
-    """Write a text so many points from a place."""
+    """Write a text at a distance (in points) from a place."""
     look = dict[str, Any]({"va": "center", "fontsize": 9}) | look
     axes.annotate(text, place, (right, up), textcoords="offset points", annotation_clip=False, **look)
 
@@ -249,7 +249,7 @@ def concentration(
     axes.plot(shares, revenue, color=ACCENT, linewidth=1.8)
     axes.plot([mark[0], mark[0]], [0, mark[1]], color=MUTE, linewidth=0.8)
     axes.plot(*mark, "o", color=ACCENT, markersize=5)
-    # Both texts stand under the diagonal, where no line crosses them.
+    # Both texts are under the diagonal, where no line crosses them.
     text = f"{percent(mark[0], 0)} of {who}:\n{percent(mark[1], 0)} of revenue"
     axes.text(mark[0] + 0.02, 0.04, text, va="bottom", weight="bold")
     axes.text(0.98, 0.04, "dotted: if all were equal", color=MUTE, ha="right", va="bottom", fontsize=8.5)

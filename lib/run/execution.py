@@ -1,6 +1,6 @@
 """Executes one notebook through papermill, in a kernel of its own, and says how it ended.
 
-papermill takes a time-out or a dead kernel for success, so the state comes from the exceptions caught here; and its
+papermill mistakes a time-out or a dead kernel for success, so the state comes from the exceptions caught here; and its
 engine marks the cell that stopped the notebook, before the notebook is saved.
 """
 

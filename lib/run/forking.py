@@ -175,7 +175,7 @@ def _separate(keep: int) -> None:
 
 
 def _close_files(keep: int = -1) -> None:
-    """Close every file but the standard ones, also those that whoever started the run left open."""
+    """Close every file but the standard ones, also those that the process which started the run left open."""
     for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
         if descriptor > 2 and descriptor != keep:
             with contextlib.suppress(OSError):

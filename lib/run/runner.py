@@ -297,7 +297,7 @@ def _render(folder: Path, manifest: dict[str, Any], name: str) -> None:
 
 
 def _mask_file(path: Path) -> None:
-    """Take secrets out of what a notebook printed."""
+    """Remove secrets from what a notebook printed."""
     if path.exists():
         text = path.read_text(encoding="utf-8", errors="replace")
         if mask(text) != text:

@@ -51,7 +51,7 @@ class Stage:
     def writable(self, *, full_refresh: bool = False, new_draft: bool = False) -> Warehouse:
         """Return the private copy to work on, made where it is missing or no longer follows what is published.
 
-        `new_draft` makes the draft of notebooks run by hand anew; `full_refresh` starts empty, to fill from the lake.
+        `new_draft` starts the draft of notebooks run by hand over; `full_refresh` starts empty, to fill from the lake.
         """
         warehouse = open_warehouse(self.settings, "run" if self.is_batch else "draft")
         if full_refresh or not warehouse.is_current() or (new_draft and not self.is_batch):

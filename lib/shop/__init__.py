@@ -24,7 +24,7 @@ def simulate(
 ) -> pd.DataFrame:
     """Bring the configured shop to the day asked for and return what its systems hold, as `open_shop` does.
 
-    `defects` takes the place of the rates in pipeline.yml.
+    `defects` replaces the rates in pipeline.yml.
     """
     return open_shop(
         settings.data_dir / "sources",

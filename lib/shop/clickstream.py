@@ -34,7 +34,7 @@ HOUR = 3_600_000
 #: From this many events a day an hour has one file more, and from this many every other hour has another.
 BUSIER = (1_000, 50_000)
 # One in this many files is faulty at first, and corrected within this many days.
-FAULTY, MENDED_WITHIN = 500, 4
+FAULTY, CORRECTED_WITHIN = 500, 4
 # Numbers of late files that are put where they would have been in time start here.
 ASTRAY_FROM, ASTRAY_FILES = 20, 60
 THREADS = 2
@@ -73,8 +73,8 @@ def write(
     site = Site(life, shop)
     first = max(after + 1, shop.tracked_from)
     # Files that were faulty on the day reached before, and no longer are, are made once more.
-    from_day = min((day for day in range(max(first - MENDED_WITHIN, shop.tracked_from), first)), default=first)
-    if not any(mended(shop, day, after, through) for day in range(from_day, first)):
+    from_day = min((day for day in range(max(first - CORRECTED_WITHIN, shop.tracked_from), first)), default=first)
+    if not any(was_corrected(shop, day, after, through) for day in range(from_day, first)):
         from_day = first
     spoiled: list[ledger.Cell] = []
     if from_day <= through:
@@ -178,10 +178,10 @@ def fault_of(key: int, slot: int, day: int, through: int) -> str:
 
 
 def mended_on(key: int, day: int) -> int:
-    return day + 1 + (key >> 32) % MENDED_WITHIN
+    return day + 1 + (key >> 32) % CORRECTED_WITHIN
 
 
-def mended(shop: ShopFacts, day: int, after: int, through: int) -> bool:
+def was_corrected(shop: ShopFacts, day: int, after: int, through: int) -> bool:
     """Return whether a file of a day may have been faulty at the end of `after` and no longer is at `through`."""
     midnight = int(np.datetime64(shop.date(day), "h").astype(np.int64))
     for hour in range(midnight - 15, midnight + 40):

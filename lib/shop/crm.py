@@ -1,4 +1,4 @@
-"""The shop's CRM and catalogue: who its customers are and what it sells, as both stand at the end of a day.
+"""The shop's CRM and catalogue: who its customers are and what it sells, as both are at the end of a day.
 
 They hold the present state alone, one row a customer or product; what came before is gone from them. `api` serves it.
 Wrong entries are in `record_defects`.

@@ -50,7 +50,7 @@ KINDS: dict[str, Kind] = {
     "total_mismatch": Kind("rejectable", "an order's total is not what its lines add up to"),
     "payment_mismatch": Kind("rejectable", "what was paid is not the order's total"),
     "price_spike": Kind("anomaly", "a price or an amount is 50 times too high"),
-    "category_swap": Kind("anomaly", "a product stands in another category than all of its kind"),
+    "category_swap": Kind("anomaly", "a product is in another category than all of its kind"),
     "double_customer": Kind("anomaly", "a person is known under two customer ids"),
     "late_event": Kind("anomaly", "an event is delivered days after it happened"),
     "duplicated_event": Kind("repairable", "an event is delivered twice"),

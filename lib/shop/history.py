@@ -29,7 +29,7 @@ from lib.shop.systems import Holdings, ShopFacts
 PLACE = "history"
 ENTITIES = ("orders", "order_items", "payments")
 COMPLETED, CANCELLED = "completed", "cancelled"
-#: Orders of so many days before the close were migrated to the web shop, and are the same in both systems.
+#: Orders of this many days before the close were migrated to the web shop, and are the same in both systems.
 MIGRATED_DAYS = 30
 FOREVER = np.iinfo(np.int16).max
 
@@ -78,7 +78,7 @@ def _files(
         "payments": life.payments.order[rows["payments"]] - 1,
     }
     for entity in ENTITIES:
-        # All three stand in order of their orders, and these in order of time.
+        # All three are sorted by order, and orders by time.
         years = life.orders.placed.year[order_of[entity]]
         for year in np.unique(years):
             lo, hi = np.searchsorted(years, (year, year + 1))

@@ -66,7 +66,7 @@ class Deliveries:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What belongs to store orders, by the position of each: where its lines or payments stand, and their values."""
+    """What belongs to store orders, by the position of each: where its lines or payments are, and their values."""
 
     start: Ints
     stop: Ints
@@ -149,7 +149,7 @@ def deliver(life: ShopLife, shop: ShopFacts) -> Deliveries:
 
 
 def _chances(seed: int, day: Days) -> NDArray[np.float64]:
-    """Return ten draws from 0 to 1 for each order, of its day's own stream; orders stand in order of time."""
+    """Return ten draws from 0 to 1 for each order, of its day's own stream; orders are sorted by time."""
     days, count = np.unique(day, return_counts=True)
     draws = [stream(seed, int(d), "store mail").random((n, 10)) for d, n in zip(days, count, strict=True)]
     return np.concatenate(draws) if draws else np.empty((0, 10))
@@ -163,7 +163,7 @@ def _transit(usual: NDArray[np.float64], late: NDArray[np.float64], surely: NDAr
 
 
 def _rows(life: ShopLife, deliveries: Deliveries, known: int) -> dict[str, int]:
-    """Return how many lines and payments stand in the first `known` messages, those that can be read."""
+    """Return how many lines and payments are in the first `known` messages, those that can be read."""
     n = len(life.orders.channel)
     kind, order = deliveries.kind[:known], deliveries.order[:known]
     readable = (kind != NEWSLETTER) & (deliveries.way[:known] != CUT)
@@ -236,7 +236,7 @@ def _messages(life: ShopLife, shop: ShopFacts, deliveries: Deliveries, due: Ints
 
 
 def _gathered(order: Ints, n_orders: int, columns: list[list[Any]]) -> _Parts:
-    """Return lines or payments, which stand in order of their orders' numbers, by the position of each order."""
+    """Return lines or payments, which are sorted by their orders' numbers, by the position of each order."""
     edges = np.searchsorted(order, np.arange(1, n_orders + 2))
     return _Parts(edges[:-1], edges[1:], list(zip(*columns, strict=True)))
 

@@ -51,7 +51,7 @@ class Marker:
     """Whose systems a folder holds; `as_of` is the day last asked for, `complete` the day surely reached.
 
     `systems` has the `Holdings` of each system at `complete`, `web_server` a fingerprint of the web shop's server
-    where it is none of our files, `defects` one of what is spoiled (empty: nothing).
+    where it is not one of our files, `defects` one of what is spoiled (empty: nothing).
     """
 
     generator: int
@@ -186,7 +186,7 @@ def check_same(folder: Path, found: Marker, wanted: Marker) -> None:
     if wanted.generator != found.generator:
         raise ConfigError(
             f"{folder} holds a shop made by version {found.generator} of the generator, and this is version"
-            f" {wanted.generator}: its shops are others. {ANOTHER[0].upper()}{ANOTHER[1:]}"
+            f" {wanted.generator}, which makes other shops. {ANOTHER[0].upper()}{ANOTHER[1:]}"
         )
     for name in SAME_SHOP:
         ours, theirs = getattr(wanted, name), getattr(found, name)

@@ -158,7 +158,7 @@ COUNTRIES = (
 
 @dataclass(frozen=True)
 class Store:
-    """A branch store; stores of one city stand side by side in `STORES`."""
+    """A branch store; stores of one city are next to each other in `STORES`."""
 
     id: str
     name: str

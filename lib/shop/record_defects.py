@@ -56,7 +56,7 @@ class RecordDefect:
     draw: float
 
     def of(self, value: Any) -> Any:
-        """Return what stands in the place of a value; instants are UTC seconds."""
+        """Return what replaces a value; instants are UTC seconds."""
         return _spoiled(self.kind, value, self.draw)
 
 

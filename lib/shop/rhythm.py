@@ -139,7 +139,7 @@ def to_instants(timepiece: Clock, scale: Scale, values: Scale) -> Seconds:
 
 
 def mark(timepiece: Clock, scale: Scale, day: int) -> float:
-    """Return where a scale stands at the start of a day."""
+    """Return a scale's value at the start of a day."""
     return float(scale[np.searchsorted(timepiece.edges, timepiece.day_starts[day])])
 
 

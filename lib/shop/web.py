@@ -237,7 +237,7 @@ def live(life: ShopLife, shop: ShopFacts) -> WebShop:
 
 
 def _chances(seed: int, day: Days) -> NDArray[np.float64]:
-    """Return four draws from 0 to 1 for each order, of its day's own stream; orders stand in order of time."""
+    """Return four draws from 0 to 1 for each order, of its day's own stream; orders are sorted by time."""
     days, count = np.unique(day, return_counts=True)
     draws = [stream(seed, int(d), "web shop").random((n, 4)) for d, n in zip(days, count, strict=True)]
     return np.concatenate(draws) if draws else np.empty((0, 4))

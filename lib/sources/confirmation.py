@@ -97,7 +97,7 @@ class _Reading:
     def add(self, line: str) -> None:
         of_order = self.layout.labels[0]
         if not line.strip():
-            # What stands behind a blank line is another table, and another record.
+            # After a blank line begins another table, and another record.
             self.columns, self.record = [] if self.record is not None else self.columns, None
             return
         cells = _cells(line)

@@ -53,8 +53,8 @@ MODEL = EventsSource
 
 _ENDINGS = (".json", ".jsonl", ".ndjson")
 _UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
-#: Files are read together up to so many bytes on disk (about twelve times that as text); one that is larger than that
-#: is read alone, so many bytes of text at a time.
+#: Files are read together up to this many bytes on disk (about twelve times that as text); one that is larger is read
+#: alone, this many bytes of text at a time.
 TOGETHER_BYTES, LARGE_BYTES, PIECE_BYTES = 4 << 20, 8 << 20, 64 << 20
 _THREADS = 2
 #: Lines in a batch of an Arrow table, of which DuckDB gives one to each thread at a time.

@@ -62,7 +62,7 @@ def _leaves(structure: str) -> tuple[tuple[Steps, bool], ...]:
 def columns_of(connection: duckdb.DuckDBPyConnection, known: dict[Steps, None]) -> dict[int, dict[Steps, None]]:
     """Return the paths that are columns of the objects in `_lines` (i, piece, line), by piece; `known` gains them.
 
-    What is null or {} wherever it stands is a column as well, unless it is an object elsewhere. The structure of a line
+    What is null or {} wherever it occurs is a column as well, unless it is an object elsewhere. The structure of a line
     takes long to find, its keys do not: of lines with the same keys in every object one is looked at. What is an object
     is known from such looks, so they go on until there is nothing new.
     """

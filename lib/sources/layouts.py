@@ -111,7 +111,7 @@ class Layout(BaseModel):
 
     @cached_property
     def time_words(self) -> dict[str, str]:
-        """What stands in a time, word -> its plain form: months as numbers, zones by their distance from UTC."""
+        """Words in times, word -> its plain form: months as numbers, zones by their distance from UTC."""
         months = {word: f" m{number} " for number, words in enumerate(self.months, 1) for word in words}
         words = DATA["zones"] | dict.fromkeys(self.fillers, " ") | months
         return {word.casefold(): plain for word, plain in words.items()}
@@ -131,11 +131,11 @@ class Layout(BaseModel):
         return {"currency", *self.order, *self.lines, *(self.line.groupindex if self.line else ())}
 
     def value(self, column: str, text: str) -> str:
-        """Return a value by its one word in all layouts, or as it stands where it is none of the known ones."""
+        """Return a value by its one word in all layouts, or as it is where it is not among the known ones."""
         return self.meanings[column].get(normal(text), text) if column in self.meanings else text
 
     def number(self, text: str) -> str:
-        """Return a number in digits with a decimal point; raise Unreadable for what is none."""
+        """Return a number in digits with a decimal point; raise Unreadable for what is not one."""
         found = _NUMBERS[self.decimal].fullmatch(text.strip())
         if not found:
             raise Unreadable(f"has {text!r}, which is no number with a {self.decimal!r} before its decimals")
@@ -146,7 +146,7 @@ class Layout(BaseModel):
     def time(self, text: str) -> str:
         """Return a date or time in ISO form, with its distance from UTC where one is stated.
 
-        What has none of the layout's forms is returned as it stands: ISO already, or for the row rules to judge.
+        What has none of the layout's forms is returned as it is: ISO already, or for the row rules to judge.
         """
         plain = "" if _ISO.match(text) else self._plain_time(text)
         for form in self.time_forms if plain else ():

@@ -131,7 +131,7 @@ class Reading:
 
 
 def suffix(path: str) -> str:
-    """Return the ending that stands for the format, before any that stands for compression."""
+    """Return the ending that names the format, before any that names the compression."""
     name = Path(path)
     return Path(name.stem).suffix.lower() if name.suffix.lower() in COMPRESSED else name.suffix.lower()
 

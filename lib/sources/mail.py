@@ -41,7 +41,7 @@ from lib.sources.markup import SCHEMA_ORG
 ORDER_LINES = "order_lines"
 #: Raised by one whenever messages are understood that were not before: those that were rejected are then read again.
 PARSER = 2
-#: From so many messages on it pays to start processes of their own for reading them.
+#: From this many messages on it pays to start extra processes for reading them.
 MANY = 2_000
 
 

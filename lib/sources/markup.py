@@ -77,7 +77,7 @@ def _record(item: Any, properties: Mapping[str, tuple[str, ...]]) -> Record:
 
 
 def _values(item: Any, path: str) -> Iterator[Any]:
-    """Yield what stands in an item at a dotted path; a list anywhere on it stands for all its members."""
+    """Yield what is in an item at a dotted path; a list anywhere on it means all its members."""
     if isinstance(item, list):
         for member in item:
             yield from _values(member, path)

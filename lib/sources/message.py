@@ -1,7 +1,7 @@
 """E-mail messages: bytes become order confirmations, whatever they are packed in.
 
 The schema.org markup of a message is read where it has any, else its text by a declared layout, else its HTML; a
-forwarded original is unwrapped. A message that ends too soon is never taken for a whole one.
+forwarded original is unwrapped. A message that ends too soon never passes for a whole one.
 """
 
 import email

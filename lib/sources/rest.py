@@ -1,6 +1,6 @@
 """Source kind `rest`: a JSON API over HTTP (see `api`), whose records become rows.
 
-A record's nested objects are columns with dotted names, its lists JSON text, all other values text as they stand.
+A record's nested objects are columns with dotted names, its lists JSON text, all other values text as they are.
 What is handed over are the records that are new or differ from what the lake holds of their key, so that the raw parts
 are the history of every record and an unchanged answer is no batch. In `snapshot` mode everything is asked for each
 time; in `changes` mode what changed since the newest time of change read, less an overlap.

@@ -185,7 +185,7 @@ def _sql(query: sa.Select[Any]) -> str:
 def as_text(values: Sequence[Any]) -> pa.Array:
     """Return a column's values as text that loses nothing; null stays null.
 
-    Whole numbers and others may stand in one column of SQLite; each is written as it would be alone.
+    One column of SQLite may hold whole numbers and others; each is written as it would be alone.
     """
     kinds = set(map(type, values)) - {type(None)}
     if kinds <= {str}:

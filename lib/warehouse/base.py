@@ -115,7 +115,7 @@ class Warehouse(ABC):
 
     @abstractmethod
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        """Return a read-only query's rows as a DataFrame; a parameter stands as `?`."""
+        """Return a read-only query's rows as a DataFrame; a parameter is a `?`."""
 
     @abstractmethod
     def query_each(self, queries: Sequence[str]) -> list[pd.DataFrame | WarehouseError]:
@@ -133,7 +133,7 @@ class Warehouse(ABC):
     def load(self, lake: Lake, item: Standardized, live: set[str], replaced: set[str], run_id: str) -> int:
         """Put a batch's rows into its stage table, with its note, in one transaction; return how many rows.
 
-        `live` names the batch's files that no later batch replaces; only their rows are taken. `replaced` names those
+        `live` names the batch's files that no later batch replaces; only their rows are loaded. `replaced` names those
         of them that an earlier batch delivered: its rows of them go, so a file delivered again counts once.
         """
 

@@ -122,7 +122,7 @@ class PostgresWarehouse(Warehouse):
                 cursor.execute(as_psycopg2(sql, self.prefix, set(names), bool(parameters)), list(parameters) or None)
                 return bulk.frame(cursor) if cursor.description else pd.DataFrame()
             except (psycopg2.Error, ValueError) as error:
-                # ValueError: a text that is no UTF-8, or holds a NUL character; no server takes it.
+                # ValueError: a text that is no UTF-8, or holds a NUL character; no server accepts it.
                 if server.is_connection_lost(error) or isinstance(error, _TIMEOUTS):
                     raise
                 cursor.connection.rollback()
@@ -183,7 +183,7 @@ class PostgresWarehouse(Warehouse):
                     cursor.execute(f"delete from {notes} where {of}", forgotten)
             for table in STAGE_TABLES:
                 self._create_stage_view(cursor, table)
-            # What the run does not build anew it reads as it is published.
+            # What the run does not build it reads as it is published.
             for name, kind in published.items():
                 is_ours = name in base.OPS_TABLES or name in _STATE or name.startswith("stage.")
                 if kind == "r" and not is_ours and not full_refresh:

@@ -1,10 +1,10 @@
-"""Queries as notebooks and analysts write them, turned into what psycopg2 takes, on the tables of a private copy."""
+"""Queries as notebooks and analysts write them, turned into what psycopg2 accepts, on the tables of a private copy."""
 
 
 def as_psycopg2(sql: str, prefix: str, names: set[str], has_parameters: bool) -> str:
-    """Return a query for psycopg2, its tables taken from a private copy where that has them.
+    """Return a query for psycopg2, with the tables of a private copy where that has them.
 
-    `names` are the copy's relations as prefix + schema.table. Only a name that stands there is changed, so a column
+    `names` are the copy's relations as prefix + schema.table. Only a name that is among them is changed, so a column
     of a table's alias stays what it is. What is no SQL stays as it is: the server says what is wrong.
     """
     # Only queries on PostgreSQL need it.

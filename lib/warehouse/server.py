@@ -70,7 +70,7 @@ class Server:
 
     @property
     def options(self) -> str:
-        """The settings of a session, as libpq takes them."""
+        """The settings of a session, as libpq expects them."""
         limits = self.limits
         settings = {
             "statement_timeout": f"{limits.statement_timeout_seconds}s",

@@ -1,4 +1,4 @@
--- One row per place in a file at which lines of the table _malformed are left out: how many rows stand before it, and by how
+-- One row per place in a file at which lines of the table _malformed are left out: how many rows come before it, and by how
 -- many lines those after it are shifted.
 select _file, before, max(shift) as shift
 from (

@@ -1,4 +1,4 @@
-{# What checks need beside the models: they see all rows, and run anew each time. #}
+{# What checks need beside the models: they see all rows, and run again each time. #}
 
 {# The UTC hour that a stream's delivery service put a file into (.../YYYY/MM/DD/HH/name), null where no folder says. #}
 {% macro delivery_hour(file) %}{{ adapter.dispatch('delivery_hour', 'shop')(file) }}{% endmacro %}

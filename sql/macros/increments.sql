@@ -19,7 +19,7 @@ coalesce({{ staged }}._key, {{ staged }}._source || '#' || {{ staged }}._source_
 {%- if is_incremental() %}where {{ condition }}{% endif -%}
 {%- endmacro %}
 
-{# The incremental strategy `recompute`, for dbt: takes out of a table what is affected and adds it as it is now. A model
+{# The incremental strategy `recompute`, for dbt: deletes affected rows from a table and inserts them as they are now. A model
    says by `unique_key` what identifies its rows, and in `meta` by which model (`recomputed_by`, `entity`). #}
 {% macro get_incremental_recompute_sql(arguments) -%}
 {%- set meta = model.config.meta -%}

@@ -1,4 +1,4 @@
-{# Sessions of events: whose they are, what a visitor did, and which of them are to be made anew. #}
+{# Sessions of events: whose they are, what a visitor did, and which of them are recomputed. #}
 
 {# Whose event it is: the visitor's, else the customer's, else nobody else's. #}
 {% macro visitor_key(event, event_id='event_id') -%}

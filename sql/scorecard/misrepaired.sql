@@ -1,4 +1,4 @@
--- One row per spoiled cell that was found and does not hold its value before, so many of a kind.
+-- One row per spoiled cell that was found and does not hold its value before, at most a given number of each kind.
 select kind, system, entity, key, field, before, after, repaired_to
 from corrections
 where not is_right

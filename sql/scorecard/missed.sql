@@ -1,4 +1,4 @@
--- One row per planted defect that was not found, so many of a kind.
+-- One row per planted defect that was not found, at most a given number of each kind.
 select kind, label, system, entity, key, family, field, before, after
 from planted
 where not is_found and label <> 'debatable'

@@ -1,4 +1,4 @@
--- One row per finding on what was not planted, so many of a rule.
+-- One row per finding on what was not planted, at most a given number of each rule.
 select rule, source, entity, key, family, field, before, after
 from findings
 where not is_right

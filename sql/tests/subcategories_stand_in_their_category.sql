@@ -38,7 +38,7 @@ confirmed as (
 
 ),
 
--- A subcategory may be at home in several categories: where three of its products stand.
+-- A subcategory belongs to each category with three of its products.
 judged as (
 
     select

@@ -84,7 +84,7 @@ spread as (
 
 ),
 
--- The last sold line takes what rounding left, so that the lines of an order add up to its discount.
+-- The last sold line gets what rounding left, so that the lines of an order add up to its discount.
 discounted as (
 
     select

@@ -1,6 +1,6 @@
 -- One row per step of the money's way from the gross amount of the facts to the months, in the reporting currency. A
 -- total's `amount` is what its level holds, its `change` by how much that differs from what the steps before it leave;
--- another step's `change` is what it takes away.
+-- another step's `change` is what it removes.
 with facts as (
 
     select

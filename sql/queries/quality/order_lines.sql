@@ -1,5 +1,5 @@
 -- One row per step of the order lines' way from the sources to the facts. A total's `rows` is what its layer holds, its
--- `change` by how much that differs from what the steps before it leave; another step's `change` is what it takes away.
+-- `change` by how much that differs from what the steps before it leave; another step's `change` is what it removes.
 with deliveries as (
 
     select coalesce(sum(coalesce(read_rows, rows)), 0) as rows
