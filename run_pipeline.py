@@ -145,6 +145,7 @@ def runs(
 ) -> None:
     """List the runs, newest first: how each ended, how long it took, what it loaded, its quality score."""
     with _plain_errors():
+        from lib.base import formatting
         from lib.report.pages import is_overridden
         from lib.run.manifest import is_alive, list_runs
 
@@ -162,7 +163,7 @@ def runs(
             quality = manifest.get("quality") or {}
             if is_overridden(manifest):
                 state += ", gate overridden"
-            score = f"{quality['score']:.1f} {quality['grade']}" if quality else ""
+            score = f"{formatting.points(quality['score'])} {quality['grade']}" if quality else ""
             values = (
                 manifest["run_id"],
                 state,

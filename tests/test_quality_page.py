@@ -123,7 +123,7 @@ def test_the_heading_says_whether_the_data_may_be_published_and_where_the_rows_a
     said = a_page(card=card).headline()
     assert '<p class="finding">Good enough to publish: 96.8 of 100, grade A</p>' in said.html
     assert f"2{NBSP}checks of 3 found something, 1 of them an error." in said.html
-    assert f"11{NBSP}cells were put right, <b>20</b> of 1,000 rows wait in quarantine, none is lost." in said.html
+    assert f"8{NBSP}cells were repaired, <b>20</b> of 1,000 rows wait in quarantine, none is lost." in said.html
     assert f"<b>99.9{NBSP}%</b>" in said.html, "what is not whole is not said to be 100 %"
     assert "Gate passed" in said.html
 
@@ -166,7 +166,7 @@ def test_the_score_is_shown_with_its_course_and_its_change():
         "good",
         [95, 96, 96.8],
     )
-    assert [figure.value for figure in others] == ["1", "1,000", "11", "10", "20"]
+    assert [figure.value for figure in others] == ["1", "1,000", "8", "10", "20"]
     first = a_page().figures(pd.DataFrame())[0]
     assert (first.change, first.note) == ("", "")
 

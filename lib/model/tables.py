@@ -36,8 +36,8 @@ class KeyFigures:
             (f"Discounts, {currency}", formatting.compact(self.discount_amount)),
             (f"Returned and cancelled, {currency}", formatting.compact(self.return_amount)),
             (f"Net revenue, {currency}", formatting.compact(self.net_amount)),
-            ("From", str(self.first_date)),
-            ("To", str(self.last_date)),
+            ("From", formatting.when(self.first_date)),
+            ("To", formatting.when(self.last_date)),
         ]
 
     def manifest(self) -> dict[str, Any]:

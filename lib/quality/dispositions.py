@@ -68,8 +68,8 @@ def read_outcomes(warehouse: Warehouse) -> pd.DataFrame:
 
 
 def cells(outcomes: pd.DataFrame) -> int:
-    """Return how many cells were repaired or left empty."""
-    return int(outcomes.loc[outcomes["outcome"].isin(["repaired", "emptied"]), "found"].sum())
+    """Return how many cells were repaired."""
+    return int(outcomes.loc[outcomes["outcome"] == "repaired", "found"].sum())
 
 
 def tables(outcomes: pd.DataFrame) -> Html:

@@ -104,7 +104,7 @@ class Page:
             pieces.Kpi("Score", f"{formatting.points(result.score)} · {result.grade}", turn, tone, course, against),
             pieces.Kpi("Checks passed", formatting.number(self._applied - len(result.failed_checks)), note=of),
             pieces.Kpi("Rows checked", formatting.compact(staged), note=sources),
-            pieces.Kpi("Cells put right", formatting.compact(dispositions.cells(self.outcomes))),
+            pieces.Kpi("Cells repaired", formatting.compact(dispositions.cells(self.outcomes))),
             pieces.Kpi("Rows merged", formatting.compact(merged), note=shares[0]),
             pieces.Kpi("In quarantine", formatting.compact(waiting), note=shares[1]),
         ]
@@ -219,7 +219,7 @@ class Page:
     def _kept(self) -> str:
         staged, waiting, lost = (self._total(f"{name}_rows") for name in ("staged", "quarantined", "unaccounted"))
         cells = dispositions.cells(self.outcomes)
-        repaired = f"{formatting.count(cells, 'cell was', 'cells were')} put right, " if cells else ""
+        repaired = f"{formatting.count(cells, 'cell was', 'cells were')} repaired, " if cells else ""
         rest = f"**{lost:,} are unaccounted for**" if lost else "none is lost"
         if not staged:
             return "Not one row has been delivered yet"
