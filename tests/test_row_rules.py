@@ -244,9 +244,9 @@ def test_a_bad_cell_of_each_kind_ends_where_it_should(shop):
     for case in CASES:
         place[case.entity] += 1
         row, notes = (d[case.entity, place[case.entity]] for d in (staged, noted))
-        noted = sorted((rule, outcome, after) for _, rule, outcome, _, after in notes)
+        applied = sorted((rule, outcome, after) for _, rule, outcome, _, after in notes)
         outcomes = {outcome for _, outcome, _ in case.noted}
-        is_right = row[case.field] == case.value and noted == sorted(case.noted)
+        is_right = row[case.field] == case.value and applied == sorted(case.noted)
         # The row itself keeps a note of what was not repaired, with the raw row.
         is_right &= (row["_reject_rule"] is not None) == ("rejected" in outcomes)
         is_right &= (row["_issues"] is not None) == (row["_raw"] is not None) == bool(outcomes - {"repaired"})

@@ -13,7 +13,8 @@ import pytest
 from nbclient import NotebookClient
 
 from lib.lake import Lake
-from lib.run.parameters import NOTEBOOKS
+from lib.run.kernels import kernel_starter
+from lib.run.parameters import NOTEBOOKS, notebook_path
 from lib.settings import load_settings
 from lib.shop.opening import GENERATOR
 from tests.conftest import PROJECT, Shop
@@ -165,16 +166,27 @@ def by_hand(shop: Shop, name: str, output: Path, *parameters: str) -> subprocess
 
 
 @pytest.fixture(scope="module")
-def executed(shop_at) -> Shop:
-    """A shop of its own on which each notebook was run by hand, as JupyterLab runs it, on its defaults."""
-    shop = shop_at("by_hand")
-    with pytest.MonkeyPatch.context() as patch:
+def executed(shop_at, tmp_path_factory) -> Shop:
+    """A shop of its own on which each notebook was run by hand on its defaults, in a kernel without a run.
+
+    The first and the last are run just as JupyterLab runs them: in a process of their own, in the notebooks' folder.
+    """
+    shop, logs = shop_at("by_hand"), tmp_path_factory.mktemp("logs")
+    with pytest.MonkeyPatch.context() as patch, kernel_starter("auto", "duckdb") as start_kernel:
         for name, value in shop.environment.items():
             patch.setenv(name, value)
         for name in NOTEBOOKS:
-            notebook = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", as_version=4)
-            resources = {"metadata": {"path": str(PROJECT / "notebooks")}}
-            NotebookClient(notebook, timeout=240, resources=resources).execute()
+            notebook = nbformat.read(notebook_path(name), as_version=4)
+            if name in ("01_generate", "06_insights"):
+                resources = {"metadata": {"path": str(PROJECT / "notebooks")}}
+                NotebookClient(notebook, timeout=240, resources=resources).execute()
+            else:
+                kernel = start_kernel(notebook_path(name), logs / f"{name}.log")
+                kernel.wait_until_ready()
+                client = NotebookClient(notebook, timeout=240, km=kernel.manager)
+                client.kc = kernel.client
+                client.execute()
+                kernel.stop()
             assert all(o.output_type != "error" for c in notebook.cells for o in c.get("outputs", []))
     return shop
 
