@@ -403,6 +403,17 @@ def _safe(error: Exception) -> str:
     return mask(explain(error)).replace("[", "\\[")
 
 
+def _open_standard_files() -> None:
+    """Open what whoever started this has closed of the standard files, so that nothing else takes their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: PTH123, SIM115
+
+
 if __name__ == "__main__":
+    _open_standard_files()
     forking.start_fresh()  # before anything large is imported
     app()

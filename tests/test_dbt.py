@@ -98,6 +98,14 @@ def test_processes_that_compile_at_once_share_what_the_first_made(project, wareh
     assert found == {str(place) for place in (project / "target").iterdir()} and len(found) == 1
 
 
+def test_what_is_compiled_and_damaged_is_compiled_again(project, warehouse):
+    folder = dbt._compiled(warehouse.settings, warehouse)
+    for damage in (lambda manifest: manifest.write_text(manifest.read_text()[:1000]), Path.unlink):
+        damage(folder / "manifest.json")
+        dbt._nodes.cache_clear()
+        assert dbt._compiled(warehouse.settings, warehouse) == folder and dbt._nodes(folder)
+
+
 def test_what_is_compiled_follows_the_sql_and_old_and_half_made_folders_go(project, warehouse, monkeypatch):
     monkeypatch.setattr(dbt, "_MOST_COMPILED", 2)
     target = project / "target"

@@ -166,7 +166,8 @@ def test_a_large_file_is_read_in_pieces_with_its_lines_counted_through(shop, mon
 
 
 def test_malformed_lines_cost_only_themselves_and_keep_their_place(shop):
-    bad = ['{"event_id": "x"', "[1, 2]", '"text"', '{"a": "\\ud800"}', "nonsense"]
+    deep = '{"event_id": "x", "a": ' + "[" * 130 + "]" * 130 + "}"
+    bad = ['{"event_id": "x"', "[1, 2]", '"text"', '{"a": "\\ud800"}', "nonsense", deep]
     content = (
         lines(BASE, *bad, "", BASE | {"event_id": "2"}) + b'{"event_id": "\xff"}\n' + lines(BASE | {"event_id": "3"})
     )
@@ -179,11 +180,12 @@ def test_malformed_lines_cost_only_themselves_and_keep_their_place(shop):
         ("a.json.gz", 4, bad[2], "a text, and no JSON object"),
         ("a.json.gz", 5, bad[3], "no JSON: a text in it is not valid Unicode"),
         ("a.json.gz", 6, bad[4], "no JSON: Expecting value at character 1"),
-        ("a.json.gz", 8, '{"event_id": "�"}', "no JSON: a text in it is not valid Unicode"),
+        ("a.json.gz", 7, deep, "no JSON that can be read: nested more than 120 deep"),
+        ("a.json.gz", 9, '{"event_id": "�"}', "no JSON: a text in it is not valid Unicode"),
     ]
-    assert (taken.rows, int(taken.table.malformed_lines.sum())) == (9, 6)
+    assert (taken.rows, int(taken.table.malformed_lines.sum())) == (10, 7)
     staged = rows(shop.load(), "select event_id, _source_row from stage.events where _reject_rule is null order by 1")
-    assert staged == [("1", 1), ("2", 7), ("3", 9)]
+    assert staged == [("1", 1), ("2", 8), ("3", 10)]
 
 
 @pytest.mark.parametrize(

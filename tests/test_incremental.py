@@ -180,6 +180,16 @@ def test_an_order_waits_for_its_customer_with_its_lines_and_payments_and_waits_a
     assert clean_keys == {0: [("oa",)] * 3, 1: [("oa",)] * 3 + [("oz",)] * 3, 2: [("oa",)] * 3}
 
 
+def test_models_are_not_built_on_others_that_were_made_with_other_settings(tmp_path):
+    shop = a_shop(tmp_path, 7)
+    warehouse = shop.load()
+    dbt.build_models(shop.settings, warehouse, *PARTS[0])
+    shop.config = {"models": {"unknown_customers": "keep"}}
+    dbt.build_models(shop.settings, warehouse, *PARTS[1])
+    warehouse.publish()
+    assert_same_tables(tables(open_warehouse(shop.settings)), tables(whole(shop)))
+
+
 def test_a_build_that_was_cut_off_or_repeated_comes_out_right(tmp_path, builds):
     shop, deliveries = a_shop(tmp_path, 7), Deliveries(107)
     shop.build(publish=True)

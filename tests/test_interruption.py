@@ -18,7 +18,7 @@ import pytest
 from lib.run.parameters import NOTEBOOKS
 from lib.shop import LAST_DAY
 from lib.shop.rates import Defects
-from tests.conftest import Shop, soaking
+from tests.conftest import PROJECT, Shop, soaking
 from tests.days import DailyShop
 
 KPI = (
@@ -162,3 +162,10 @@ def test_an_analyst_who_holds_the_published_file_for_writing_stops_no_run(shop):
     finally:
         held.close()
     assert shop.ask("select count(*) from clean.products") == [(120,)]
+
+
+def test_a_run_whose_terminal_is_gone_goes_on_and_one_without_output_runs(shop):
+    script = f"{sys.executable} run_pipeline.py --only 06_insights"
+    command = f"trap '' HUP; {script} >&- & sleep 1.5; kill -HUP $!; wait $!"
+    done = subprocess.run(["sh", "-c", command], cwd=PROJECT, env=shop.environment, capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr

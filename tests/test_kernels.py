@@ -29,6 +29,14 @@ def _a_parent_of_its_own(monkeypatch):
 forks = pytest.mark.skipif(not can_fork(), reason="forks no kernels here")
 
 
+@forks
+def test_a_temporary_folder_with_too_long_a_name_for_sockets_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 80)))
+    Path(tempfile.tempdir).mkdir()
+    with kernels._folder() as folder:
+        assert len(str(folder)) < 70 and folder.is_dir()
+
+
 def answers(kernel: Kernel, code: str, **expressions: str) -> dict[str, str]:
     """Run code in a kernel and return the values of expressions after it."""
 

@@ -543,6 +543,12 @@ def test_an_order_item_and_microdata_are_markup_too():
     ]
 
 
+def test_half_a_character_in_markup_costs_no_message_and_no_mailbox(stores):
+    stores.write("1.a.host", marked(OFFERS.replace("Lamp &amp; shade", "Lamp \\ud83d"), TEXT.replace("{order}", "T-1")))
+    stores.ingest().raise_failures()
+    assert "Lamp ?" in set(stores.rows("order_lines")["product_name"])
+
+
 def test_a_price_of_a_whole_line_is_divided_by_its_quantity():
     prices = [row["unit_price"] for row in rows_of(markup.read(OFFERS, "line"))]
     assert prices == ["30.25", "5"]

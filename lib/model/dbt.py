@@ -70,7 +70,7 @@ def build_models(settings: Settings, warehouse: Warehouse, *folders: str) -> lis
     compiled = _compiled(settings, warehouse)
     if build.how != "nothing":
         whole = ["--full-refresh"] if build.how == "whole" else []
-        _run(settings, warehouse, compiled, [*whole, "--select", *(f"path:models/{f}" for f in folders)])
+        _run(settings, warehouse, compiled, [*whole, "--select", *(f"path:models/{f}" for f in build.folders)])
         increments.note(warehouse, build)
     models = [n for n in _nodes(compiled) if n["resource_type"] == "model" and n["path"].split("/")[0] in folders]
     return [_table(warehouse, node) for node in models]
@@ -165,7 +165,8 @@ def _compiled(settings: Settings, warehouse: Warehouse) -> Path:
     files = increments.project_files("models", "macros", "tests", "dbt_project.yml", "profiles.yml")
     home = _SQL / "target" if os.access(_SQL, os.W_OK) else settings.work_dir / "sql-compiled"
     compiled = home / fingerprint([files, variables(settings), naming, version("dbt-core")])
-    if not compiled.exists():
+    if not _is_whole(compiled):
+        shutil.rmtree(compiled, ignore_errors=True)
         home.mkdir(parents=True, exist_ok=True)
         _clear(home)
         scratch = Path(tempfile.mkdtemp(prefix="making-", dir=home))
@@ -176,12 +177,20 @@ def _compiled(settings: Settings, warehouse: Warehouse) -> Path:
             scratch.rename(compiled)
         except OSError:
             # Another process may have been first.
-            if not compiled.exists():
+            if not _is_whole(compiled):
                 raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     os.utime(compiled)
     return compiled
+
+
+def _is_whole(compiled: Path) -> bool:
+    """Whether a folder holds a compiled project that can be read."""
+    try:
+        return compiled.exists() and bool(_nodes(compiled))
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _clear(home: Path) -> None:
@@ -208,6 +217,7 @@ def _naming(environment: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((name, environment[name]) for name in _NAMING if name in environment)
 
 
+@functools.lru_cache(maxsize=8)
 def _nodes(compiled: Path) -> list[dict[str, Any]]:
     """Return the models and tests of a compiled project (https://schemas.getdbt.com/dbt/manifest/v12.json)."""
     return list(json.loads((compiled / "manifest.json").read_bytes())["nodes"].values())

@@ -16,6 +16,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
+from lib.base.errors import explain
 from lib.base.files import PROJECT
 from lib.base.secrets import mask
 from lib.run.kernels import Kernel
@@ -73,7 +74,7 @@ def _ending(error: BaseException, limit: int) -> tuple[str, str, str]:
         return "timed_out", "CellTimeoutError", message
     if isinstance(error, DeadKernelError):
         return "kernel_died", "DeadKernelError", "the notebook's process died, for want of memory perhaps; see its log"
-    return "failed", type(error).__name__, str(error)
+    return "failed", type(error).__name__, explain(error)
 
 
 class _Engine(NBClientEngine):

@@ -30,6 +30,8 @@ from lib.base.files import PROJECT, file_lock
 from lib.run.forking import KernelParent, Order, can_fork
 
 _PREFIX = "shop-kernels-"
+#: Characters of the temporary folder with which a socket's path is still short enough.
+_LONGEST = 50
 
 
 class _ThisPython(KernelSpecManager):
@@ -158,11 +160,11 @@ def _folder() -> Iterator[Path]:
     The paths of sockets may have about 100 bytes, so the folder is in the system's temporary one. Its lock says that
     its run lives; it gets its name when it is locked, so that no other run finds it before.
     """
-    temporary = Path(tempfile.gettempdir())
+    temporary = next((p for p in (Path(tempfile.gettempdir()), Path("/tmp")) if len(str(p)) <= _LONGEST), Path("/tmp"))
     for left in temporary.glob(f"{_PREFIX}*"):
         with contextlib.suppress(LakeError, OSError), file_lock(left / "lock", 0, ""):
             shutil.rmtree(left, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
+    made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=temporary))
     with file_lock(made / "lock", 0, ""):
         folder = made.rename(made.with_name(made.name[1:]))
         try:

@@ -4,6 +4,7 @@ How one notebook is executed is in `lib.run.execution`; what a run leaves behind
 """
 
 import contextlib
+import shutil
 import signal
 import threading
 import time
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from nbformat.reader import NotJSONError
 
 from lib.base.errors import PipelineError, explain
 from lib.base.files import file_lock, write_atomically
@@ -77,6 +80,7 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Run:
         open_warehouse(settings).exclusive(),
         _signals(),
     ):
+        _clear_scratch(settings.work_dir)
         manifest.close_killed_runs(settings)
         stages = [_stage(name, name in plan.notebooks) for name in NOTEBOOKS]
         current = manifest.start_run(settings, stages, plan.parameters, plan.command)
@@ -288,11 +292,22 @@ def _stage(name: str, selected: bool) -> dict[str, Any]:
     }
 
 
+def _clear_scratch(work_dir: Path) -> None:
+    """Remove what runs and notebooks that were killed left in the work folder, a day or more ago."""
+    for left in work_dir.iterdir():
+        is_old = left.stat().st_mtime < time.time() - 86_400
+        if is_old and left.name.split("-")[0] in ("ingest", "export", "mail", "standardize"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def _render(folder: Path, manifest: dict[str, Any], name: str) -> None:
     """Write the code-free page of an executed notebook."""
     notebook = folder / "notebooks" / f"{name}.ipynb"
     if notebook.exists():
-        page = pages.notebook_page(notebook, run=manifest, stage_name=name)
+        try:
+            page = pages.notebook_page(notebook, run=manifest, stage_name=name)
+        except NotJSONError:
+            return  # the disk was full when it was saved, and the manifest says so
         write_atomically(folder / "reports" / f"{name}.html", mask(page))
 
 
@@ -313,7 +328,9 @@ def _signals() -> Iterator[None]:
 
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+        # What is ignored stays ignored: nohup lets a run outlive its terminal.
+        heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield
     finally:

@@ -60,6 +60,9 @@ _THREADS = 2
 #: Lines in a batch of an Arrow table, of which DuckDB gives one to each thread at a time.
 _AT_A_TIME = 16_384
 _BLANK = re.compile(r"\s*")
+#: DuckDB reads JSON that is nested 128 deep and no deeper.
+_DEEPEST = 120
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 _EMPTY = "the file is empty; expected lines of JSON"
 
 
@@ -261,11 +264,14 @@ class _Reading(Reading):
 
     def _show_objects(self, table: pa.Table, not_utf8: list[int]) -> list[int]:
         """Let DuckDB see the lines that are objects, as `_lines` (i, piece, line); return where the others are."""
-        self.task.connection.register("_lines", _divided(table))
+        deep = _too_deep(table["line"])
+        is_flat = np.ones(len(table), dtype=bool)
+        is_flat[deep] = False
+        self.task.connection.register("_lines", _divided(table.filter(pa.array(is_flat)) if deep else table))
         found = self.task.connection.execute(
             "select i from _lines where coalesce(case when json_valid(line) then json_type(line) end <> 'OBJECT', true)"
         )
-        broken = sorted({*not_utf8, *(i for (i,) in found.fetchall())})
+        broken = sorted({*not_utf8, *deep, *(i for (i,) in found.fetchall())})
         if broken:
             is_object = np.ones(len(table), dtype=bool)
             is_object[broken] = False
@@ -323,8 +329,26 @@ def _divided(table: pa.Table) -> pa.Table:
     return pa.Table.from_batches(table.to_batches(max_chunksize=_AT_A_TIME), table.schema)
 
 
+def _too_deep(lines: pa.ChunkedArray) -> list[int]:
+    """Return the positions of lines that are nested deeper than DuckDB reads."""
+    brackets = pc.add(pc.count_substring(lines, "["), pc.count_substring(lines, "{"))
+    suspects = np.flatnonzero(pc.greater(brackets, _DEEPEST).to_numpy(zero_copy_only=False))
+    return [int(i) for i in suspects if _depth(lines[int(i)].as_py()) > _DEEPEST]
+
+
+def _depth(line: str) -> int:
+    """Return how deep the objects and lists of a line are nested."""
+    deepest = depth = 0
+    for found in _BRACKET.finditer(line):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _what_is_wrong(line: str) -> str:
     """Return what is wrong with a line that is no JSON object in UTF-8."""
+    if _depth(line) > _DEEPEST:
+        return f"no JSON that can be read: nested more than {_DEEPEST} deep"
     words = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
     try:
         value = json.loads(line)

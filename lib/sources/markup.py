@@ -91,7 +91,11 @@ def _values(item: Any, path: str) -> Iterator[Any]:
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return next((_text(value[name]) for name in ("value", "price", "name", "@id") if name in value), "")
-    return _ENUMERATED.sub("", " ".join(html.unescape(str(value)).split())) if value is not None else ""
+    if value is None:
+        return ""
+    # JSON may hold half a character (a lone surrogate), which no file can.
+    text = html.unescape(str(value)).encode(errors="replace").decode()
+    return _ENUMERATED.sub("", " ".join(text.split()))
 
 
 def _json(script: Tag) -> Any:
