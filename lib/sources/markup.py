@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup, CData, NavigableString, PageElement, Tag
 
 from lib.sources.confirmation import Confirmation, Record, confirmation
 from lib.sources.layouts import Layout, Unreadable
@@ -19,6 +19,7 @@ from lib.sources.layouts import Layout, Unreadable
 SCHEMA_ORG = Layout(like="schema_org")
 _LINES, _PAYMENTS = ("acceptedOffer", "orderedItem"), ("partOfInvoice",)
 _LINE_TAGS = ["p", "div", "br", "tr", "li", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "blockquote", "hr"]
+_UNSEEN = ("script", "style", "head", "title")
 _ENUMERATED = re.compile(r"https?://\S+[/#]")
 
 
@@ -34,17 +35,25 @@ def read(page: str, offer_price: str) -> list[Confirmation]:
 
 def text_of(page: str) -> str:
     """Return a page's text, line by line: a row's cells with tabs between them, blank lines around tables."""
-    soup = _parsed(page)
-    for unseen in soup(["script", "style", "head", "title"]):
-        unseen.decompose()
-    for tag in soup(_LINE_TAGS):
-        if tag.name not in ("p", "div", "br") or not tag.find_parent(["td", "th"]):
-            edge = "\f" if tag.name in ("table", "p") else "\n"
-            tag.insert_before(edge)
-            tag.insert_after(edge)
-    for cell in soup(["td", "th"]):
-        cell.insert(0, "\t")
-    text = re.sub(r" *\f[ \n\f]*", "\n\n", re.sub(r" *\n[ \n]*", "\n", soup.get_text()))
+    parts: list[str] = []
+    # What is still to come, the next last, and whether it lies in a table's cell.
+    waiting: list[tuple[PageElement | str, bool]] = [(_parsed(page), False)]
+    while waiting:
+        node, is_in_cell = waiting.pop()
+        if not isinstance(node, Tag):
+            if type(node) in (str, NavigableString, CData):
+                parts.append(str(node))
+            continue
+        if node.name in _UNSEEN:
+            continue
+        is_cell = node.name in ("td", "th")
+        edge = ""
+        if node.name in _LINE_TAGS and not (is_in_cell and node.name in ("p", "div", "br")):
+            edge = "\f" if node.name in ("table", "p") else "\n"
+        parts.append(edge or ("\t" if is_cell else ""))
+        waiting.append((edge, False))
+        waiting += [(child, is_in_cell or is_cell) for child in reversed(node.contents)]
+    text = re.sub(r" *\f[ \n\f]*", "\n\n", re.sub(r" *\n[ \n]*", "\n", "".join(parts)))
     return re.sub(r"^\t", "", text, flags=re.MULTILINE)
 
 
