@@ -356,8 +356,6 @@ def _what_is_wrong(line: str) -> str:
         return f"no JSON: {error.msg} at character {error.pos + 1}"
     except ValueError as error:
         return f"no JSON: {error}"
-    except RecursionError:
-        return "no JSON that can be read: too deeply nested"
     if isinstance(value, dict):
         return "no JSON: a text in it is not valid Unicode"
     return f"{words.get(type(value), 'a number')}, and no JSON object"
