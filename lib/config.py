@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -63,6 +65,23 @@ class Derived(_Model):
         return self
 
 
+class Expected(_Model):
+    """What a source, or an entity of it, states that it holds: counts, amounts, its first and last day.
+
+    Held against the warehouse to the cent, amounts in the shop's currency.
+    """
+
+    orders: int | None = Field(None, ge=0)
+    lines: int | None = Field(None, ge=0)
+    customers: int | None = Field(None, ge=0)
+    payments: int | None = Field(None, ge=0)
+    gross_amount: Decimal | None = None
+    net_amount: Decimal | None = None
+    paid_amount: Decimal | None = None
+    first_day: date | None = Field(None, alias="from")
+    last_day: date | None = Field(None, alias="to")
+
+
 class EntitySource(_Model):
     """Which column of a source is which of ours, and how its values are written; a kind adds where they lie."""
 
@@ -73,6 +92,7 @@ class EntitySource(_Model):
     null_values: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     codes: Literal["any", "lower", "upper"] = "any"
+    expect: Expected = Expected()
     columns: dict[str, str | Derived] = {}
 
     @model_validator(mode="after")
@@ -106,6 +126,7 @@ class Source(_Model):
     schema_changes: Literal["evolve", "freeze", "discard"] = "evolve"
     optional: bool = False
     id_prefixes: dict[str, str] = {}
+    expect: Expected = Expected()
     entities: Mapping[str, EntitySource] = Field(min_length=1)
 
     _zone = field_validator("time_zone")(Shop._known_zone.__func__)  # type: ignore[attr-defined]
@@ -169,10 +190,36 @@ class Runner(_Model):
 
 
 class Gate(_Model):
-    """What a run must reach to be published, in points of 100."""
+    """What a run must reach to be published: scores in points of 100, and shares of rows and of money (1 is all of it).
+
+    What an `allow_...` says is refused unless it is true. `accept` names checks whose finding is right for this shop:
+    they refuse nothing and are not scored.
+    """
 
     min_score: float = Field(90, ge=0, le=100)
-    min_dimension: dict[Literal["completeness", "validity", "consistency", "uniqueness", "timeliness"], float] = {}
+    min_dimension: dict[Literal["completeness", "validity", "consistency", "uniqueness", "timeliness"], float] = {
+        **dict.fromkeys(("completeness", "validity", "consistency", "uniqueness"), 80.0),
+        "timeliness": 60.0,
+    }
+    max_quarantined: float = Field(0.1, ge=0, le=1)
+    max_waiting: float = Field(0.5, ge=0, le=1)
+    max_money_quarantined: float = Field(0.1, ge=0, le=1)
+    max_money_repaired: float = Field(0.1, ge=0, le=1)
+    max_money_unexplained: float = Field(0.05, ge=0, le=1)
+    max_money_guessed: float = Field(0.5, ge=0, le=1)
+    allow_orders_without_amounts: bool = False
+    allow_no_orders_and_events: bool = False
+    allow_unusable_sources: bool = False
+    allow_unreadable_files: bool = False
+    allow_foreign_currencies: bool = False
+    accept: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_key_of_models(cls, values: Any) -> Any:
+        for key in set(values if isinstance(values, dict) else ()) & set(Models.model_fields):
+            raise ValueError(f"{key!r} is a key of 'models', not of 'quality': write models: {{{key}: {values[key]}}}")
+        return values
 
 
 class Models(_Model):

@@ -93,7 +93,7 @@ def test_every_key_is_listed_in_pipeline_yml():
     def keys(model: type) -> set[str]:
         found = set()
         for name, field in model.model_fields.items():
-            found.add(name)
+            found.add(field.alias or name)
             for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
                 if isinstance(inner, type) and issubclass(inner, config.BaseModel):
                     found |= keys(inner)

@@ -446,3 +446,29 @@ def test_a_column_that_is_new_at_its_source_is_noted_with_the_run_that_took_it(t
     shop.write("customers/2.csv", csv("customer_id,city,nickname", "bert,Bonn,Bertie"))
     changes = "select source, entity, column_name, change, ingested_by from ops.schema_changes"
     assert rows(shop.load(), changes) == [("exports", "customers", "nickname", "new column (string)", "run2")]
+
+
+def test_a_clickstream_alone_is_not_held_against_entities_that_nobody_delivers(tmp_path):
+    shop = SmallShop(tmp_path, {"events": {}})
+    shop.write(
+        "events/1.csv",
+        csv(
+            "event_id,event_at,event_type,visitor_id,customer_id,product_id,order_id",
+            "e,2024-01-06 10:05,product_view,v,anna,p,",
+            "f,2024-01-06 10:06,purchase,v,anna,,1",
+        ),
+    )
+    audit = shop.audit(shop.build())
+    states = audit.checks.set_index("check_name")["state"]
+    unmet = ["products_of_events_are_known", "customers_of_events_are_known", "orders_of_events_are_known"]
+    assert states[[*unmet, "purchases_have_their_order"]].tolist() == ["absent"] * 4
+    assert (audit.score, audit.reasons, audit.flags) == (100.0, [], 0)
+
+
+def test_a_shop_without_lines_or_catalogue_is_not_held_against_them(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {}, "payments": {}})
+    shop.write("orders/1.csv", csv("order_id,ordered_at,total_amount", "1,2024-01-05,50", "2,2024-01-06,11"))
+    shop.write("payments/1.csv", csv("payment_id,order_id,amount", "x,1,50", "y,2,11"))
+    audit = shop.audit(shop.build())
+    assert audit.checks.set_index("check_name").loc["orders_have_lines", "state"] == "absent"
+    assert (audit.score, audit.reasons) == (100.0, [])

@@ -5,10 +5,12 @@ A test states in its `meta` what it is about: `dimension`, `description` (a sent
 `lib.clean.rules.RULES`), `field` (the column at fault) and, where it is not the table that it is attached to, `table`
 and `tested` (a query that counts the rows looked at). `finds` names the faulty records in the test's result: `entity`
 (a name, or an SQL expression) and SQL expressions for `source`, `key` and `family`; `field` is the column at fault,
-and `value` an expression for its value, where it is not that column's.
+and `value` an expression for its value, where it is not that column's. `needs` lists entities of which some source must
+deliver rows (`orders|order_lines`: of one of them): without them the check is absent.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -53,6 +55,23 @@ def read(warehouse: Warehouse, results: Sequence[CheckResult]) -> pd.DataFrame:
     """
     tested = _tested_rows(warehouse, results)
     return pd.DataFrame([_row(r, tested[r.name]) for r in results], columns=COLUMNS)
+
+
+def without_unmet(warehouse: Warehouse, results: Sequence[CheckResult]) -> list[CheckResult]:
+    """Return the results, those whose `needs` no source delivers as of tests that looked at nothing."""
+    sql = " union all ".join(
+        f"select {text_literal(entity)} as entity where exists (select 1 from stage.{entity})" for entity in ENTITIES
+    )
+    delivered = set(warehouse.query(sql)["entity"]) if any(r.meta.get("needs") for r in results) else set()
+    return [r if _is_met(r, delivered) else _not_looked_at(r) for r in results]
+
+
+def _is_met(result: CheckResult, delivered: set[str]) -> bool:
+    return all(delivered & set(alternatives.split("|")) for alternatives in result.meta.get("needs", ()))
+
+
+def _not_looked_at(result: CheckResult) -> CheckResult:
+    return replace(result, state="pass", failures=0, meta=result.meta | {"tested": "select 0"})
 
 
 def failing_sql(results: Sequence[CheckResult]) -> dict[str, str]:
