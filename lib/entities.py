@@ -32,6 +32,8 @@ TYPE_WORDS: dict[Kind, str] = {
 }
 
 #: Columns that every stage table carries beside the entity's own (SQL type each).
+#: `_stated_at` is when the row's document stated its order, where an order's newest statement counts whole; null where
+#: the rows of an entity add up.
 LINEAGE: dict[str, str] = {
     "_key": "varchar",
     "_row_hash": "varchar",
@@ -39,6 +41,7 @@ LINEAGE: dict[str, str] = {
     "_raw": "varchar",
     "_reject_rule": "varchar",
     "_reject_reason": "varchar",
+    "_stated_at": "timestamp",
     "_source": "varchar",
     "_source_file": "varchar",
     "_source_row": "bigint",
@@ -120,18 +123,19 @@ _PRODUCTS = _columns(
 )
 _ORDERS = _columns(
     "order_id:id! ordered_at:timestamp! customer_id:id status channel store_id:id campaign currency"
-    " discount_amount:amount shipping_amount:amount tax_amount:amount total_amount:amount"
-    " shipped_at:timestamp updated_at:timestamp"
+    " discount_amount:amount shipping_amount:amount tax_amount:amount total_amount:amount refund_amount:amount"
+    " shipped_at:timestamp cancelled_at:timestamp updated_at:timestamp"
 )
 _ORDER_ITEMS = _columns(
-    "order_id:id! line_number:integer product_id:id! quantity:quantity! unit_price:amount! discount_amount:amount"
-    " updated_at:timestamp"
+    "order_id:id! line_number:id product_id:id product_name quantity:quantity! unit_price:amount discount_amount:amount"
+    " discount_rate:measure line_total:amount line_amount:amount shipping_amount:amount tax_amount:amount"
+    " unit_cost:amount cost_amount:amount margin_amount:amount is_return:boolean updated_at:timestamp"
 )
 _PAYMENTS = _columns(
     "payment_id:id order_id:id! method amount:amount! currency status paid_at:timestamp updated_at:timestamp"
 )
 _EVENTS = _columns(
-    "event_id:id! event_at:timestamp! event_type! visitor_id:id customer_id:id session_id:id product_id:id order_id:id"
+    "event_id:id event_at:timestamp! event_type! visitor_id:id customer_id:id session_id:id product_id:id order_id:id"
     " device campaign page quantity:measure value:measure"
 )
 
@@ -139,11 +143,14 @@ _EVENTS = _columns(
 def _order_lines() -> tuple[Column, ...]:
     """The flat export: an order's, line's, customer's and product's columns in one row.
 
-    The order's own discount is `order_discount_amount`, since `discount_amount` is the line's.
+    The order's own discount is `order_discount_amount`, since `discount_amount` is the line's; shipping and tax of the
+    line are `line_shipping_amount` and `line_tax_amount`, since `shipping_amount` and `tax_amount` are the order's.
     """
     renamed = {"discount_amount": "order_discount_amount"}
     order = [replace(c, name=renamed.get(c.name, c.name), required=c.name == "ordered_at") for c in _ORDERS]
-    lines = [c for c in _ORDER_ITEMS if c.name not in ("order_id", "updated_at")]
+    own = {name: f"line_{name}" for name in ("shipping_amount", "tax_amount")}
+    left_out = ("order_id", "product_name", "updated_at")
+    lines = [replace(c, name=own.get(c.name, c.name)) for c in _ORDER_ITEMS if c.name not in left_out]
     customer = [replace(c, name=f"customer_{c.name}") for c in _CUSTOMERS if c.name != "customer_id"]
     product = [replace(c, name=f"product_{c.name}") for c in _PRODUCTS if c.name != "product_id"]
     return tuple(order + lines + customer + product)

@@ -30,7 +30,7 @@ from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
 
 #: To be raised by one with every change of what the rules make of the same raw rows.
-RULES_VERSION = 4
+RULES_VERSION = 5
 
 #: How far a time may lie after its delivery: clocks and zones differ.
 _AHEAD = timedelta(days=1)
@@ -229,9 +229,17 @@ def _texts(names: Iterable[str]) -> str:
 
 def _derivations(entity: Entity) -> dict[str, str]:
     """Return the expressions of ids that a source may lack and that follow from other columns."""
+    # A line without an article number is one of an unknown product, told apart by its name.
+    product_id = "coalesce(v.product_id, 'unknown: ' || v.product_name, 'unknown')"
+    if entity.name == "order_items":
+        return {"product_id": product_id}
     if entity.name == "order_lines":
         parts = "coalesce(v.customer_id, ''), cast(v.ordered_at as varchar)"
-        return {"order_id": f"coalesce(v.order_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"}
+        order_id = f"coalesce(v.order_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"
+        return {"order_id": order_id, "product_id": product_id}
+    if entity.name == "events":
+        content = ", ".join(f"coalesce(cast(v.{c.name} as varchar), '')" for c in entity.columns if c.name != "event_id")
+        return {"event_id": f"coalesce(v.event_id, 'D-' || substr(md5(concat_ws('|', {content})), 1, 16))"}
     if entity.name == "payments":
         parts = (
             "v.order_id, coalesce(v.method, ''), cast(v.amount as varchar), coalesce(cast(v.paid_at as varchar), '')"
@@ -245,4 +253,4 @@ def _key(entity: Entity) -> str:
     if "line_number" not in entity.key:
         return f"d.{entity.key[0]}"
     content = _texts(c.name for c in entity.columns if c.name not in ("line_number", "updated_at"))
-    return f"d.order_id || '|' || coalesce(cast(d.line_number as varchar), md5(concat_ws(chr(31), {content})))"
+    return f"d.order_id || '|' || coalesce(d.line_number, md5(concat_ws(chr(31), {content})))"

@@ -8,10 +8,11 @@
    The models dispositions_* put the macros below together; each gives one query, over the step `staged`. #}
 
 {# The staged rows of an entity, in an increment the affected ones. `version` distinguishes versions of one row. #}
-{% macro staged_rows(entity, version='cast(null as timestamp)', and_column=none) -%}
+{% macro staged_rows(entity, version='cast(null as timestamp)', and_columns=()) -%}
 select
     staged._key, {{ row_key('staged') }} as row_key, staged._row_hash, staged._issues, staged._reject_rule,
-    staged._reject_reason, {{ version }} as version_at, {% if and_column %}staged.{{ and_column }}, {% endif -%}
+    staged._reject_reason, {{ version }} as version_at,
+    {% for column in and_columns %}staged.{{ column }}, {% endfor -%}
     staged._source, staged._source_file, staged._source_row
 from {{ source('stage', entity) }} as staged
 {{ where_affected(row_key('staged'), by='affected_keys', entity=entity) }}
@@ -102,9 +103,21 @@ select
 from judged
 {%- endmacro %}
 
+{# Lines whose price neither they nor their product state. #}
+{% macro rows_without_price() -%}
+select
+    staged._source, staged._source_file, staged._source_row, staged.row_key,
+    {{ label("'quarantined'") }} as disposition,
+    {{ label("'missing_unit_price'") }} as rule,
+    'unit_price is missing' as reason
+from staged
+left join repeated on {{ same_row('staged', 'repeated') }}
+where staged.unit_price is null and repeated._source is null and staged._reject_rule is null
+{%- endmacro %}
+
 {# Rows of lines or payments whose order is not known, or in quarantine: they wait there too. The build that finds the
    order releases them. Over the step `repeated` too. #}
-{% macro rows_without_order() -%}
+{% macro rows_without_order(and_where='true') -%}
 with quarantined_orders as (
 
     {% for entity in ['orders', 'order_lines'] %}
@@ -137,7 +150,7 @@ from staged
 left join {{ ref('orders') }} as orders on orders.order_id = staged.order_id
 left join repeated on {{ same_row('staged', 'repeated') }}
 left join kept_out on kept_out.order_id = staged.order_id
-where orders.order_id is null and repeated._source is null and staged._reject_rule is null
+where orders.order_id is null and repeated._source is null and staged._reject_rule is null and {{ and_where }}
 {%- endmacro %}
 
 {# Rows of orders whose customer nobody delivers: they wait until somebody does. Over the step `repeated` too. #}

@@ -14,3 +14,12 @@
 {% macro gather_statistics() %}{{ adapter.dispatch('gather_statistics', 'shop')() }}{% endmacro %}
 {% macro default__gather_statistics() %}{% endmacro %}
 {% macro postgres__gather_statistics() %}analyze {{ this }}{% endmacro %}
+
+{# The number of a line by which it stands in its order, where its id is a whole number of up to nine characters. #}
+{% macro own_line_number(line_id) %}{{ adapter.dispatch('own_line_number', 'shop')(line_id) }}{% endmacro %}
+{% macro default__own_line_number(line_id) -%}
+case when length({{ line_id }}) < 10 and cast(try_cast({{ line_id }} as integer) as varchar) = {{ line_id }} then try_cast({{ line_id }} as integer) end
+{%- endmacro %}
+{% macro postgres__own_line_number(line_id) -%}
+case when length({{ line_id }}) < 10 and {{ line_id }} ~ '^(0|-?[1-9][0-9]*)$' then cast({{ line_id }} as integer) end
+{%- endmacro %}

@@ -1,6 +1,10 @@
--- One row per order line, repaired where its order's total says how; lines that came without a number get one after the
--- numbered ones of their order.
+-- One row per order line, repaired where its order's total says how; lines that came without a small whole number of
+-- their own get one after the numbered ones of their order.
 {{ config(unique_key='order_id', meta={'recomputed_by': 'affected_orders'}) }}
+{%- set columns = [
+    'line_id', 'product_id', 'product_name', 'quantity', 'unit_price', 'discount_amount', 'discount_rate', 'line_total',
+    'line_amount', 'shipping_amount', 'tax_amount', 'unit_cost', 'cost_amount', 'margin_amount', 'is_return', 'updated_at'
+] %}
 with delivered as (
 
     {{ accepted('order_items') }}
@@ -16,13 +20,15 @@ lines as (
 delivered_lines as (
 
     select
-        order_id, line_number, product_id, quantity, unit_price, discount_amount, updated_at,
+        order_id, line_number as line_id, product_id, product_name, quantity, unit_price, discount_amount, discount_rate,
+        line_total, line_amount, shipping_amount, tax_amount, unit_cost, cost_amount, margin_amount, is_return, updated_at,
         {{ label("'order_items'") }} as _entity, _source, _source_file, _source_row
     from delivered
     union all
     select
-        order_id, line_number, product_id, quantity, unit_price, discount_amount, updated_at,
-        {{ label("'order_lines'") }} as _entity, _source, _source_file, _source_row
+        order_id, line_number as line_id, product_id, product_name, quantity, unit_price, discount_amount, discount_rate,
+        line_total, line_amount, line_shipping_amount, line_tax_amount, unit_cost, cost_amount, margin_amount, is_return,
+        updated_at, {{ label("'order_lines'") }} as _entity, _source, _source_file, _source_row
     from lines
 
 ),
@@ -38,10 +44,14 @@ repairs as (
 united as {{ inlined() }} (
 
     select
-        delivered_lines.order_id, delivered_lines.line_number, delivered_lines.product_id,
+        delivered_lines.order_id, {{ own_line_number('delivered_lines.line_id') }} as line_number, delivered_lines.line_id,
+        delivered_lines.product_id, delivered_lines.product_name,
         case when repairs.field = 'quantity' then cast(repairs.value as decimal(18, 3)) else delivered_lines.quantity end as quantity,
         case when repairs.field = 'unit_price' then repairs.value else delivered_lines.unit_price end as unit_price,
-        delivered_lines.discount_amount, delivered_lines.updated_at,
+        delivered_lines.discount_amount, delivered_lines.discount_rate, delivered_lines.line_total,
+        delivered_lines.line_amount, delivered_lines.shipping_amount, delivered_lines.tax_amount,
+        delivered_lines.unit_cost, delivered_lines.cost_amount, delivered_lines.margin_amount, delivered_lines.is_return,
+        delivered_lines.updated_at,
         delivered_lines._entity, delivered_lines._source, delivered_lines._source_file, delivered_lines._source_row
     from delivered_lines
     left join repairs
@@ -68,7 +78,7 @@ numbered as (
                 order by united._source_file, united._source_row, united._source, united._entity
             ) as integer
         ) as line_number,
-        united.product_id, united.quantity, united.unit_price, united.discount_amount, united.updated_at,
+        {% for column in columns %}united.{{ column }}, {% endfor %}
         united._entity, united._source, united._source_file, united._source_row
     from united
     left join last_numbers on last_numbers.order_id = united.order_id
@@ -77,12 +87,12 @@ numbered as (
 )
 
 select
-    order_id, line_number, product_id, quantity, unit_price, discount_amount, updated_at,
+    order_id, line_number, {{ columns | join(', ') }},
     _entity, _source, _source_file, _source_row
 from united
 where line_number is not null
 union all
 select
-    order_id, line_number, product_id, quantity, unit_price, discount_amount, updated_at,
+    order_id, line_number, {{ columns | join(', ') }},
     _entity, _source, _source_file, _source_row
 from numbered

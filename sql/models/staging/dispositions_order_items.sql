@@ -2,7 +2,7 @@
 {{ config(unique_key='row_key', meta={'recomputed_by': 'affected_keys', 'entity': 'order_items'}) }}
 with staged as {{ inlined() }} (
 
-    {{ staged_rows('order_items', version='updated_at', and_column='order_id') }}
+    {{ staged_rows('order_items', version='updated_at', and_columns=('order_id', 'unit_price')) }}
 
 ),
 
@@ -18,14 +18,22 @@ repeated as (
 
 ),
 
+priceless as (
+
+    {{ rows_without_price() }}
+
+),
+
 waiting as (
 
-    {{ rows_without_order() }}
+    {{ rows_without_order(and_where='staged.unit_price is not null') }}
 
 )
 
 select * from refused
 union all
 select * from repeated
+union all
+select * from priceless
 union all
 select * from waiting

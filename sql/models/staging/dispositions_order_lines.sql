@@ -2,7 +2,7 @@
 {{ config(unique_key='row_key', meta={'recomputed_by': 'affected_keys', 'entity': 'order_lines'}) }}
 with staged as {{ inlined() }} (
 
-    {{ staged_rows('order_lines') }}
+    {{ staged_rows('order_lines', and_columns=('unit_price',)) }}
 
 ),
 
@@ -16,8 +16,16 @@ repeated as (
 
     {{ repeated_rows('order_lines') }}
 
+),
+
+priceless as (
+
+    {{ rows_without_price() }}
+
 )
 
 select * from refused
 union all
 select * from repeated
+union all
+select * from priceless

@@ -2,7 +2,7 @@
 {{ config(unique_key='row_key', meta={'recomputed_by': 'affected_keys', 'entity': 'payments'}) }}
 with staged as {{ inlined() }} (
 
-    {{ staged_rows('payments', version='updated_at', and_column='order_id') }}
+    {{ staged_rows('payments', version='updated_at', and_columns=('order_id',)) }}
 
 ),
 

@@ -33,7 +33,7 @@ lines as {{ inlined() }} (
 
     {% for entity, staged in [('order_items', 'items'), ('order_lines', 'flat')] %}
     select
-        order_id, line_number, product_id, quantity, unit_price, coalesce(discount_amount, 0) as discount_amount,
+        order_id, {{ own_line_number('line_number') }} as line_number, product_id, quantity, unit_price, coalesce(discount_amount, 0) as discount_amount,
         {{ amount('quantity * unit_price') }} as amount, _key,
         {{ label("'" ~ entity ~ "'") }} as _entity, _source, _source_file, _source_row
     from {{ staged }}

@@ -47,6 +47,7 @@ priced as (
     select
         items.order_id,
         items.line_number,
+        items.line_id,
         items.product_id,
         items.quantity,
         items.unit_price,
@@ -126,6 +127,7 @@ measured as (
 select
     measured.order_id,
     measured.line_number,
+    measured.line_id,
     coalesce(customers.customer_key, 'unknown') as customer_key,
     coalesce(products.product_key, 'unknown') as product_key,
     cast({{ local_time('measured.ordered_at') }} as date) as order_date,
