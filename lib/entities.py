@@ -7,7 +7,7 @@ loader creates the `stage` tables from them. SQL lives in `sql/`; nothing here t
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["text", "id", "timestamp", "amount", "quantity", "measure", "integer", "boolean"]
+Kind = Literal["text", "id", "timestamp", "amount", "quantity", "measure", "boolean"]
 
 #: SQL type of each kind of column, the same on every engine.
 SQL_TYPES: dict[Kind, str] = {
@@ -17,7 +17,6 @@ SQL_TYPES: dict[Kind, str] = {
     "amount": "decimal(18,4)",
     "quantity": "decimal(18,3)",
     "measure": "decimal(18,4)",
-    "integer": "integer",
     "boolean": "boolean",
 }
 
@@ -27,7 +26,6 @@ TYPE_WORDS: dict[Kind, str] = {
     "amount": "number",
     "quantity": "number",
     "measure": "number",
-    "integer": "whole number",
     "boolean": "yes or no",
 }
 

@@ -100,7 +100,7 @@ def _declared(text: str, spec: EntitySource) -> str:
 
 
 def _as_number(plain: str, column: Column) -> str:
-    return f"whole_number({plain})" if column.kind == "integer" else f"try_cast({plain} as {column.sql_type})"
+    return f"try_cast({plain} as {column.sql_type})"
 
 
 def _formats(spec: EntitySource) -> tuple[str, str]:

@@ -132,8 +132,6 @@ def _from_type(column: Column, kind: str, time_zone: str) -> str:
     match column.kind:
         case "amount" | "quantity" | "measure" if is_whole or kind.startswith("DECIMAL"):
             return f"try_cast({raw} as {column.sql_type})"
-        case "integer" if is_whole:
-            return f"try_cast({raw} as integer)"
         case "boolean" if kind == "BOOLEAN":
             return raw
         case "timestamp" if kind == "TIMESTAMP WITH TIME ZONE":

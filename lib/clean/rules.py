@@ -33,7 +33,6 @@ RULES: dict[str, Rule] = {
         "A row without a required value is rejected, or flagged where only its source requires the value.",
     ),
     "not_a_number": Rule("row", ("rejected", "emptied"), "A row whose amount or quantity is not a number is rejected."),
-    "not_a_whole_number": Rule("row", ("rejected", "emptied"), "A value that is not a whole number is left empty."),
     "not_a_date_or_time": Rule("row", ("rejected", "emptied"), "A value that is not a date or time is left empty."),
     "not_a_yes_or_no": Rule("row", ("emptied",), "A value that is neither yes nor no is left empty."),
     "amount_too_large": Rule("row", ("rejected",), "A row with an impossibly large quantity or amount is rejected."),

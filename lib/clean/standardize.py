@@ -238,7 +238,8 @@ def _derivations(entity: Entity) -> dict[str, str]:
         order_id = f"coalesce(v.order_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"
         return {"order_id": order_id, "product_id": product_id}
     if entity.name == "events":
-        content = ", ".join(f"coalesce(cast(v.{c.name} as varchar), '')" for c in entity.columns if c.name != "event_id")
+        names = (c.name for c in entity.columns if c.name != "event_id")
+        content = ", ".join(f"coalesce(cast(v.{name} as varchar), '')" for name in names)
         return {"event_id": f"coalesce(v.event_id, 'D-' || substr(md5(concat_ws('|', {content})), 1, 16))"}
     if entity.name == "payments":
         parts = (

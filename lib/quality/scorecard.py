@@ -57,7 +57,7 @@ MERGED = ("exact_duplicate", "near_duplicate", "duplicated_event")
 _GROUPS = dict.fromkeys(("order_items", "payments", "order_lines"), "orders")
 
 #: How values of a kind of column are compared: as numbers, as times, else as texts.
-_TYPES = {"timestamp": "time"} | dict.fromkeys(("amount", "quantity", "measure", "integer"), "number")
+_TYPES = {"timestamp": "time"} | dict.fromkeys(("amount", "quantity", "measure"), "number")
 
 #: The tables of the comparison, in the order in which their queries build on each other.
 _STEPS = ("cells", "findings", "planted", "repairs", "corrections")

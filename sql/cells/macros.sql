@@ -47,11 +47,6 @@ end;
 -- Numbers
 
 -- A cast alone would round 1.5 to 2.
-create or replace temp macro whole_number(digits) as case
-    when try_cast(digits as decimal(18, 3)) = trunc(try_cast(digits as decimal(18, 3)))
-    then try_cast(try_cast(digits as decimal(18, 3)) as integer)
-end;
-
 -- No-break, figure, thin and narrow blanks between thousands, curly apostrophes and the typographer's minus, as a keyboard
 -- has them.
 create or replace temp macro with_plain_signs(text) as translate(text,
