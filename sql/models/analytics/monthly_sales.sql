@@ -1,4 +1,4 @@
--- One row per month; a month is complete where the data reach from its first to its last day.
+-- One row per month; a month is complete where the data hold all of it, going by how often the shop has orders.
 with customers as (
 
     select
@@ -14,13 +14,17 @@ months as (
 
     select
         {{ month_of('order_date') }} as month,
-        min(order_date) as first_date,
-        max(order_date) as last_date,
         sum(orders) as orders,
         sum(cancelled_orders) as cancelled_orders,
         {{ summed_measures() }}
     from {{ ref('daily_sales') }}
     group by {{ month_of('order_date') }}
+
+),
+
+completeness as (
+
+    {{ month_completeness(ref('daily_sales')) }}
 
 )
 
@@ -37,7 +41,7 @@ select
     {{ amount('months.cost_amount') }} as cost_amount,
     {{ amount('months.margin_amount') }} as margin_amount,
     {{ share('months.net_amount', 'months.orders') }} as average_order_amount,
-    months.first_date = months.month
-        and months.last_date = cast(months.month + interval '1 month' - interval '1 day' as date) as is_complete
+    coalesce(completeness.is_complete, false) as is_complete
 from months
 left join customers on customers.month = months.month
+left join completeness on completeness.month = months.month
