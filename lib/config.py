@@ -18,11 +18,13 @@ class _Model(BaseModel):
 
 
 class Shop(_Model):
-    """Who the data belong to: the name on reports, the reporting currency, the business time zone."""
+    """Who the data belong to: the name on reports, the reporting currency, the business time zone, and the file of
+    exchange rates (empty: there is none)."""
 
     name: str = Field(min_length=1)
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     time_zone: str
+    exchange_rates: str = ""
 
     @field_validator("time_zone")
     @classmethod
@@ -228,6 +230,12 @@ class Models(_Model):
     unknown_customers: Literal["quarantine", "keep"] = "quarantine"
     prices_include_tax: bool = True
     late_after_hours: float = Field(24, gt=0)
+    non_products: tuple[str, ...] = ()
+
+    @field_validator("non_products")
+    @classmethod
+    def _compile(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(Match._compiles(pattern) for pattern in value)
 
 
 class Config(_Model):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from lib.clean.exchange_rates import read_exchange_rates
 from lib.clean.standardize import rules_of, standardize
 from lib.lake import Batch, Lake, live_files
 from lib.settings import Settings
@@ -27,6 +28,7 @@ def load_stage(
     lake = Lake(settings.lake_url)
     lake.claim(settings.identity)
     batches = lake.batches()
+    rates = read_exchange_rates(settings)
     rules = {
         (name, entity): rules_of(entity, spec, source)
         for name, source in settings.config.sources.items()
@@ -46,6 +48,7 @@ def load_stage(
         rows.append((batch.source, batch.entity, batch.batch_id, len(batch.files), read, loaded))
     warehouse.replace("ops.rejected_files", _rejected(lake))
     warehouse.replace("ops.schema_changes", _schema_changes(batches))
+    warehouse.replace("ops.exchange_rates", rates)
     note_source_totals(lake, warehouse, batches)
     return pd.DataFrame(rows, columns=["source", "entity", "batch_id", "files", "rows", "loaded_rows"])
 

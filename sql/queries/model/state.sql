@@ -1,5 +1,6 @@
 -- One row per thing that decides whether models are to be built: which batches are staged and how, which files were
--- rejected, what sources report, whether there are any customers and products, and what the models were last built from.
+-- rejected, what sources report, whether there are any customers and products, the exchange rates, and what the models
+-- were last built from.
 select 'batch' as kind, entity as name, source, batch_id as value, rules || ' ' || cast(loaded_at as varchar) as detail
 from ops.batches
 union all
@@ -12,6 +13,11 @@ union all
 select 'staged', 'customers', '', case when exists (select 1 from stage.customers) then 'some' else 'none' end, ''
 union all
 select 'staged', 'products', '', case when exists (select 1 from stage.products) then 'some' else 'none' end, ''
+union all
+select 'staged', 'exchange rates', '', coalesce(md5(string_agg(
+    currency || ' ' || cast(rate_date as varchar) || ' ' || cast(rate as varchar), ',' order by currency, rate_date
+)), 'none'), ''
+from ops.exchange_rates
 union all
 select 'model', folder, '', fingerprint, inputs
 from ops.models
