@@ -502,7 +502,8 @@ def test_indexes_are_no_copies_of_the_key():
 
 def test_a_key_is_there_once_in_every_row(tmp_path):
     entities = ("customers", "products", "orders", "order_items", "payments", "events", "order_lines")
-    shop = SmallShop(tmp_path, {e: {} for e in entities})
+    (tmp_path / "rates.csv").write_text("date,currency,rate\n2024-01-01,USD,0.9\n2024-01-06,USD,0.8\n")
+    shop = SmallShop(tmp_path, {e: {} for e in entities}, {"exchange_rates": str(tmp_path / "rates.csv")})
     event = "event_id,event_at,event_type,visitor_id,session_id"
     shop.write("events/1.csv", csv(event, "e,2024-01-05,view,v,s", "E,2024-01-05,view,V,s", "e,2024-01-05,view,v,s"))
     shop.write("customers/1.csv", csv("customer_id,country", "anna,DE", "Anna,AT", "anna,DE", "unknown,FR"))

@@ -22,8 +22,8 @@ _SMALLEST, _LARGEST = 1e-9, 1e7
 def read_exchange_rates(settings: Settings) -> pd.DataFrame:
     """Return the shop's exchange rates, columns rate_date, currency and rate; none where it names no file.
 
-    The file is CSV with a header; fields are separated by commas, semicolons or tabs, and with the latter two a rate may
-    have a decimal comma.
+    The file is CSV with a header; fields are separated by commas, semicolons or tabs, and with the latter two a rate
+    may have a decimal comma.
 
     Raises ConfigError with the first thing that is wrong in the file, and where.
     """
@@ -51,7 +51,7 @@ def read_exchange_rates(settings: Settings) -> pd.DataFrame:
     if len(own):
         raise ConfigError(
             f"{where}, line {own['line'].iloc[0]}: one {settings.shop.currency} cannot be worth {own['rate'].iloc[0]}:"
-            " it is the shop's own currency (shop.currency). A rate says what one unit of another currency is worth in it."
+            " it is the shop's own currency (shop.currency). A rate says what one unit of another is worth in it."
         )
     rates = rates.drop_duplicates(["rate_date", "currency", "number"])
     twice = rates[rates.duplicated(["rate_date", "currency"])]

@@ -23,3 +23,8 @@ case when length({{ line_id }}) < 10 and cast(try_cast({{ line_id }} as integer)
 {% macro postgres__own_line_number(line_id) -%}
 case when length({{ line_id }}) < 10 and {{ line_id }} ~ '^(0|-?[1-9][0-9]*)$' then cast({{ line_id }} as integer) end
 {%- endmacro %}
+
+{# Whether a regular expression is found in a text, in whatever capitals. #}
+{% macro matches(text, pattern) %}{{ adapter.dispatch('matches', 'shop')(text, "'" ~ pattern | replace("'", "''") ~ "'") }}{% endmacro %}
+{% macro default__matches(text, literal) %}regexp_matches({{ text }}, {{ literal }}, 'i'){% endmacro %}
+{% macro postgres__matches(text, literal) %}{{ text }} ~* {{ literal }}{% endmacro %}

@@ -34,6 +34,7 @@ select
     products.category,
     products.subcategory,
     products.brand,
+    products.product_type,
     sales.first_order_date,
     sales.last_order_date,
     coalesce(orders.orders, 0) as orders,

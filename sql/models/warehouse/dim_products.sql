@@ -9,13 +9,14 @@ with versions as (
 select
     {{ version_key('product_id', 'valid_from') }} as product_key,
     product_id, coalesce(name, product_id) as name, coalesce(category, 'Unknown') as category, subcategory, brand,
+    {{ product_type('product_id', 'coalesce(name, product_id)') }} as product_type,
     unit_price, unit_cost, currency, is_active,
     valid_from, valid_to, is_current,
     false as is_unknown
 from versions
 union all
 select
-    'unknown', 'unknown', 'Unknown product', 'Unknown', null, null,
+    'unknown', 'unknown', 'Unknown product', 'Unknown', null, null, {{ label("'product'") }},
     {{ amount('null') }}, {{ amount('null') }}, null, null,
     {{ first_moment() }}, {{ last_moment() }}, true,
     true
