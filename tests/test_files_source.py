@@ -504,3 +504,103 @@ def test_a_copy_under_another_name_counts_once(tmp_path):
     warehouse = shop.build()
     assert one(warehouse, "select sum(net_amount) from warehouse.fact_order_items") == Decimal(30)
     assert one(warehouse, "select count(*) from warehouse.fact_orders") == 2
+
+
+# Where the header stands, and what is around the records
+
+#: An export of a marketplace: a blank line, a title, the header, a line of empty cells, records, a footer.
+MARKETPLACE = """
+"Orders Report"
+
+"Order Number","Sale Date","Buyer Username","Notes"
+"","","",""
+"12-0001","2024-01-05","anna","say ""hi"", please"
+"12-0002","2024-01-06","bert",""
+
+"2","record(s) downloaded"
+"Seller ID : annas-shop"
+"""
+BUYERS = {"order_id": "Order Number", "ordered_at": "Sale Date", "customer_id": "Buyer Username"}
+
+
+def test_the_header_is_found_below_a_title_and_a_footer_is_no_record(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {"columns": BUYERS}})
+    shop.write("orders/sales.csv", MARKETPLACE)
+    taken = shop.ingest()
+    assert staged(shop) == [("12-0001", "anna"), ("12-0002", "bert")]
+    (batch,) = shop.lake.batches()
+    assert batch.malformed == 0
+    said = " ".join(taken.remarks["remark"])
+    assert "the header is on line 4; what stands before it is not read: 'Orders Report'" in said
+    assert "2 lines below the records are a footer: " in said
+
+
+def test_a_record_that_is_cut_off_is_no_footer(shop):
+    shop.write("orders/a.csv", csv(HEADER, ROW) + "2,2024-01")
+    shop.ingest()
+    (batch,) = shop.lake.batches()
+    assert (batch.rows, batch.malformed) == (1, 1)
+
+
+COLUMNS = HEADER.split(",")
+PLACES = {"order_id": [1, 4], "ordered_at": [6, 24], "customer_id": [25, 30]}
+IN_BLANKS = """
+  order_id  ordered_at            customer_id
+  --------  --------------------- -----------
+  1         "2024-01-05 10:00:00" anna
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "content"),
+    [
+        ({"header": "none", "names": COLUMNS}, ROW),
+        ({"header": None, "columns": {name: f"column_{n}" for n, name in enumerate(COLUMNS, 1)}}, ROW),
+        ({"names": COLUMNS}, ROW),
+        ({"names": COLUMNS}, "No,When,Who\n" + ROW),
+        ({"header": 3}, f"{HEADER}\nold,2020-01-01,old\n{HEADER}\n{ROW}"),
+        ({}, f"Sales;of;January\n\n{HEADER.replace(',', ';')}\n{ROW.replace(',', ';')}"),
+        ({}, f'Sales of 12" records\n{HEADER}\n{ROW}'),
+        ({}, f"{HEADER},,\n{ROW},,"),
+        ({}, f"{HEADER}\n{ROW},,"),
+        ({}, f"{HEADER},,\n{ROW}"),
+        ({}, "Order_ID, ordered_at ,CUSTOMER_ID\n" + ROW),
+        ({"quote": "", "delimiter": "\t"}, f'"order_id"\tordered_at\tcustomer_id\n{ROW}'.replace(",", "\t")),
+        ({"delimiter": "whitespace"}, IN_BLANKS),
+        ({"widths": [9, 20, 12]}, "order_id ordered_at          customer_id\n1        2024-01-05 10:00:00 anna"),
+        ({"fields": PLACES}, "1    2024-01-05 10:00:00anna"),
+        ({"fields": PLACES}, "No   When               Who\n1    2024-01-05 10:00:00anna"),
+    ],
+)
+def test_records_are_found_wherever_their_header_stands(tmp_path, options, content):
+    shop = SmallShop(tmp_path, {"orders": options})
+    shop.write("orders/a.csv", content + "\n")
+    warehouse = shop.load()
+    found = rows(warehouse, "select order_id, cast(ordered_at as varchar), customer_id, _source_row from stage.orders")
+    assert found == [("1", "2024-01-05 10:00:00", "anna", 1)]
+
+
+def test_records_before_the_header_are_not_lost_in_silence(shop):
+    shop.write("orders/a.csv", csv("1,2024-01-05,anna", HEADER, ROW))
+    assert "Set 'header: 2' of this entity" in failure(shop)
+
+
+def test_malformed_lines_keep_their_place_without_a_header(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {"header": "none", "names": HEADER.split(",")}})
+    shop.write("orders/a.csv", csv(ROW, ",,", "2,2024", "3,2024-01-06,carl"))
+    found = rows(shop.load(), "select order_id, _source_row, _reject_rule from stage.orders order by _source_row")
+    assert [(order, row) for order, row, _ in found] == [("1", 1), (None, 2), ("3", 3)]
+    assert [rule for *_, rule in found if rule] == ["malformed_line"]
+
+
+def test_files_of_other_column_order_and_capitals_are_of_one_kind(shop):
+    shop.write("orders/2023.csv", csv(HEADER, ROW))
+    shop.write("orders/2024.csv", csv("Customer_ID,Note,ordered_at,ORDER_ID", "bert,gift,2024-02-01,2"))
+    shop.write("orders/2025.csv", csv("ordered_at,order_id", "2025-02-01,3"))
+    assert staged(shop) == [("1", "anna"), ("2", "bert"), ("3", None)]
+
+
+def test_fields_that_overlap_are_a_mistake_in_the_configuration(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {"fields": {"order_id": [1, 4], "ordered_at": [4, 9]}}})
+    with pytest.raises(ConfigError, match=r"fields\.ordered_at"):
+        _ = shop.settings

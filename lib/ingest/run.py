@@ -28,7 +28,8 @@ _COLUMNS = ["source", "entity", "new_files", "rejected_files", "new_rows", "malf
 class Ingested:
     """What one ingest read: a row a source and entity, and the sources that failed with their message.
 
-    `skipped` has the failures of sources that are optional, `changes` a row a column that is new at its source.
+    `skipped` has the failures of sources that are optional, `changes` a row a column that is new at its source, and
+    `notes` what readers say (source, entity, remark).
     """
 
     table: pd.DataFrame
@@ -36,6 +37,7 @@ class Ingested:
     changes: pd.DataFrame
     failures: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    notes: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -43,11 +45,12 @@ class Ingested:
 
     @property
     def remarks(self) -> pd.DataFrame:
-        """What somebody should know: a row (source, entity, remark) a new column, and a source that was skipped."""
+        """What somebody should know, a row (source, entity, remark): what readers say, new columns, skipped sources."""
         rows = [(c.source, c.entity, f"{c.change} {c.column!r} since {c.document}") for c in self.changes.itertuples()]
         for name, message in self.skipped.items():
             source, _, entity = name.partition(".")
             rows.append((source, entity, f"skipped, as it is optional: {message}"))
+        rows += self.notes
         return pd.DataFrame(rows, columns=["source", "entity", "remark"])
 
     def raise_failures(self) -> None:
@@ -65,6 +68,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
     lake = Lake(settings.lake_url)
     rows: list[dict[str, Any]] = []
     changes: list[dict[str, Any]] = []
+    notes: list[tuple[str, str, str]] = []
     failures: dict[str, str] = {}
     skipped: dict[str, str] = {}
     with lake.lock():
@@ -75,12 +79,15 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
                 with open_source(source, settings.work_dir) as extract:
                     for entity in source.entities:
                         try:
-                            row, new = _ingest_entity(settings, lake, name, source, entity, extract, run_id, progress)
+                            row, new, remarks = _ingest_entity(
+                                settings, lake, name, source, entity, extract, run_id, progress
+                            )
                         except SourceError as error:
                             failed[f"{name}.{entity}"] = str(error)
                             continue
                         rows.append(row)
                         changes += new
+                        notes += [(name, entity, remark) for remark in remarks]
             except SourceError as error:
                 failed[name] = str(error)
         waiting = lake.rejected()
@@ -90,6 +97,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
         changes=pd.DataFrame(changes, columns=drift.CHANGE_COLUMNS),
         failures=failures,
         skipped=skipped,
+        notes=notes,
     )
 
 
@@ -102,8 +110,8 @@ def _ingest_entity(
     extract: Extractor,
     run_id: str,
     progress: Callable[[str], None],
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Extract what is new of one entity and commit it; return its row of the table, and the columns that are new."""
+) -> tuple[dict[str, Any], list[dict[str, Any]], tuple[str, ...]]:
+    """Extract what is new of one entity and commit it; return its row of the table, new columns, and remarks."""
     spec = source.entities[entity]
     reader = fingerprint(spec.reader)
     scratch = Path(tempfile.mkdtemp(prefix="ingest-", dir=settings.work_dir))
@@ -131,7 +139,7 @@ def _ingest_entity(
         "malformed_lines": batch.malformed if batch else 0,
         "batch_id": batch.batch_id if batch else "",
     }
-    return row, [{"source": name, "entity": entity, **change} for change in changes]
+    return row, [{"source": name, "entity": entity, **change} for change in changes], delivery.remarks
 
 
 def read_so_far(settings: Settings) -> pd.DataFrame:

@@ -58,7 +58,8 @@ class Delivery:
     A kind that reads no files names each answer, extract or message it read as one. `unchanged` names the files that
     are still as they were read, `originals` says where a file's own bytes lie on this machine, and `cursor` is what
     the kind goes on from the next time. `totals` are reported also where there is nothing new; there are none where
-    only the documents themselves state how much they hold.
+    only the documents themselves state how much they hold. `remarks` are sentences that somebody should read who looks
+    at what was read, and what was not.
     """
 
     files: tuple[SourceFile, ...] = ()
@@ -69,6 +70,7 @@ class Delivery:
     cursor: dict[str, Any] = field(default_factory=dict)
     originals: dict[str, str] = field(default_factory=dict)
     totals: Totals | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

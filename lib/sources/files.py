@@ -1,4 +1,4 @@
-"""Source kind `files`: CSV (also compressed) and Parquet, from a folder, a file, a glob or an fsspec URL.
+"""Source kind `files`: text in columns (also compressed) and Parquet, from a folder, a file, a glob or an fsspec URL.
 
 Files are hashed, checked and grouped by their header here; their rows go through DuckDB. A file that cannot
 be used is handed over as rejected with the reason, and costs only itself; a line that does not fit the header
@@ -9,31 +9,77 @@ them: DuckDB skips what follows a quote that is never closed, and keeps 10,000 c
 import contextlib
 import functools
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import duckdb
 import pyarrow.parquet as pq
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from lib.base.errors import did_you_mean
 from lib.base.quoting import quoted, text_literal
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
-from lib.sources.delimited import Unusable, read_header, split_records, text_of, write_utf8
+from lib.sources.delimited import SEPARATOR, Unusable, separated, split_records, text_of, write_utf8
 from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, write_malformed
-from lib.sources.listing import Reading, files_at, suffix
+from lib.sources.headers import Header, Wanted, header_of_text
+from lib.sources.listing import Reading, files_at, some, suffix
 
 
 class FileEntity(EntitySource):
-    """Which files hold an entity, and how they are written."""
+    """Which files hold an entity, and how they are written.
+
+    `header` is the number of the line the header stands on, or `none`; `names` go before those of a header. Of lines
+    in fixed columns, `widths` says how wide each is, or `fields` the first and last position of each by name.
+    """
 
     files: str = "*"
     encoding: str = "auto"
     delimiter: str = "auto"
     quote: str = Field('"', max_length=1)
+    header: Literal["auto", "none"] | Annotated[int, Field(gt=0)] = "auto"
+    names: tuple[str, ...] = ()
+    widths: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    fields: dict[str, tuple[int, int]] = Field({})
+
+    @field_validator("header", mode="before")
+    @classmethod
+    def _none_by_any_name(cls, value: Any) -> Any:
+        return "none" if value is None or value is False or value == 0 else value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "FileEntity":
+        if self.widths and self.fields:
+            raise ValueError("give either 'widths' or 'fields'")
+        if (self.widths or self.fields) and self.delimiter != "auto":
+            raise ValueError("lines in fixed columns ('widths', 'fields') have no 'delimiter'")
+        at = 0
+        for name, (first, last) in self.placed.items():
+            if first <= at or last < first:
+                raise ValueError(
+                    f"fields.{name}: expected the first and the last position, counted from 1 and beyond those of the"
+                    f" field before it, which ends at {at}; found [{first}, {last}]"
+                )
+            at = last
+        return self
+
+    @property
+    def placed(self) -> dict[str, tuple[int, int]]:
+        """The fields in the order in which they stand on a line."""
+        return dict(sorted(self.fields.items(), key=lambda item: item[1]))
+
+    @property
+    def line_form(self) -> str | tuple[tuple[int, int], ...]:
+        """How lines that have no delimiter are divided; empty for delimited ones."""
+        if self.delimiter == "whitespace":
+            return "whitespace"
+        if self.widths:
+            ends = [sum(self.widths[: n + 1]) for n in range(len(self.widths))]
+            starts = [end - width + 1 for end, width in zip(ends, self.widths, strict=True)]
+            return tuple(zip(starts, [*ends[:-1], 0], strict=True))
+        return tuple(self.placed.values())
 
     @field_validator("encoding")
     @classmethod
@@ -47,7 +93,10 @@ class FileEntity(EntitySource):
 
     @property
     def reader(self) -> dict[str, Any]:
-        return {"encoding": self.encoding, "delimiter": self.delimiter, "quote": self.quote}
+        options = {"encoding": self.encoding, "delimiter": self.delimiter, "quote": self.quote}
+        # What was read before there were these options was read without them.
+        later = {"header": self.header, "names": self.names, "widths": self.widths, "fields": self.fields}
+        return options | {key: value for key, value in later.items() if value and value != "auto"}
 
 
 class FilesSource(Source):
@@ -66,19 +115,23 @@ _PARQUET = (".parquet", ".pq")
 
 @dataclass(frozen=True)
 class _Found:
-    """A usable file: where DuckDB reads it, what its header says, and malformed lines split from it."""
+    """A usable file: where DuckDB reads it, what its columns are, and malformed lines split from it."""
 
     file: SourceFile
     readable: Path
     header: tuple[str, ...]
     delimiter: str = ""
+    quote: str = ""
+    has_header: bool = True
     types: str = ""
     malformed: tuple[tuple[int, str, str], ...] | None = None
+    footer: tuple[str, ...] = ()
+    remark: str = ""
 
     @property
-    def form(self) -> tuple[tuple[str, ...], str, str]:
+    def form(self) -> tuple[Any, ...]:
         """Files of one form can be read together."""
-        return self.header, self.delimiter, self.types
+        return self.header, self.delimiter, self.has_header, self.types
 
 
 @contextlib.contextmanager
@@ -96,12 +149,14 @@ def extract(source: FilesSource, task: Task) -> Delivery:
 
     Raises SourceError where the place does not exist, holds no such files, or none was ever usable.
     """
-    groups: dict[tuple[tuple[str, ...], str, str], list[_Found]] = {}
+    groups: dict[tuple[Any, ...], list[_Found]] = {}
     reading = _Reading(task)
     listed = files_at(source.path, task.spec.files, (*_TEXT, *_PARQUET), "CSV or Parquet")
     for number, (file, local) in enumerate(reading.new_files(listed)):
         try:
             found = _examined(file, local, task, number)
+            if found.remark:
+                reading.remark(file.name, found.remark)
             groups.setdefault(found.form, []).append(found)
         except Unusable as why:
             reading.reject(file, str(why))
@@ -126,14 +181,45 @@ def _examined(file: SourceFile, local: Path, task: Task, number: int) -> _Found:
         file = replace(file, reported_rows=footer.num_rows)
         return _Found(file, local, tuple(schema.names), types=str(schema.types))
     text, encoding, clean = text_of(local, spec.encoding)
-    expected = set(spec.mapped) or set(ENTITIES[entity].names)
-    delimiter, header = read_header(text, expected, spec.delimiter, spec.quote)
-    _require_columns(header, entity, spec)
+    form = separated(spec.line_form) if spec.line_form else None
+    delimiter, quote = spec.delimiter, spec.quote
+    if form:
+        text, delimiter = form(text), SEPARATOR
+        quote = quote if spec.delimiter == "whitespace" else ""
+    header = header_of_text(text, _wanted(task), delimiter, quote)
+    _require_columns(header.names, entity, spec)
     readable = local
-    if not clean:
+    if header.skip or form or not clean:
         readable = task.scratch / f"utf8-{number}.csv"
-        write_utf8(local, readable, encoding)
-    return _Found(replace(file, encoding=encoding), readable, header, delimiter)
+        write_utf8(local, readable, encoding, header.skip, form)
+    return _Found(
+        replace(file, encoding=encoding),
+        readable,
+        header.names,
+        header.delimiter,
+        quote,
+        bool(header.line),
+        remark=_before(header),
+    )
+
+
+def _before(header: Header) -> str:
+    """Return what is to be said of lines before the records, if there are any."""
+    if not header.before:
+        return ""
+    where = f"the header is on line {header.line}" if header.line else f"the records begin on line {header.skip + 1}"
+    return f"{where}; what stands before it is not read: {_quoted(header.before)}"
+
+
+def _quoted(lines: Sequence[str]) -> str:
+    return some([repr(line[:60]) for line in lines], 2)
+
+
+def _wanted(task: Task) -> Wanted:
+    spec: FileEntity = task.spec
+    columns = frozenset(spec.mapped or ENTITIES[task.entity].names)
+    line = spec.header if isinstance(spec.header, int) else 0 if spec.header == "auto" else None
+    return Wanted(columns, line, tuple(spec.placed) or spec.names)
 
 
 def _require_columns(header: tuple[str, ...], entity: str, spec: FileEntity) -> None:
@@ -153,7 +239,7 @@ class _Reading(Reading):
         """Write the rows of files of one form as a part, file by file where they cannot be read together."""
         part = self.next_part()
         try:
-            counts, damaged = _write_part(group, self.rows, part, self.task.spec, self.task.connection)
+            counts, damaged = _write_part(group, self.rows, part, self.task.connection)
         except duckdb.Error as error:
             if len(group) == 1:
                 self.reject(group[0].file, f"cannot be parsed: {' '.join(str(error).split())[:300]}")
@@ -167,7 +253,7 @@ class _Reading(Reading):
                 if file.file.name not in damaged:
                     again.append(file)
                 elif file.malformed is None:
-                    again.append(_without_malformed(file, self.task.spec.quote, self.task.scratch))
+                    again.append(_without_malformed(file, self.task.scratch))
                 else:
                     self.reject(file.file, f"cannot be parsed: {damaged[file.file.name]}")
             if again:
@@ -183,11 +269,13 @@ class _Reading(Reading):
             n_malformed = len(file.malformed or ())
             self.files[name] = replace(file.file, rows=rows, first_row=first, malformed=n_malformed)
             self.rows += rows
+            if file.footer:
+                self.remark(name, f"{len(file.footer)} lines below the records are a footer: {_quoted(file.footer)}")
         self.columns |= dict.fromkeys(group[0].header)
 
 
 def _write_part(
-    group: list[_Found], first: int, part: Path, spec: FileEntity, connection: duckdb.DuckDBPyConnection
+    group: list[_Found], first: int, part: Path, connection: duckdb.DuckDBPyConnection
 ) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
     """Write the rows of files of one form to one Parquet file.
 
@@ -199,22 +287,25 @@ def _write_part(
     connection.execute("insert into _names select unnest(?), unnest(?)", [paths, [f.file.name for f in group]])
     columns = ", ".join(f"r.{quoted(c)}" for c in group[0].header)
     arguments: list[Any] = [[glob.escape(p) for p in paths]]
+    filled = ""
     delimiter = group[0].delimiter
     if delimiter:
         # Bound parameters cannot stand for a struct of column types, so the names are written out, quoted.
         types = ", ".join(f"{text_literal(c)}: 'VARCHAR'" for c in group[0].header)
         reader = (
-            f"read_csv(?, columns = {{{types}}}, header = true, auto_detect = false, delim = ?, quote = ?, escape = ?,"
-            " store_rejects = true, rejects_limit = 0, filename = '_path')"
+            f"read_csv(?, columns = {{{types}}}, header = {group[0].has_header}, auto_detect = false,"
+            " delim = ?, quote = ?, escape = ?, store_rejects = true, rejects_limit = 0, filename = '_path')"
         )
-        arguments += [delimiter, spec.quote, spec.quote]
+        arguments += [delimiter, group[0].quote, group[0].quote]
         connection.execute("drop table if exists reject_errors; drop table if exists reject_scans")
+        # A line of nothing but separators is as blank as one without.
+        filled = f" where coalesce({columns}) is not null"
     else:
         reader = "read_parquet(?, filename = '_path')"
     connection.execute(
         f"""copy (
             select {columns}, n.name as _file, r._row
-            from (select *, row_number() over () - 1 + {first} as _row from {reader}) r
+            from (select *, row_number() over () - 1 + {first} as _row from {reader} r{filled}) r
             join _names n on n.path = r._path
         ) to {text_literal(str(part))} (format parquet, compression zstd)""",
         arguments,
@@ -242,7 +333,9 @@ def _damaged(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {name: message.splitlines()[0] for name, message in rows}
 
 
-def _without_malformed(file: _Found, quote: str, scratch: Path) -> _Found:
-    """Return the file as read from a copy without its malformed lines."""
-    copy, malformed = split_records(file.readable, len(file.header), file.delimiter, quote, scratch)
-    return replace(file, readable=copy, malformed=malformed)
+def _without_malformed(file: _Found, scratch: Path) -> _Found:
+    """Return the file as read from a copy without its malformed lines and its footer."""
+    records = split_records(
+        file.readable, len(file.header), file.delimiter, file.quote, scratch, 0 if file.has_header else 1
+    )
+    return replace(file, readable=records.path, malformed=records.malformed, footer=records.footer)

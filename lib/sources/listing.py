@@ -84,6 +84,11 @@ class Reading:
     unchanged: list[str] = field(default_factory=list)
     originals: dict[str, str] = field(default_factory=dict)
     rows: int = 0
+    remarks: dict[str, list[str]] = field(default_factory=dict)
+
+    def remark(self, name: str, text: str) -> None:
+        """Note something about a file; what is the same of several is said once."""
+        self.remarks.setdefault(text, []).append(name)
 
     def new_files(self, listed: Sequence[Listed]) -> Iterator[tuple[SourceFile, Path]]:
         """Yield the files that are new or changed since the task's state; one that cannot be read is rejected."""
@@ -127,7 +132,14 @@ class Reading:
             columns=tuple(self.columns),
             unchanged=tuple(self.unchanged),
             originals=self.originals,
+            remarks=tuple(f"{some(names)}: {text}" for text, names in self.remarks.items()),
         )
+
+
+def some(names: Sequence[str], at_most: int = 3) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - at_most
+    return ", ".join(names[:at_most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def suffix(path: str) -> str:
