@@ -85,8 +85,12 @@ class Expected(_Model):
 
 
 class EntitySource(_Model):
-    """Which column of a source is which of ours, and how its values are written; a kind adds where they lie."""
+    """Which column of a source is which of ours, and how its values are written; a kind adds where they lie.
 
+    What is `optional` may fail, or hold files that cannot be read, and the run goes on.
+    """
+
+    optional: bool = False
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ".", ",", " ", "'"] = ""
     timestamp_formats: tuple[str, ...] = ()

@@ -10,9 +10,11 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from lib.base.errors import ConfigError, SourceError
 from lib.lake import Batch
+from lib.sources import nearest
 from tests.small_shop import SmallShop, csv, one, rows
 
 HEADER = "order_id,ordered_at,customer_id"
@@ -604,3 +606,107 @@ def test_fields_that_overlap_are_a_mistake_in_the_configuration(tmp_path):
     shop = SmallShop(tmp_path, {"orders": {"fields": {"order_id": [1, 4], "ordered_at": [4, 9]}}})
     with pytest.raises(ConfigError, match=r"fields\.ordered_at"):
         _ = shop.settings
+
+
+# What is not read is said
+
+
+def said(shop: SmallShop) -> str:
+    """Ingest and return all remarks."""
+    taken = shop.ingest()
+    return "\n".join(taken.remarks["remark"])
+
+
+def test_files_that_nobody_reads_are_named(shop):
+    shop.write("orders/good.csv", csv(HEADER, ROW))
+    shop.write("orders/old.pdf", "x")
+    shop.write("orders/_draft.csv", csv(HEADER, ROW))
+    shop.write("returns/2024.csv", "x")
+    for nobodys in (".hidden/x.csv", "orders/_SUCCESS", "orders/~$good.xlsx", "__MACOSX/y.csv"):
+        shop.write(nobodys, "x")
+    remarks = said(shop)
+    assert "not read though 'files' names it: orders/_draft.csv, orders/old.pdf; a reader knows" in remarks
+    assert "not read, as no entity's 'files' names it: returns/2024.csv" in remarks
+    assert "hidden" not in remarks
+    assert "SUCCESS" not in remarks
+    assert "MACOSX" not in remarks
+    assert "~$" not in remarks
+
+
+def test_a_file_that_another_source_reads_is_not_overlooked(shop):
+    shop.write("orders/good.csv", csv(HEADER, ROW))
+    shop.write("rates.csv", "x")
+    shop.write("refunds/a.csv", csv(HEADER, ROW))
+    other = {"kind": "files", "path": str(shop.exports), "entities": {"orders": {"files": "refunds/*"}}}
+    exports = {"kind": "files", "path": str(shop.exports), "entities": {"orders": {"files": "orders/*"}}}
+    shop.config = {"sources": {"exports": exports, "refunds": other}}
+    shop.shop = {"exchange_rates": str(shop.exports / "rates.csv")}
+    assert said(shop) == ""
+
+
+def test_a_pattern_that_matches_nothing_says_what_is_there(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {"files": "order_*.csv"}})
+    shop.write("orders_2024.csv", csv(HEADER, ROW))
+    message = failure(shop)
+    assert "match 'order_*.csv'" in message
+    assert "found orders_2024.csv. Did you mean 'orders_2024.csv'?" in message
+
+
+def test_a_mapping_that_leaves_half_of_the_columns_unused_is_said(tmp_path):
+    columns = {"order_id": "No", "ordered_at": "Date"}
+    shop = SmallShop(tmp_path, {"orders": {"columns": columns}})
+    shop.write("orders/a.csv", csv("No,Date,Buyer,Total,", "1,2024-01-05,anna,5.00,"))
+    assert said(shop) == "2 of 4 columns are not mapped: Buyer, Total"
+    shop.write("orders/a.csv", csv("No,Date,Buyer", "1,2024-01-05,anna"))
+    assert (
+        said(SmallShop(tmp_path / "other", {"orders": {"columns": columns}}, source={"path": str(shop.exports)})) == ""
+    )
+
+
+def test_an_optional_entity_that_fails_is_a_remark(shop):
+    shop.entities = {"orders": {}, "customers": {"optional": True}}
+    shop.write("orders/good.csv", csv(HEADER, ROW))
+    taken = shop.ingest()
+    taken.raise_failures()
+    assert "skipped, as it is optional: No CSV" in taken.remarks["remark"][0]
+
+
+def test_what_could_not_be_read_is_noted_with_whether_it_may_be_missing(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {}, "customers": {"optional": True}})
+    shop.write("orders/good.csv", csv(HEADER, ROW))
+    shop.write("orders/bad.csv", "")
+    shop.write("customers/good.csv", csv("customer_id", "anna"))
+    shop.write("customers/bad.csv", "")
+    found = rows(shop.load(), "select entity, name, optional from ops.rejected_files order by all")
+    assert found == [("customers", "customers/bad.csv", True), ("orders", "orders/bad.csv", False)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "header", "meant"),
+    [
+        ({"order_id": "Order ID", "ordered_at": "Date", "customer_id": "Buyer"}, "Invoice No,Date,Buyer", "Invoice No"),
+        ({"order_id": "No", "ordered_at": "Created at"}, "No,Who,Bestelldatum", "Bestelldatum"),
+        ({"order_id": "No", "ordered_at": "When", "customer_id": "Buyer e-mail"}, "No,When,Account,Email", "Email"),
+        ({"order_id": "No", "ordered_at": "When", "total_amount": "Total"}, "No,When,Item,Grand Total", "Grand Total"),
+    ],
+)
+def test_a_missing_column_proposes_the_nearest_by_meaning(tmp_path, columns, header, meant):
+    shop = SmallShop(tmp_path, {"orders": {"columns": columns}})
+    shop.write("orders/a.csv", csv("A title", "", header, "1,2024-01-05,x,5"))
+    message = failure(shop)
+    assert "found on line 3 " in message
+    assert f"Did you mean {meant!r}?" in message
+
+
+def test_where_no_line_shows_a_mapped_column_the_key_is_named(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {"columns": {"order_id": "Nr", "ordered_at": "Wann"}}})
+    shop.write("orders/a.csv", csv("A title", "x,y,z", "1,2,3", "4,5,6"))
+    message = failure(shop)
+    assert "found on line 2 x, y, z." in message
+    assert "set 'header' to its number" in message
+
+
+def test_no_word_of_a_columns_name_has_two_meanings():
+    groups = yaml.safe_load(Path(nearest.__file__).with_name("column_words.yml").read_text(encoding="utf-8"))
+    words = [word for meaning, others in groups.items() for word in (meaning, *others)]
+    assert sorted(words) == sorted(set(words))

@@ -46,7 +46,7 @@ def load_stage(
         loaded = warehouse.load(lake, item, live[key], again[key] & live[key], run_id)
         read = batch.rows + batch.malformed
         rows.append((batch.source, batch.entity, batch.batch_id, len(batch.files), read, loaded))
-    warehouse.replace("ops.rejected_files", _rejected(lake))
+    warehouse.replace("ops.rejected_files", _rejected(settings, lake))
     warehouse.replace("ops.schema_changes", _schema_changes(batches))
     warehouse.replace("ops.exchange_rates", rates)
     note_source_totals(lake, warehouse, batches)
@@ -64,8 +64,16 @@ def _files_delivered_again(batches: list[Batch]) -> dict[tuple[str, str, str], s
     return again
 
 
-def _rejected(lake: Lake) -> pd.DataFrame:
+def _rejected(settings: Settings, lake: Lake) -> pd.DataFrame:
     frame = pd.DataFrame(lake.rejected(), columns=["source", "entity", "name", "bytes", "reason", "rejected_at"])
+    optional = {
+        (name, entity)
+        for name, source in settings.config.sources.items()
+        for entity, spec in source.entities.items()
+        if source.optional or spec.optional
+    }
+    frame["optional"] = [key in optional for key in zip(frame["source"], frame["entity"], strict=True)]
+    frame["optional"] = frame["optional"].astype(bool)
     frame["rejected_at"] = pd.to_datetime(frame["rejected_at"])
     return frame
 

@@ -3,9 +3,10 @@
 What a kind of source does lives in `lib.sources`; what a batch is, in `lib.lake`.
 """
 
+import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ import pandas as pd
 
 from lib.base.errors import SourceError
 from lib.base.hashing import fingerprint
-from lib.config import Source
+from lib.config import EntitySource, Source
+from lib.entities import ENTITIES
 from lib.ingest import drift
+from lib.ingest.overlooked import overlooked
 from lib.lake import Lake, live_files
 from lib.settings import Settings
 from lib.sources import open_source
 from lib.sources.delivery import Extractor, Task
+from lib.sources.listing import some
 
 _COLUMNS = ["source", "entity", "new_files", "rejected_files", "new_rows", "malformed_lines", "batch_id"]
 
@@ -74,7 +78,6 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
     with lake.lock():
         lake.claim(settings.identity)
         for name, source in settings.config.sources.items():
-            failed = skipped if source.optional else failures
             try:
                 with open_source(source, settings.work_dir) as extract:
                     for entity in source.entities:
@@ -83,14 +86,16 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
                                 settings, lake, name, source, entity, extract, run_id, progress
                             )
                         except SourceError as error:
+                            failed = skipped if source.optional or source.entities[entity].optional else failures
                             failed[f"{name}.{entity}"] = str(error)
                             continue
                         rows.append(row)
                         changes += new
                         notes += [(name, entity, remark) for remark in remarks]
             except SourceError as error:
-                failed[name] = str(error)
+                (skipped if source.optional else failures)[name] = str(error)
         waiting = lake.rejected()
+    notes += overlooked(settings)
     return Ingested(
         table=pd.DataFrame(rows, columns=_COLUMNS),
         rejected=pd.DataFrame(waiting, columns=["source", "entity", "name", "bytes", "reason", "rejected_at"]),
@@ -110,7 +115,7 @@ def _ingest_entity(
     extract: Extractor,
     run_id: str,
     progress: Callable[[str], None],
-) -> tuple[dict[str, Any], list[dict[str, Any]], tuple[str, ...]]:
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
     """Extract what is new of one entity and commit it; return its row of the table, new columns, and remarks."""
     spec = source.entities[entity]
     reader = fingerprint(spec.reader)
@@ -139,7 +144,17 @@ def _ingest_entity(
         "malformed_lines": batch.malformed if batch else 0,
         "batch_id": batch.batch_id if batch else "",
     }
-    return row, [{"source": name, "entity": entity, **change} for change in changes], delivery.remarks
+    remarks = [*delivery.remarks, *_unused_columns(spec, entity, state.types, delivery.columns)]
+    return row, [{"source": name, "entity": entity, **change} for change in changes], remarks
+
+
+def _unused_columns(spec: EntitySource, entity: str, before: Collection[str], now: Collection[str]) -> Iterator[str]:
+    """Yield a sentence where a mapping leaves half of the columns unused."""
+    named = [c for c in dict.fromkeys([*now, *before]) if not re.fullmatch(r"(column|unnamed)_\d+|_.*", c)]
+    used = {name.casefold() for name in spec.mapped or ENTITIES[entity].names}
+    unused = [c for c in named if c.casefold() not in used]
+    if len(named) > 3 and 2 * len(unused) >= len(named):
+        yield f"{len(unused)} of {len(named)} columns are not mapped: {some(unused, 12)}"
 
 
 def read_so_far(settings: Settings) -> pd.DataFrame:

@@ -18,7 +18,6 @@ import duckdb
 import pyarrow.parquet as pq
 from pydantic import Field, field_validator, model_validator
 
-from lib.base.errors import did_you_mean
 from lib.base.quoting import quoted, text_literal
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
@@ -26,6 +25,7 @@ from lib.sources.delimited import SEPARATOR, Unusable, separated, split_records,
 from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, write_malformed
 from lib.sources.headers import Header, Wanted, header_of_text
 from lib.sources.listing import Reading, files_at, some, suffix
+from lib.sources.nearest import did_you_mean_column
 
 
 class FileEntity(EntitySource):
@@ -111,6 +111,7 @@ MODEL = FilesSource
 
 _TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
+ENDINGS = (*_TEXT, *_PARQUET)
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def extract(source: FilesSource, task: Task) -> Delivery:
     """
     groups: dict[tuple[Any, ...], list[_Found]] = {}
     reading = _Reading(task)
-    listed = files_at(source.path, task.spec.files, (*_TEXT, *_PARQUET), "CSV or Parquet")
+    listed = files_at(source.path, task.spec.files, ENDINGS, "CSV or Parquet")
     for number, (file, local) in enumerate(reading.new_files(listed)):
         try:
             found = _examined(file, local, task, number)
@@ -177,7 +178,7 @@ def _examined(file: SourceFile, local: Path, task: Task, number: int) -> _Found:
             schema = footer.schema.to_arrow_schema()
         except (OSError, ValueError) as error:
             raise Unusable(f"is no readable Parquet file: {error}") from None
-        _require_columns(tuple(schema.names), entity, spec)
+        _require_columns(schema.names, entity, spec)
         file = replace(file, reported_rows=footer.num_rows)
         return _Found(file, local, tuple(schema.names), types=str(schema.types))
     text, encoding, clean = text_of(local, spec.encoding)
@@ -187,7 +188,7 @@ def _examined(file: SourceFile, local: Path, task: Task, number: int) -> _Found:
         text, delimiter = form(text), SEPARATOR
         quote = quote if spec.delimiter == "whitespace" else ""
     header = header_of_text(text, _wanted(task), delimiter, quote)
-    _require_columns(header.names, entity, spec)
+    _require_columns(header.names, entity, spec, f" on line {header.line}" if header.line else "")
     readable = local
     if header.skip or form or not clean:
         readable = task.scratch / f"utf8-{number}.csv"
@@ -222,16 +223,22 @@ def _wanted(task: Task) -> Wanted:
     return Wanted(columns, line, tuple(spec.placed) or spec.names)
 
 
-def _require_columns(header: tuple[str, ...], entity: str, spec: FileEntity) -> None:
-    reserved = [h for h in header if h.lower() in ("_file", "_row", "_path")]
+def _require_columns(names: Sequence[str], entity: str, spec: FileEntity, where: str = "") -> None:
+    reserved = [h for h in names if h.lower() in ("_file", "_row", "_path")]
     if reserved:
         raise Unusable(f"has a column {reserved[0]!r}, a name the lake uses itself; rename it")
     expected = spec.mapped or [c.name for c in ENTITIES[entity].columns if c.required]
-    missing = [c for c in expected if c not in header]
+    missing = [c for c in expected if c not in names]
     if missing:
-        found = ", ".join(header[:20])
-        hint = did_you_mean(missing[0], header)
-        raise Unusable(f"has no column {missing[0]!r} (mapped for {entity}); found {found}.{hint}")
+        ours = next((o for o, theirs in spec.columns.items() if theirs == missing[0]), missing[0])
+        hint = did_you_mean_column(missing[0], names, ours, expected)
+        others = f" (nor {some([repr(m) for m in missing[1:]])})" if missing[1:] else ""
+        advice = ""
+        if len(missing) == len(expected) and where:
+            advice = " No line shows any mapped column: where the header is another line, set 'header' to its number."
+        raise Unusable(
+            f"has no column {missing[0]!r} (mapped for {entity}){others}; found{where} {some(names, 20)}.{hint}{advice}"
+        )
 
 
 class _Reading(Reading):

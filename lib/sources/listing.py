@@ -12,7 +12,7 @@ from pathlib import Path
 
 import fsspec
 
-from lib.base.errors import SourceError
+from lib.base.errors import SourceError, did_you_mean
 from lib.base.files import PROJECT
 from lib.base.hashing import sha256_of
 from lib.base.secrets import mask
@@ -54,7 +54,12 @@ def files_at(path: str, pattern: str, endings: tuple[str, ...], what: str, newes
         raise SourceError(f"{mask(url)} cannot be listed: {mask(str(error))}") from None
     usable = [p for p in sorted(paths) if suffix(p) in endings and not p.rsplit("/", 1)[-1].startswith((".", "_"))]
     if not usable:
-        raise SourceError(f"No {what} files match {pattern!r} in {mask(url)}; found {len(paths)} other files.")
+        if paths:
+            names = some(sorted(p.removeprefix(f"{base}/") for p in paths))
+            raise SourceError(f"No {what} files match {pattern!r} in {mask(url)}; found only {names}.")
+        there = [p.removeprefix(f"{base}/") for p in sorted(fs.find(base))[:1000] if suffix(p) in endings]
+        found = f"; found {some(there)}.{did_you_mean(pattern, there)}" if there else "; found none at all."
+        raise SourceError(f"No {what} files match {pattern!r} in {mask(url)}{found} Correct 'files' of this entity.")
 
     return [(p.removeprefix(f"{base}/"), functools.partial(_local, fs, p, remote)) for p in usable]
 
