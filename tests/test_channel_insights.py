@@ -119,6 +119,22 @@ def test_devices_are_compared_where_they_convert_differently() -> None:
     assert title(insights.conversion_by_device(alike)) == "All devices convert alike: 2.0 %"
 
 
+def test_a_device_does_not_convert_best_by_chance() -> None:
+    """Tablets have few sessions: five purchases more or fewer of them are nothing to announce."""
+    phone, laptop = sessions("phone", sessions=4000, converted=80), sessions("laptop", sessions=4000, converted=200)
+    tablet = sessions("tablet", sessions=120, converted=7)
+    result = insights.conversion_by_device(pd.concat([phone, laptop, tablet]))
+    assert title(result) == "Tablet and laptop convert best: 5.8 % and 5.0 %, against 2.0 % on phone"
+    noise = pd.concat([sessions("laptop", sessions=1000, converted=22), tablet.assign(converted_sessions=4)])
+    assert title(insights.conversion_by_device(noise)) == "All devices convert alike: 2.2 % to 3.3 %, within chance"
+
+
+def test_two_sessions_have_no_widest_gap() -> None:
+    assert title(insights.funnel(sessions(sessions=2, product_view=2, checkout=1, converted=1))) == (
+        "50 % of sessions end in a purchase"
+    )
+
+
 def test_a_shop_without_events_is_shown_nothing(tmp_path) -> None:
     """Its page leaves out a section in which nothing is shown, heading and all: see test_report."""
     nothing = sessions(months=0)

@@ -2,6 +2,7 @@
 written. `lib.report.insight` defines what an answer is.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
@@ -12,30 +13,28 @@ import pandas as pd
 from lib.base.formatting import NBSP, compact, percent
 from lib.report import plots
 from lib.report.charts import shorten
-from lib.report.insight import Insight, NoData, Result
+from lib.report.insight import Insight, Result
 
 P = ParamSpec("P")
 
-NO_SALES = "There are no sales in this warehouse yet, so there is nothing to show here."
+#: With fewer orders a month is no headline, and compared with no other.
+FEWEST_ORDERS = 5
+#: Over fewer products or customers there is no best fifth.
+FEWEST = 5
 UNNAMED = {"", "unknown", "none", "nan", "n/a"}
 
 
-def question(no_rows: str | None = NO_SALES) -> Callable[..., Callable[Concatenate[pd.DataFrame, P], Result]]:
-    """Let a function answer from a table as a warehouse returns it.
+def question(ask: Callable[Concatenate[pd.DataFrame, P], Result]) -> Callable[Concatenate[pd.DataFrame, P], Result]:
+    """Let a function answer from a table as a warehouse returns it: it receives amounts as floats.
 
-    It receives amounts as floats; a table without rows is answered with `no_rows`, or not at all where that is None.
+    A table without rows is no question for the shop, and answered with None.
     """
 
-    def decorate(ask: Callable[Concatenate[pd.DataFrame, P], Result]) -> Callable[Concatenate[pd.DataFrame, P], Result]:
-        @wraps(ask)
-        def answer(frame: pd.DataFrame, *args: P.args, **options: P.kwargs) -> Result:
-            if frame.empty:
-                return NoData(no_rows) if no_rows else None
-            return ask(floats(frame), *args, **options)
+    @wraps(ask)
+    def answer(frame: pd.DataFrame, *args: P.args, **options: P.kwargs) -> Result:
+        return None if frame.empty else ask(floats(frame), *args, **options)
 
-        return answer
-
-    return decorate
+    return answer
 
 
 def floats(frame: pd.DataFrame) -> pd.DataFrame:
@@ -52,8 +51,13 @@ def floats(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def complete(months: pd.DataFrame) -> pd.DataFrame:
-    """Return the months that the data cover from their first to their last day."""
+    """Return the months that the data hold whole (`is_complete` of `analytics.monthly_sales`, which says when)."""
     return months[months["is_complete"].astype(bool)].reset_index(drop=True)
+
+
+def telling(months: pd.DataFrame) -> pd.DataFrame:
+    """Return the complete months with orders enough that their figures, and changes of these, are not mere chance."""
+    return complete(months[months["orders"] >= FEWEST_ORDERS])
 
 
 def named(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -64,6 +68,12 @@ def named(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 def share(part: float, whole: float) -> float:
     """Return part / whole, NaN where the whole is not positive."""
     return part / whole if np.isfinite(whole) and whole > 0 else float("nan")
+
+
+def is_hash(name: object) -> bool:
+    """Whether a name is an id that computers made, such as a digest or a UUID: it tells a reader nothing."""
+    text = str(name).replace("-", "").lower()
+    return len(text) >= 16 and bool(re.fullmatch(r"[0-9a-f]+", text)) and not text.isdigit()
 
 
 def highest(frame: pd.DataFrame, column: str) -> pd.Series:
@@ -117,13 +127,13 @@ def bars(
 
 
 def best_fifth(name: str, amounts: pd.Series, who: str, these: str) -> Result:
-    """Return how much of the amounts the best fifth of customers or products brings.
+    """Return how much of the amounts the best fifth of customers or products brings, None where they are few.
 
     `who` names them on the chart, `these` after their number, such as "known customers".
     """
     values = np.sort(amounts[amounts > 0].to_numpy(float))[::-1]
-    if len(values) < 5:
-        return NoData(f"Fewer than five {these} have brought revenue, so how it spreads over them is left out.")
+    if len(values) < FEWEST:
+        return None
     fifth = -(-len(values) // 5)
     sums = np.concatenate([[0.0], np.cumsum(values) / values.sum()])
     points = np.unique(np.linspace(0, len(values), 101).round().astype(int))

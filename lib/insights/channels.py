@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from lib.base.formatting import count, number, percent, signed
+from lib.base.formatting import count, listing, number, percent, signed
 from lib.insights.answers import bars, complete, enumerated, label, named, period, question, unit
 from lib.report import plots
 from lib.report.insight import Insight, Result
@@ -17,6 +17,8 @@ from lib.report.insight import Insight, Result
 SEASON, YEAR = 3, 12
 #: With fewer sessions a device's conversion rate is mostly chance.
 FEWEST = 50
+#: Standard errors between two rates that chance hardly ever makes: one time in a hundred.
+BEYOND_CHANCE = 2.58
 #: The steps of the funnel: column of the table, and name.
 STEPS = {
     "sessions": "Visit",
@@ -27,7 +29,7 @@ STEPS = {
 }
 
 
-@question(no_rows=None)
+@question
 def revenue_shares(frame: pd.DataFrame, currency: str | None = None) -> Result:
     """Return each channel's share of revenue in the last full months, against a year before or the months before.
 
@@ -90,7 +92,7 @@ def _change(names: list[str], changes: list[float], when: str) -> str:
     return f", {size}" if name == names[0] else f"; {name} has {size}"
 
 
-@question(no_rows=None)
+@question
 def funnel(frame: pd.DataFrame) -> Result:
     """Return how many sessions reach each step from visit to purchase, and where most are lost.
 
@@ -106,7 +108,7 @@ def funnel(frame: pd.DataFrame) -> Result:
     title = "No session ended in a purchase"
     if "converted_sessions" in reached:
         title = f"{percent(rates[-1])} of sessions end in a purchase"
-        if len(names) > 2:
+        if len(names) > 2 and reached["sessions"] >= FEWEST:
             passed = [later / earlier for earlier, later in pairwise(rates)]
             worst = passed.index(min(passed))
             title += f"; the widest gap is from {names[worst].lower()} to {names[worst + 1].lower()}"
@@ -118,9 +120,12 @@ def funnel(frame: pd.DataFrame) -> Result:
     return Insight("conversion_funnel", title, subtitle, alt, figure, data)
 
 
-@question(no_rows=None)
+@question
 def conversion_by_device(frame: pd.DataFrame) -> Result:
-    """Return the share of sessions that end in a purchase, by device (`frame` as for `funnel`)."""
+    """Return the share of sessions that end in a purchase, by device (`frame` as for `funnel`).
+
+    A device converts best where chance does not explain what it has above each other one.
+    """
     shown = _last_year(frame)
     data = named(shown, "device").groupby("device", as_index=False)[["sessions", "converted_sessions"]].sum()
     data = data[data["sessions"] >= FEWEST]
@@ -129,14 +134,32 @@ def conversion_by_device(frame: pd.DataFrame) -> Result:
     if len(data) < 2 or not data["converted_sessions"].sum() > 0:
         return None
     names, rates = data["device"].map(label), data["conversion_rate"]
-    best, worst = percent(rates.iloc[0]), percent(rates.iloc[-1])
-    title = f"{names.iloc[0]} converts best: {best}, against {worst} on {names.iloc[-1].lower()}"
-    if rates.iloc[0] < 1.05 * rates.iloc[-1]:
-        title = f"All devices convert alike: {worst}{f' to {best}' if best != worst else ''}"
+    title = _who_converts_best(names.tolist(), rates.tolist(), data["sessions"].tolist())
     texts = [f"{percent(rate)} of {count(n, 'session')}" for rate, n in zip(rates, data["sessions"], strict=True)]
     what, when = "share of sessions that end in a purchase, by device", period(shown["month"])
     subtitle, rows = f"{what.capitalize()}, {when}", data.round({"conversion_rate": 4})
     return bars("conversion_by_device", title, subtitle, f"the {what}", names, rates, texts, rows)
+
+
+def _who_converts_best(names: list[str], rates: list[float], sessions: list[float]) -> str:
+    """Return which devices convert best, of some with falling rates: the first one, and those that chance may have put
+    behind it.
+    """
+    best, worst = percent(rates[0]), percent(rates[-1])
+    behind = [i for i in range(len(names)) if _differ(rates[0], rates[i], sessions[0], sessions[i])]
+    if not behind or rates[0] < 1.05 * rates[-1]:
+        return f"All devices convert alike: {best if best == worst else f'{worst} to {best}, within chance'}"
+    leaders = listing([names[0], *(names[i].lower() for i in range(1, behind[0]))])
+    texts = listing([percent(rates[i]) for i in range(behind[0])])
+    against = f"against {percent(rates[behind[-1]])} on {names[behind[-1]].lower()}"
+    return f"{leaders} convert{'s' if behind[0] == 1 else ''} best: {texts}, {against}"
+
+
+def _differ(one: float, other: float, n: float, m: float) -> bool:
+    """Whether chance hardly explains the difference of two rates of n and m sessions (z test of two proportions)."""
+    both = (one * n + other * m) / (n + m)
+    error = (both * (1 - both) * (1 / n + 1 / m)) ** 0.5
+    return abs(one - other) > BEYOND_CHANCE * error
 
 
 def _last_year(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Questions about customers: who brings the revenue, do they come back, which groups are there.
 
-As in `lib.insights.sales`, a small table goes in, and an insight or the reason why there is none comes out.
+As in `lib.insights.sales`, a small table goes in and an insight comes out; None where it is no question for the shop.
 """
 
 import pandas as pd
@@ -8,26 +8,30 @@ import pandas as pd
 from lib.base.formatting import percent
 from lib.insights.answers import best_fifth, complete, enumerated, label, period, question, share, unit
 from lib.report import plots
-from lib.report.insight import Insight, NoData, Result
+from lib.report.insight import Insight, Result
 
-NO_BUYER = "No known customer has bought yet, so what is shown by customer is left out."
+#: With fewer customers a fifth of them is nobody, and a group a handful.
+FEWEST_CUSTOMERS = 10
 #: The parts of revenue, from the bottom of a column to its top.
 PARTS = {"unknown_net_amount": "unknown", "new_net_amount": "new", "returning_net_amount": "returning"}
 
 
-@question(NO_BUYER)
+@question
 def customer_concentration(customers: pd.DataFrame) -> Result:
     """Return how much of revenue the best fifth of customers brings."""
     return best_fifth("customer_concentration", customers["net_amount"], "customers", "known customers")
 
 
-@question(NO_BUYER)
+@question
 def segments(frame: pd.DataFrame) -> Result:
-    """Return each segment's share of customers and of revenue (columns segment, customers, net_amount)."""
+    """Return each segment's share of customers and of revenue (columns segment, customers, net_amount).
+
+    None where there are too few customers to group.
+    """
     data = frame.sort_values("net_amount", ascending=False, ignore_index=True)
     people, revenue = data["customers"].sum(), data["net_amount"].sum()
-    if not (people > 0 and revenue > 0):
-        return NoData(NO_BUYER)
+    if people < FEWEST_CUSTOMERS or len(data) < 2 or not revenue > 0:
+        return None
     data = data.assign(customers_share=data["customers"] / people, revenue_share=data["net_amount"] / revenue)
     names, before, after = data["segment"].map(label), data["customers_share"], data["revenue_share"]
     title = f"{names[0]}: {percent(before[0])} of customers, {percent(after[0])} of revenue"
@@ -39,14 +43,17 @@ def segments(frame: pd.DataFrame) -> Result:
     return Insight("customer_segments", title, subtitle, alt, figure, data.round(4))
 
 
-@question()
+@question
 def new_and_returning(growth: pd.DataFrame, currency: str | None = None, months: int = 0) -> Result:
-    """Return revenue of new, returning and unknown customers by month, or by quarter beyond four years."""
+    """Return revenue of new, returning and unknown customers by month, or by quarter beyond four years.
+
+    None where no order names its customer, or all are of one month, in which nobody has come back yet.
+    """
     full = complete(growth)
     shown = full if len(full) else growth
     shown = shown.tail(months or len(shown))
-    if not shown[["new_net_amount", "returning_net_amount"]].sum().sum() > 0:
-        return NoData("No order of this shop names its customer, so new and returning ones cannot be told apart.")
+    if len(growth) < 2 or not shown[["new_net_amount", "returning_net_amount"]].sum().sum() > 0:
+        return None
     year = shown.tail(12)
     returning, new = year["returning_net_amount"].sum(), year["new_net_amount"].sum()
     part = percent(share(returning, new + returning))

@@ -10,8 +10,21 @@ from typing import Any
 
 import pandas as pd
 
-from lib.base.formatting import as_float, compact, count, listing, number, percent, signed
-from lib.insights.answers import complete, floats, highest, money, named, share, unit
+from lib.base.formatting import NBSP, as_float, compact, count, listing, number, percent, signed
+from lib.insights.answers import (
+    complete,
+    floats,
+    highest,
+    is_hash,
+    money,
+    named,
+    period,
+    share,
+    telling,
+    unit,
+)
+from lib.insights.facts import Facts
+from lib.insights.sales import goods
 from lib.report.charts import shorten
 from lib.report.pieces import Action, Kpi, Tone
 
@@ -19,32 +32,46 @@ from lib.report.pieces import Action, Kpi, Tone
 QUIET_DAYS, LONG_DAYS, LOST_DAYS = 60, 180, 730
 MIN_ORDERS = 20  # below that a product's return rate is chance
 MIN_PAYMENTS = 50  # and a payment method's rate of failures
+#: With fewer orders there is nothing to act on that is more than chance.
+FEWEST_TO_ACT_ON = 30
+
+NO_ORDERS = "The warehouse holds no orders. Figures appear here once a run has loaded some."
+NO_AMOUNTS = "Neither their lines nor their totals state one: `02_ingest` says what was mapped."
+#: The shares that a shop may not have at all, and the column that says so.
+FLEETING = {"return_share": "return_amount", "returning_share": "returning_net_amount"}
+#: How an order is called that was not sold for good, by its type.
+ORDER_TYPES = {"cancellation": "cancelled", "return": "returned", "adjustment": "without a sale"}
 
 #: An action with the amount at stake.
 Found = tuple[float, Action] | None
 
 
 def _months_to_compare(full: pd.DataFrame) -> list[pd.Series | None]:
-    """Return the last of complete months, the one before, the same a year before; None for those that are not there."""
+    """Return the last of some months, the one before, the same a year before; None for those that are not there."""
     wanted = [full["month"].max() - pd.DateOffset(months=by) for by in (0, 1, 12)]
     found = [full[full["month"] == month] for month in wanted]
     return [None if rows.empty else rows.iloc[0] for rows in found]
 
 
-def headline(months: pd.DataFrame, categories: pd.DataFrame, currency: str | None) -> tuple[str, str]:
+def headline(
+    months: pd.DataFrame, categories: pd.DataFrame, currency: str | None, shop: Facts | None = None
+) -> tuple[str, str]:
     """Return the report's headline and the sentences below it.
 
-    `months` has a row a month: its sales, and what new and returning customers brought.
+    `months` has a row a month: its sales, and what new and returning customers brought. The headline is about the last
+    month that bears one (`telling`); where there is none, about all that was sold; where there are no orders, about the
+    shop's sessions.
     """
     months, categories = floats(months), floats(categories)
-    if not months["gross_amount"].sum() > 0:
-        return "No sales yet", "The warehouse holds no order lines. Figures appear here once a run has loaded some."
-    net, full = months["net_amount"].sum(), complete(months)
+    shop = shop or Facts(orders={"sale": int(months["orders"].sum())}, gross_amount=months["gross_amount"].sum())
+    if not shop.all_orders:
+        return _of_sessions(shop, currency) if shop.sessions else ("No sales yet", NO_ORDERS)
+    if not shop.gross_amount > 0:
+        return f"{count(shop.all_orders, 'order')}, none of them with an amount", NO_AMOUNTS
+    net, full = months["net_amount"].sum(), telling(months)
     now, before, year_ago = _months_to_compare(full)
     sentences = []
-    if now is None:
-        title = f"{money(net, currency)} of net revenue so far; no month is complete yet"
-    else:
+    if now is not None:
         title = f"{now['month']:%B %Y} brought {money(now['net_amount'], currency)}"
         against = "" if before is None else _compared(now, before, f"{before['month']:%B}")
         if year_ago is None:
@@ -52,20 +79,47 @@ def headline(months: pd.DataFrame, categories: pd.DataFrame, currency: str | Non
         else:
             title += _compared(now, year_ago, "a year before")
             sentences += [f"That is{against.lstrip(',')}."] if against else []
-    orders = count(months["orders"].sum(), "order")
-    sentences.append(f"Since {months['month'][0]:%B %Y} the shop took {orders}: **{money(net, currency)}** net.")
+    elif len(complete(months)):
+        title = f"{count(shop.all_orders, 'order')} brought {money(net, currency)} of net revenue"
+    else:
+        title = f"{money(net, currency)} of net revenue so far; no month is complete yet"
+    sentences.append(f"Since {months['month'][0]:%B %Y} the shop took {_orders(shop)}: **{money(net, currency)}** net.")
     year = full.tail(12)
     returning, new = year["returning_net_amount"].sum(), year["new_net_amount"].sum()
-    if returning + new > 0:
+    if returning > 0 and new >= 0:
         when = f"In the last {count(len(year), 'full month')}" if len(year) > 1 else "In the last full month"
         part = percent(share(returning, returning + new))
         sentences.append(f"{when} returning customers made **{part}** of known customers' revenue.")
     known = named(categories, "category")
+    known = known[known["net_amount"] > 0]
     if len(known) > 1:
         top = highest(known, "net_amount")
         part = percent(share(top["net_amount"], categories["net_amount"].sum()))
         sentences.append(f"{shorten(top['category'], 40)} is the largest category with **{part}**.")
     return title, " ".join(sentences)
+
+
+def _orders(shop: Facts) -> str:
+    """Return how many orders there are, and how many of them were not sold for good."""
+    others = {kind: n for kind, n in shop.orders.items() if kind != "sale" and n}
+    parts = [f"{number(n)} {ORDER_TYPES.get(kind, kind)}" for kind, n in others.items()]
+    return count(shop.all_orders, "order") + (f" ({listing(parts)})" if parts else "")
+
+
+def _of_sessions(shop: Facts, currency: str | None) -> tuple[str, str]:
+    """Return headline and sentences of a shop that has events, and no orders."""
+    sessions, bought = count(shop.sessions, "session"), count(shop.purchases, "session")
+    rate = percent(share(shop.purchases, shop.sessions))
+    if not shop.purchases:
+        return f"{sessions}, none of which ended in a purchase", "These data hold events and no orders."
+    ended = f"**{number(shop.purchases)}** of {sessions} ended in a purchase, {rate}."
+    if not shop.purchase_amount > 0:
+        return f"{rate} of {sessions} ended in a purchase", f"{ended} These data hold events and no orders."
+    amount = f"{number(shop.purchase_amount, 2)}{NBSP}{currency or ''}".strip()
+    return (
+        f"Purchases worth {amount} in {bought}",
+        f"{ended} The amount is the value that the events of purchases state: these data hold no orders.",
+    )
 
 
 def _compared(now: pd.Series, then: pd.Series, when: str) -> str:
@@ -79,36 +133,61 @@ def _compared(now: pd.Series, then: pd.Series, when: str) -> str:
     return f", {size} {'more' if change > 0 else 'less'} than {when}"
 
 
-def key_figures(months: pd.DataFrame, currency: str | None = None) -> list[Kpi]:
-    """Return key figures of the last complete month, or of all sales where no month is complete.
+def key_figures(months: pd.DataFrame, currency: str | None = None, shop: Facts | None = None) -> list[Kpi]:
+    """Return key figures of the month that the headline is about, or of all sales where it is about no month.
 
     `months` as for `headline`; what a shop has no data for is left out.
     """
+    if shop and not shop.all_orders:
+        return _session_figures(shop, currency)
     if months.empty:
         return []
     months = floats(months)
-    full = _with_rates(complete(months))
+    full = _with_rates(telling(months))
     now, *earlier = _months_to_compare(full)
     if now is None:
         sums = months.drop(columns=["month", "is_complete"]).sum(min_count=1)
         now = _with_rates(sums.to_frame().T).iloc[0]
+    if shop and not shop.gross_amount > 0:
+        return [Kpi("Orders", number(shop.all_orders))]
 
     def rate(value: float) -> str:
         return percent(value, 1)
 
+    back = {"returned": "Return rate", "cancelled": "Cancelled"}.get(shop.taken_back if shop else "", "Return rate")
     figures: list[tuple[str, str, Callable[[Any], str], int]] = [
         (f"Net revenue{unit(currency)}", "net_amount", compact, 1),
-        ("Orders", "orders", number, 1),
+        ("Orders sold" if shop and len(shop.orders) > 1 else "Orders", "orders", number, 1),
         (f"Average order{unit(currency)}", "order_value", lambda v: number(v, 2), 1),
         ("Margin", "margin_share", rate, 1),
         ("Returning customers", "returning_share", rate, 1),
-        ("Return rate", "return_share", rate, -1),
+        (back, "return_share", rate, -1),
     ]
     return [
         _kpi(Kpi(label, fmt(now[column]), spark=full.tail(13)[column].tolist()), column, better, [now, *earlier])
         for label, column, fmt, better in figures
-        if pd.notna(now[column])
+        if pd.notna(now[column]) and not (column in FLEETING and not months[FLEETING[column]].fillna(0).any())
     ]
+
+
+def period_of_figures(months: pd.DataFrame) -> str:
+    """Return what the key figures are about: `December 2025`, or `Jan 2025 to Mar 2025` where they are of all sales."""
+    if months.empty:
+        return ""
+    months = floats(months)
+    full = telling(months)
+    return f"{full['month'].max():%B %Y}" if len(full) else period(months["month"])
+
+
+def _session_figures(shop: Facts, currency: str | None) -> list[Kpi]:
+    """Return the key figures of a shop that has events, and no orders."""
+    if not shop.sessions:
+        return []
+    figures = [Kpi("Sessions", number(shop.sessions)), Kpi("Sessions with a purchase", number(shop.purchases))]
+    figures.append(Kpi("Conversion rate", percent(share(shop.purchases, shop.sessions), 1)))
+    if shop.purchase_amount > 0:
+        figures.insert(0, Kpi(f"Value of purchases{unit(currency)}", number(shop.purchase_amount, 2)))
+    return figures
 
 
 def _with_rates(months: pd.DataFrame) -> pd.DataFrame:
@@ -151,7 +230,7 @@ def to_act_on(
     most: int = 3,
 ) -> list[Action]:
     """Return what the figures call for, the largest amount at stake first; `months` as for `headline`."""
-    products = floats(products)
+    products = goods(floats(products))
     found = [
         _quiet_customers(floats(customers), currency),
         _returned_products(products, currency),
@@ -197,7 +276,8 @@ def _returned_products(products: pd.DataFrame, currency: str | None) -> Found:
 
 
 def _name(product: Any, width: int = 32) -> str:
-    return shorten(product["name"] if pd.notna(product["name"]) else product["product_id"], width)
+    name = product["name"] if pd.notna(product["name"]) else product["product_id"]
+    return f"product {shorten(name, 12)}" if is_hash(name) else shorten(name, width)
 
 
 def _thin_best_seller(products: pd.DataFrame, currency: str | None) -> Found:
@@ -230,17 +310,18 @@ def _unknown_customers(months: pd.DataFrame, currency: str | None) -> Found:
 
 
 def _failed_payments(payments: pd.DataFrame, currency: str | None) -> Found:
-    tried = payments[payments["payments"] >= MIN_PAYMENTS]
+    """Return the payment method whose failures are worth most, of those that fail too often."""
+    tried = named(payments, "payment_method")
+    tried = tried[(tried["payments"] >= MIN_PAYMENTS) & (tried["failed_payments"] < tried["payments"])]
+    tried = tried.assign(rate=tried["failed_payments"] / tried["payments"])
+    tried = tried.assign(stake=tried["paid_amount"] * tried["rate"] / (1 - tried["rate"]))
+    tried = tried[(tried["rate"] >= 0.05) & (tried["stake"] > 0)]
     if tried.empty:
         return None
-    worst = highest(tried.assign(rate=tried["failed_payments"] / tried["payments"]), "rate")
-    paid = worst["payments"] - worst["failed_payments"]
-    if worst["rate"] < 0.05 or paid <= 0:
-        return None
-    stake = worst["paid_amount"] / paid * worst["failed_payments"]
+    worst = highest(tried, "stake")
     why = (
         f"**{percent(worst['rate'], 1)}** of {count(worst['payments'], 'payment')} failed; at the usual amount that is "
-        f"about {money(stake, currency)}."
+        f"about {money(worst['stake'], currency)}."
     )
     method = shorten(str(worst["payment_method"]).replace("_", " "), 40)
-    return stake, Action(f"Check payments by {method}.", why)
+    return worst["stake"], Action(f"Check payments by {method}.", why)

@@ -4,7 +4,7 @@ with relevant as (
 
     select
         events.event_id, events.event_at, events.visitor_id, events.customer_id, events.order_id,
-        events.device, events.campaign,
+        events.device, events.campaign, events.value,
         {{ visitor_key('events') }} as visitor_key,
         {{ event_kind('events') }} as kind
     from {{ ref('events') }} as events
@@ -89,6 +89,19 @@ produced as (
 
 ),
 
+-- What purchases are worth by their events: those of one order are one purchase.
+valued as (
+
+    select
+        numbered.visitor_key, numbered.session_number,
+        sum({{ amount('case when abs(numbered.value) < 1000000000 then numbered.value end') }}) as purchase_amount
+    from numbered
+    left join claims on claims.event_id = numbered.event_id
+    where numbered.kind = 'purchase' and (numbered.order_id is null or claims.claim = 1)
+    group by numbered.visitor_key, numbered.session_number
+
+),
+
 outcomes as (
 
     select
@@ -145,9 +158,11 @@ select
     reached.removals,
     reached.checkouts,
     reached.purchases,
+    {{ amount('valued.purchase_amount') }} as purchase_amount,
     coalesce(outcomes.orders, 0) as orders,
     {{ amount('outcomes.net_amount') }} as net_amount
 from reached
 left join outcomes on outcomes.visitor_key = reached.visitor_key and outcomes.session_number = reached.session_number
+left join valued on valued.visitor_key = reached.visitor_key and valued.session_number = reached.session_number
 left join {{ ref('dim_customers') }} as customers
     on customers.customer_id = reached.customer_id and {{ valid_at('customers', 'reached.started_at') }}
