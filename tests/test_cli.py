@@ -5,7 +5,8 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from lib.run.parameters import NOTEBOOKS, parse_parameters
+from lib.base.errors import ConfigError
+from lib.run.parameters import NOTEBOOKS, check_parameters, parse_parameters
 from run_pipeline import app
 
 
@@ -29,7 +30,7 @@ def call(tmp_path, monkeypatch):
         (["--only", "04", "--from", "02"], "--only goes without"),
         (["-p", "06_insights.topn=5"], "Did you mean 'top_n'?"),
         (["-p", "06_insight.top_n=5"], "Did you mean '06_insights'?"),
-        (["-p", "06_insights.top_n=many"], "06_insights.top_n is a whole number, found 'many'"),
+        (["-p", "06_insights.top_n=many"], "06_insights.top_n is a whole number from 1 to 50, found 'many'"),
         (["-p", "top_n"], "expected [NOTEBOOK.]NAME=VALUE"),
         (["-p", "run_id=x"], "The run sets it itself"),
         (["-p", "02_ingest.data_dir=x"], "Use --data-dir"),
@@ -120,3 +121,19 @@ def test_every_notebook_parameter_has_a_type_and_a_comment():
         assert declared, f"{name} has no parameters cell"
         for parameter in declared.values():
             assert isinstance(parameter.default, parameter.kind) and parameter.comment, (name, parameter.name)
+
+
+def test_a_number_beyond_what_a_parameter_allows_is_refused_with_what_is_allowed():
+    for text in ("06_insights.top_n=0", "06_insights.top_n=51", "06_insights.months=-1", "06_insights.months=x"):
+        with pytest.raises(ConfigError, match=r"is a whole number from \d+ to \d+, found") as error:
+            parse_parameters([text])
+        assert text.partition("=")[2] in str(error.value)
+    assert parse_parameters(["06_insights.months=0"])["06_insights"]["months"] == 0
+
+
+def test_a_parameter_set_by_hand_in_a_notebook_is_held_to_the_same_bounds():
+    check_parameters("06_insights", top_n=50, months=0)
+    with pytest.raises(ConfigError, match="top_n is a whole number from 1 to 50, found 0"):
+        check_parameters("06_insights", top_n=0)
+    with pytest.raises(ConfigError, match="months is a whole number from 0 to 600, found 'all'"):
+        check_parameters("06_insights", months="all")

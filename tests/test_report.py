@@ -140,6 +140,7 @@ def text(source):
         pieces.badges([EVIL, (EVIL, "good")]),
         pieces.score_bars({EVIL: 50}),
         pieces.headline(EVIL, EVIL, [EVIL]),
+        pieces.remarks([EVIL]),
         pieces.fold(EVIL, pieces.note(EVIL)),
     ],
 )
@@ -354,6 +355,33 @@ def test_a_section_whose_cells_show_nothing_is_left_out_with_its_link(tmp_path: 
     html = pages.notebook_page(path, run=RUN, stage_name="s")
     assert re.findall(r'<h2 id="(.*?)">', html) == ["prose-alone", "full"]
     assert "#empty" not in html and "How much?" not in html and "More of it." not in html
+
+
+def test_prose_about_what_a_shop_does_not_have_is_left_out_of_the_page(tmp_path: Path) -> None:
+    prose = (
+        '## Sales\n\nWhat is sold?\n<span data-has="returns costs">Returns cost.</span>\n'
+        '<span data-has="costs no-returns">Costs alone.</span>\nThe end.'
+    )
+
+    def page(*there: str) -> str:
+        cells = [code(shown(pieces.there_is(set(there))))] if there else []
+        path = notebook(tmp_path, text("# T"), *cells, text(prose), code(shown(pieces.note("x"))))
+        html = pages.notebook_page(path, run=RUN, stage_name="s")
+        check(html)
+        return html
+
+    assert "Returns cost." in page("returns", "costs") and "Costs alone." not in page("returns", "costs")
+    alone = page("costs")
+    assert "Costs alone." in alone and "Returns cost." not in alone
+    assert "<p>What is sold?\nThe end.</p>" in page("orders"), "what is left is one paragraph"
+    assert "Returns cost." in page() and "data-has" not in page(), "a notebook that says nothing keeps all"
+
+
+def test_key_figures_say_what_they_are_about() -> None:
+    html = pieces.kpis([Kpi("Orders", "3")], "May 2026 <b>").html
+    Page(html)
+    assert '<p class="of">May 2026 &lt;b&gt;</p>' in html
+    assert 'class="of"' not in pieces.kpis([Kpi("Orders", "3")]).html
 
 
 def test_repeated_section_names_have_links_of_their_own(tmp_path: Path) -> None:

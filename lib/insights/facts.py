@@ -34,6 +34,7 @@ class Facts:
     customers: int = 0
     payment_methods: int = 0
     channels: int = 0
+    hours: int = 0
     sessions: int = 0
     purchases: int = 0
     purchase_amount: float = 0.0
@@ -65,6 +66,7 @@ class Facts:
             "customers": self.customers >= SOME,
             "payments": self.payment_methods >= SOME,
             "channels": self.channels >= SOME,
+            "hours": self.hours,
             "sessions": self.sessions,
         }
         return {word for word, is_there in there.items() if is_there}

@@ -79,16 +79,17 @@ def gross_to_net(monthly: pd.DataFrame, currency: str | None = None, taken_back:
     """
     total = monthly.drop(columns=["month", "is_complete"], errors="ignore").sum(min_count=1)
     gross, net, margin = total["gross_amount"], total["net_amount"], total["margin_amount"]
-    returns = {"returned": "Returns", "cancelled": "Cancellations"}.get(taken_back, "Returns and cancellations")
+    returns = {"returned": "Returns", "cancelled": "Cancellations"}.get(taken_back, "Returns, cancellations")
     deducted = {"Discounts": total["discount_amount"], returns: total["return_amount"]}
     deducted = {name: amount for name, amount in deducted.items() if amount and pd.notna(amount)}
+    names = ", ".join(deducted).split(", ")
     if not gross > 0 or not (deducted or pd.notna(margin)):
         return None
     steps = [("Gross", gross, "total"), *((name, -amount, "change") for name, amount in deducted.items())]
     steps += [("Net", net, "total")]
     said = []
     if deducted:
-        said = [f"{listing(list(deducted)).capitalize()} take {percent(share(gross - net, gross))} of gross sales"]
+        said = [f"{listing(names).capitalize()} take {percent(share(gross - net, gross))} of gross sales"]
     if pd.notna(margin):
         steps += [("Cost", margin - net, "change"), ("Margin", margin, "total")]
         earned = f"{percent(share(margin, net))} of net revenue is margin"

@@ -25,8 +25,9 @@ from lib.insights.answers import (
 )
 from lib.insights.facts import Facts
 from lib.insights.sales import goods
+from lib.report import pieces
 from lib.report.charts import shorten
-from lib.report.pieces import Action, Kpi, Tone
+from lib.report.pieces import Action, Html, Kpi, Tone
 
 #: Days without an order: quiet for those who come less recently than most, for everybody, and lost rather than quiet.
 QUIET_DAYS, LONG_DAYS, LOST_DAYS = 60, 180, 730
@@ -240,6 +241,13 @@ def to_act_on(
     ]
     ranked = sorted((pair for pair in found if pair), key=lambda pair: -pair[0])
     return [action for _, action in ranked[:most]]
+
+
+def what_to_do(found: list[Action], shop: Facts) -> Html:
+    """Return the list of what to act on, or the remark that nothing stands out of orders enough to tell."""
+    if found or shop.all_orders < FEWEST_TO_ACT_ON:
+        return pieces.actions(found) if found else pieces.NOTHING
+    return pieces.note("No figure calls for action: nothing stands out.")
 
 
 def _quiet_customers(customers: pd.DataFrame, currency: str | None) -> Found:

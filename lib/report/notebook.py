@@ -5,7 +5,7 @@ outputs are shown as they are. The page around the body is in `lib.report.pages`
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,15 @@ def read_notebook(path: Path) -> Body:
     """
     prose, intro = _Prose(), ""
     headline: Mapping[str, str] = {}
-    for cell in nbformat.read(path, as_version=4).cells:
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
+    there = next((about["has"].split() for about in map(_about, outputs) if "has" in about), None)
+    for cell in cells:
         if LEFT_OUT & set(cell.metadata.get("tags", [])):
             continue
         if cell.cell_type == "markdown":
-            titled, html = prose.title, MarkdownWithMath(renderer=prose).render(cell.source).strip()
+            source = _that_holds(cell.source, there)
+            titled, html = prose.title, MarkdownWithMath(renderer=prose).render(source).strip()
             if titled != prose.title:  # the cell with the main heading
                 intro = html
             else:
@@ -87,10 +91,31 @@ def read_notebook(path: Path) -> Body:
             shown = list(filter(None, map(_output, cell.outputs)))
             prose.sections[-1].html += "\n" + "\n".join(shown)
             prose.sections[-1].shown.append(bool(shown))
-            found = [about for o in cell.outputs if "title" in (about := o.get("metadata", {}).get(PIECE, {}))]
+            found = [about for about in map(_about, cell.outputs) if "title" in about]
             headline = headline or next(iter(found), {})
     sections = [s for s in prose.sections if not s.anchor or not s.shown or any(s.shown)]
     return Body(prose.title, Markup(intro), headline, sections)
+
+
+def _about(output: Any) -> Mapping[str, str]:
+    """Return what a piece says of itself; nothing where the output is none."""
+    about: Mapping[str, str] = output.get("metadata", {}).get(PIECE, {})
+    return about
+
+
+def _that_holds(source: str, there: Collection[str] | None) -> str:
+    """Return prose without the sentences that are about what the shop does not have (`pieces.there_is`).
+
+    Where nothing says what there is, all of them stay.
+    """
+
+    def sentence(found: re.Match[str]) -> str:
+        needed = found["words"].split()
+        holds = there is None or all((w[3:] not in there) if w.startswith("no-") else w in there for w in needed)
+        return found["text"] + found["end"] if holds else ""
+
+    # The end of its line goes with a sentence: an empty line would begin a paragraph.
+    return re.sub(r'<span data-has="(?P<words>[^"]*)">(?P<text>.*?)</span>(?P<end>\n?)', sentence, source, flags=re.S)
 
 
 def _output(output: Any) -> str:

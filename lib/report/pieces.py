@@ -76,9 +76,24 @@ class Action:
     why: str
 
 
-def kpis(items: Sequence[Kpi]) -> Html:
-    """Return a strip of key figures; nothing where there are none."""
-    return Html(render("kpis.html.j2", items=items)) if items else NOTHING
+def kpis(items: Sequence[Kpi], caption: str = "") -> Html:
+    """Return a strip of key figures below what they are about; nothing where there are none."""
+    return Html(render("kpis.html.j2", items=items, caption=caption)) if items else NOTHING
+
+
+def there_is(words: Collection[str]) -> Html:
+    """Return what tells the page which of the notebook's sentences hold for this shop: nothing to see.
+
+    Prose in `<span data-has="returns costs">...</span>` is left out of the page where one of the words is not among
+    these, or one that is written `no-costs` is.
+    """
+    return Html("", "", {"has": " ".join(sorted(words)) or "nothing"})
+
+
+def remarks(items: Sequence[str]) -> Html:
+    """Return a list of sentences, nothing where there are none; `**bold**` and `` `code` `` are understood."""
+    rows = "".join(f"<li>{rich(item)}</li>" for item in items)
+    return Html(f'<ul class="remarks">{rows}</ul>', "\n".join(items)) if items else NOTHING
 
 
 def table(

@@ -4,6 +4,7 @@ papermill only warns about an unknown parameter; here it is an error before any 
 """
 
 import ast
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +43,30 @@ class Parameter:
     default: Any
     comment: str
 
+    @property
+    def bounds(self) -> tuple[int, int] | None:
+        """The least and the most that is allowed, where the comment begins with them: `1 to 50: how many to show`."""
+        found = re.match(r"(\d+) to (\d+):", self.comment)
+        return (int(found[1]), int(found[2])) if found else None
+
+    @property
+    def allowed(self) -> str:
+        """What values are allowed, in words."""
+        words = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+        return words[self.kind.__name__] + (" from {} to {}".format(*self.bounds) if self.bounds else "")
+
     def parse(self, text: str) -> Any:
-        """Return the text as the parameter's type; raise ValueError where it is none."""
+        """Return the text as the parameter's type; raise ValueError where it is none, or not within the bounds."""
         if self.kind is bool:
             words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
             return words[text.lower()]
-        return self.kind(text)
+        return self.check(self.kind(text))
+
+    def check(self, value: Any) -> Any:
+        """Return the value; raise ValueError where it is not within the bounds."""
+        if self.bounds and not self.bounds[0] <= value <= self.bounds[1]:
+            raise ValueError(f"{value} is not from {self.bounds[0]} to {self.bounds[1]}")
+        return value
 
 
 def notebook_path(name: str) -> Path:
@@ -104,11 +123,18 @@ def parse_parameters(given: Iterable[str]) -> dict[str, dict[str, Any]]:
             try:
                 values[n][name] = parameter.parse(value)
             except (ValueError, KeyError):
-                kind = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
-                raise ConfigError(
-                    f"-p {text}: {n}.{name} is {kind[parameter.kind.__name__]}, found {value!r}."
-                ) from None
+                raise ConfigError(f"-p {text}: {n}.{name} is {parameter.allowed}, found {value!r}.") from None
     return values
+
+
+def check_parameters(notebook: str, **values: Any) -> None:
+    """Raise ConfigError where a parameter that was set by hand is not within the bounds that the notebook declares."""
+    for name, value in values.items():
+        parameter = NOTEBOOKS[notebook][name]
+        try:
+            parameter.check(value)
+        except (ValueError, TypeError):
+            raise ConfigError(f"{notebook}: {name} is {parameter.allowed}, found {value!r}.") from None
 
 
 def _declared(name: str) -> dict[str, Parameter]:
