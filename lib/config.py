@@ -1,16 +1,23 @@
 """The models of the configuration, as `pipeline.yml` and a sources file spell it. Loading them is `lib.settings`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from lib.base.errors import did_you_mean
+from lib.base.expressions import parse, resolve
 from lib.entities import ENTITIES
+
+#: Columns that the lake adds to raw rows; an expression may use the name of the row's file.
+LAKE_COLUMNS = ("_file", "_row")
+
+NUMBERS, TIMES = ("amount", "quantity", "measure"), ("timestamp",)
 
 
 class _Model(BaseModel):
@@ -36,11 +43,33 @@ class Shop(_Model):
         return value
 
 
+def _scalar(value: Any) -> Any:
+    """Return a value of YAML as the text that somebody would write for it: `constant: 1` is as good as "1"."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float | Decimal | date) else value
+
+
+def _listed(value: Any) -> Any:
+    """Return one name as a list of one; YAML reads a bare `no` or `on` as false or true."""
+    names = list(value) if isinstance(value, list | tuple) else [value]
+    for name in names:
+        if isinstance(name, bool):
+            raise ValueError(f"YAML reads a bare yes, no, on or off as {str(name).lower()}: put the name into quotes")
+    if not names:
+        raise ValueError("name at least one column")
+    return [_scalar(name) for name in names]
+
+
+Text = Annotated[str, BeforeValidator(_scalar)]
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed)]
+
+
 class Match(_Model):
-    """One rule of a derived column: a regular expression and the value where it is found."""
+    """One rule for a text: a regular expression, and the value where it is found; null empties it."""
 
     pattern: str
-    value: str
+    value: Text | None
 
     @field_validator("pattern")
     @classmethod
@@ -52,19 +81,95 @@ class Match(_Model):
         return value
 
 
-class Derived(_Model):
-    """A column that is a constant, or follows from matches on a source column."""
+class ColumnMapping(_Model):
+    """Where the values of one of our columns come from in a raw row, and what becomes of them on the way.
 
-    constant: str | None = None
-    column: str | None = None
+    Exactly one of `column` (the first of its names that is there), `constant` and `sql` gives the value. `match` and
+    `values` translate it, `default_column` and then `default` stand in where there is none. A name alone, or a list of
+    names, is short for `column`.
+    """
+
+    column: Names = ()
+    constant: Text | None = None
+    sql: str = ""
+    optional: bool = False
     match: tuple[Match, ...] = ()
-    default: str | None = None
+    values: dict[Text, Text | None] = {}
+    otherwise: Text | None = None
+    default_column: Names = ()
+    default: Text | None = None
+    factor: Decimal | None = None
+    date: bool = False
+    zone: Names = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one column of the source, as it stands."""
+        return len(self.column) == 1 and set(self.model_dump(exclude_defaults=True)) <= {"column", "optional"}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | ColumnMapping) else {"column": value}
+
+    @field_validator("sql")
+    @classmethod
+    def _is_expression(cls, value: str) -> str:
+        return _expression(value)
+
+    @field_validator("factor", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any) -> Any:
+        return _scalar(value)
 
     @model_validator(mode="after")
-    def _one_form(self) -> "Derived":
-        if (self.constant is None) == (self.column is None):
-            raise ValueError("give either 'constant', or 'column' with 'match' and 'default'")
+    def _one_origin(self) -> "ColumnMapping":
+        given = [key for key in ("column", "constant", "sql") if key in self.model_fields_set]
+        if len(given) != 1:
+            together = f", not {' and '.join(given)} together" if given else ""
+            raise ValueError(f"give one of 'column', 'constant' and 'sql'{together}")
+        if self.constant is not None and (lone := self.model_fields_set - {"constant"}):
+            raise ValueError(f"a constant is the same in every row, so {', '.join(sorted(lone))} has nothing to do")
+        if self.otherwise is not None and not (self.match or self.values):
+            raise ValueError("'otherwise' is for what no pattern of 'match' and no word of 'values' names; give these")
+        if self.factor is not None and not (self.factor.is_finite() and self.factor):
+            raise ValueError("'factor' is a number other than 0")
+        folded: dict[str, str] = {}
+        for word in self.values:
+            if (other := folded.setdefault(word.casefold(), word)) != word:
+                raise ValueError(f"'values' has {other!r} and {word!r}, which are compared without regard to capitals")
         return self
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a mapping reads of a raw row: one of some `names`, for what of ours; `optional` where it may be missing."""
+
+    ours: str
+    names: tuple[str, ...]
+    optional: bool = False
+
+    def __str__(self) -> str:
+        return " or ".join(map(repr, self.names))
+
+    def is_in(self, header: Collection[str]) -> bool:
+        return any(name in header for name in self.names)
+
+
+def _expression(text: str) -> str:
+    if text:
+        parse(text)
+    return text
+
+
+def _uses_of(ours: str, text: str, header: Collection[str] | None, optional: bool = False) -> list[Use]:
+    """Return what an expression reads; the spelling of its names is that of the header where there is one."""
+    uses = []
+    for parts in parse(text).columns:
+        name = resolve(parts, header or ())[0] or ".".join(parts)
+        if name not in LAKE_COLUMNS:
+            uses.append(Use(ours, (name,), optional))
+    return uses
 
 
 class Expected(_Model):
@@ -99,7 +204,9 @@ class EntitySource(_Model):
     required: tuple[str, ...] = ()
     codes: Literal["any", "lower", "upper"] = "any"
     expect: Expected = Expected()
-    columns: dict[str, str | Derived] = {}
+    where: str = ""
+    fill_down: tuple[str, ...] = ()
+    columns: dict[str, ColumnMapping] = {}
 
     @model_validator(mode="after")
     def _separators_differ(self) -> "EntitySource":
@@ -112,11 +219,45 @@ class EntitySource(_Model):
         """The options that change what is read from the same source: where they change, all is read again."""
         return {}
 
+    @field_validator("where")
+    @classmethod
+    def _is_expression(cls, value: str) -> str:
+        return _expression(value)
+
     @property
     def mapped(self) -> list[str]:
-        """The source's columns that the mapping names."""
-        names = (c.column if isinstance(c, Derived) else c for c in self.columns.values())
-        return [n for n in names if n]
+        """The source's columns that the mapping names, in an expression too."""
+        return list(dict.fromkeys(name for use in self._uses(None) for name in use.names))
+
+    def column_named(self, ours: str) -> str:
+        """Return the source's column that is one of ours as it stands, empty where the mapping does more."""
+        if not self.columns:
+            return ours
+        mapping = self.columns.get(ours)
+        return mapping.column[0] if mapping and mapping.is_plain else ""
+
+    def uses(self, entity: str, header: Collection[str] | None = None) -> list[Use]:
+        """Return what is read of an entity's raw rows; where there is no mapping, the names are ours.
+
+        Names in expressions are those of the header where they differ from it in capitals alone.
+        """
+        uses = self._uses(header)
+        if self.columns:
+            return uses
+        return uses + [Use(c.name, (c.name,), not c.required) for c in ENTITIES[entity].columns]
+
+    def missing(self, entity: str, header: Collection[str]) -> list[Use]:
+        """Return what a raw row must have and this header does not: the first is the one to complain of."""
+        return [use for use in self.uses(entity, header) if not use.optional and not use.is_in(header)]
+
+    def _uses(self, header: Collection[str] | None) -> list[Use]:
+        uses = []
+        for ours, mapping in self.columns.items():
+            named = [n for n in (mapping.column, mapping.default_column, mapping.zone) if n]
+            uses += [Use(ours, names, mapping.optional) for names in named]
+            if mapping.sql:
+                uses += _uses_of(ours, mapping.sql, header, mapping.optional)
+        return uses + (_uses_of("where", self.where, header) if self.where else [])
 
 
 class Source(_Model):
@@ -151,6 +292,15 @@ class Source(_Model):
                         f"{name} has no column {column!r}.{did_you_mean(column, entity.names)}"
                         f" Its columns are {', '.join(entity.names)}"
                     )
+                kind = entity.column(column).kind
+                mapping = spec.columns.get(column)
+                for key, kinds in (("factor", NUMBERS), ("date", TIMES), ("zone", TIMES)):
+                    if mapping and getattr(mapping, key) and kind not in kinds:
+                        raise ValueError(f"{name}.columns.{column}.{key}: {column} is no {' or '.join(kinds)}")
+            for column in spec.fill_down:
+                if column not in (spec.columns or entity.names):
+                    hint = did_you_mean(column, spec.columns or entity.names)
+                    raise ValueError(f"{name}.fill_down: no column {column!r} is mapped.{hint}")
             missing = [c.name for c in entity.columns if c.required and spec.columns and c.name not in spec.columns]
             if missing:
                 raise ValueError(f"{name}.columns lacks the required {', '.join(missing)}")

@@ -248,7 +248,7 @@ def describe(error: ValidationError, where: str, root: type[BaseModel], prefix: 
     """Turn pydantic's findings into one line each: file, key, what was found, what was expected."""
     lines = []
     for fault in error.errors():
-        key = ".".join(str(part) for part in (prefix, *fault["loc"]) if part and part not in ("str", "Derived"))
+        key = ".".join(str(part) for part in (prefix, *fault["loc"]) if part)
         if fault["type"] == "extra_forbidden":
             model = _model_at(fault["loc"][:-1], root)
             known = list(model.model_fields) if model else []

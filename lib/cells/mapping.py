@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from lib.base.quoting import quoted, text_literal
 from lib.cells import formats
-from lib.config import Derived, EntitySource, Source
+from lib.config import ColumnMapping, EntitySource, Source
 from lib.entities import Column
 
 #: What may be wrong with the raw values of a column: needless blanks or misencoded letters (`untidy`), texts decoded
@@ -83,37 +83,38 @@ def cells(columns: Iterable[Column], spec: EntitySource, source: Source, types: 
 
 def _cell(column: Column, spec: EntitySource, source: Source, types: dict[str, str]) -> Cell:
     prefix = text_literal(source.id_prefixes[column.name]) if column.name in source.id_prefixes else ""
-    mapping = spec.columns.get(column.name) if spec.columns else column.name
-    default = ""
-    if isinstance(mapping, Derived):
+    mapping = spec.columns.get(column.name) if spec.columns else ColumnMapping(column=(column.name,))
+    default, name = "", None
+    if mapping is not None:
         if mapping.constant is not None:
             return Cell(column, text_literal(mapping.constant), prefix=prefix)
+        name = next((n for n in mapping.column if n in types), None)
         if mapping.match:
-            return Cell(column, _matched(mapping, spec, types), prefix=prefix)
+            return Cell(column, _matched(mapping, name, spec), prefix=prefix)
         default = text_literal(mapping.default) if mapping.default is not None else ""
-        mapping = mapping.column
-    if mapping is None or mapping not in types:
+    if name is None:
         if default:
             return Cell(column, default, prefix=prefix)
         return Cell(column, f"cast(null as {column.sql_type})", typed=f"x.raw_{column.name}")
-    raw, kind = f"r.{quoted(mapping)}", types[mapping]
+    raw, kind = f"r.{quoted(name)}", types[name]
     typed = _from_type(column, kind, source.time_zone)
     if typed and not spec.null_values and not default:
-        return Cell(column, raw, source_column=mapping, typed=typed)
+        return Cell(column, raw, source_column=name, typed=typed)
     is_text = kind == "VARCHAR"
     raw = raw if is_text else f"cast({raw} as varchar)"
-    return Cell(column, raw, source_column=mapping, is_text=is_text, default=default, prefix=prefix)
+    return Cell(column, raw, source_column=name, is_text=is_text, default=default, prefix=prefix)
 
 
-def _matched(mapping: Derived, spec: EntitySource, types: dict[str, str]) -> str:
+def _matched(mapping: ColumnMapping, name: str | None, spec: EntitySource) -> str:
     """Return the SQL of a value that depends on which pattern a raw column matches."""
     default = text_literal(mapping.default) if mapping.default is not None else "cast(null as varchar)"
-    if mapping.column not in types:
+    if name is None:
         return default
-    text = f"nullif(without_blanks_around(cast(r.{quoted(mapping.column)} as varchar)), '')"
+    text = f"nullif(without_blanks_around(cast(r.{quoted(name)} as varchar)), '')"
     text = without_nulls(text, spec)
     cases = " ".join(
-        f"when regexp_matches({text}, {text_literal(m.pattern)}) then {text_literal(m.value)}" for m in mapping.match
+        f"when regexp_matches({text}, {text_literal(m.pattern)}) then {text_literal(m.value or '')}"
+        for m in mapping.match
     )
     return f"case {cases} else {default} end"
 

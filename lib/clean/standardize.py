@@ -24,7 +24,7 @@ from lib.cells.formats import define_macros
 from lib.cells.mapping import Cell, cells
 from lib.cells.reading import inspect, read
 from lib.clean.rule_hits import RuleHit, rule_hits, too_large
-from lib.config import Derived, EntitySource, Source
+from lib.config import EntitySource, Source
 from lib.entities import ENTITIES, LINEAGE, Entity
 from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
@@ -104,7 +104,7 @@ def rules_of(entity: str, spec: EntitySource, source: Source) -> str:
 def _check_mapping(connection: duckdb.DuckDBPyConnection, batch: Batch, spec: EntitySource) -> None:
     """Raise ConfigError where DuckDB cannot use a pattern or a timestamp format of the mapping."""
     where = f"sources.{batch.source}.entities.{batch.entity}"
-    patterns = [m.pattern for c in spec.columns.values() if isinstance(c, Derived) for m in c.match]
+    patterns = [m.pattern for c in spec.columns.values() for m in c.match]
     tries = [(f"select regexp_matches('', {text_literal(p)})", "columns: pattern", p) for p in patterns]
     tries += [(f"select try_strptime('', {text_literal(f)})", "timestamp_formats:", f) for f in spec.timestamp_formats]
     for sql, key, value in tries:

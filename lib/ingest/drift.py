@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 from lib.base.errors import SourceError
 from lib.base.quoting import quoted, text_literal
 from lib.cells.unreadable import unreadable_columns
-from lib.config import EntitySource, Source
-from lib.entities import ENTITIES
+from lib.config import EntitySource, Source, Use
 from lib.lake import types_of
 from lib.sources.delivery import Delivery, RejectedFile, State
 
@@ -38,7 +37,6 @@ def judge(
     if not state.types:
         return delivery, []
     spec = source.entities[entity]
-    used = set(spec.mapped) or set(ENTITIES[entity].names)
     changes: dict[str, dict[str, Any]] = {}
     refused: dict[str, str] = {}
     parts: list[Path] = []
@@ -49,7 +47,7 @@ def judge(
         types = types_of(part)
         added = [name for name in types if name not in state.types]
         documents = _documents(part)
-        if fault := _fault(types, state.types, used):
+        if fault := _fault(types, state.types, spec, entity):
             faulty = dict.fromkeys(documents, fault)
         elif added and source.schema_changes == "freeze":
             reason = f"has a new column {added[0]!r}, and schema_changes is freeze"
@@ -77,12 +75,21 @@ def judge(
     return _without(delivery, refused), list(changes.values())
 
 
-def _fault(types: dict[str, str], before: dict[str, str], used: set[str]) -> str:
-    """Return what is wrong with a part's columns, or an empty text."""
+def _fault(types: dict[str, str], before: dict[str, str], spec: EntitySource, entity: str) -> str:
+    """Return what is wrong with a part's columns, or an empty text.
+
+    One that is gone is no fault where the mapping calls it optional, or another of its names is there.
+    """
+    uses: dict[str, list[Use]] = {}
+    for use in spec.uses(entity, before):
+        for name in use.names:
+            uses.setdefault(name, []).append(use)
     for name, kind in before.items():
-        if name not in used:
+        if name not in uses:
             continue
         if name not in types:
+            if all((spec.columns and use.optional) or use.is_in(types) for use in uses[name]):
+                continue
             return f"has no column {name!r}, which was there before; found {', '.join(list(types)[:20])}"
         old, new = _class(kind), _class(types[name])
         if old and new and old != new:

@@ -16,7 +16,6 @@ import pandas as pd
 from lib.base.errors import SourceError
 from lib.base.hashing import fingerprint
 from lib.config import EntitySource, Source
-from lib.entities import ENTITIES
 from lib.ingest import drift
 from lib.ingest.overlooked import overlooked
 from lib.lake import Lake, live_files
@@ -151,7 +150,7 @@ def _ingest_entity(
 def _unused_columns(spec: EntitySource, entity: str, before: Collection[str], now: Collection[str]) -> Iterator[str]:
     """Yield a sentence where a mapping leaves half of the columns unused."""
     named = [c for c in dict.fromkeys([*now, *before]) if not re.fullmatch(r"(column|unnamed)_\d+|_.*", c)]
-    used = {name.casefold() for name in spec.mapped or ENTITIES[entity].names}
+    used = {name.casefold() for use in spec.uses(entity) for name in use.names}
     unused = [c for c in named if c.casefold() not in used]
     if len(named) > 3 and 2 * len(unused) >= len(named):
         yield f"{len(unused)} of {len(named)} columns are not mapped: {some(unused, 12)}"

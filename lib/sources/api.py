@@ -73,8 +73,7 @@ class RestEntity(EntitySource):
 
     def column_of(self, ours: str) -> str:
         """Return the API's name of one of our columns, empty where it has none."""
-        column = self.columns.get(ours) if self.columns else ours
-        return column if isinstance(column, str) else ""
+        return self.column_named(ours)
 
 
 class Server(BaseModel):

@@ -25,7 +25,6 @@ from lib.base.errors import SourceError, did_you_mean
 from lib.base.hashing import sha256_of
 from lib.base.quoting import quoted, quoted_list, text_literal
 from lib.config import EntitySource, Source
-from lib.entities import ENTITIES
 from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, Totals
 from lib.sources.tables import Database, open_database
 
@@ -118,8 +117,8 @@ def _described(database: Database, entity: str, spec: TableEntity) -> sa.TableCl
             " give a view with another name for it as 'table'."
         )
     own = [("id", spec.id), ("updated_at", spec.updated_at)]
-    mapped = spec.mapped or [c.name for c in ENTITIES[entity].columns if c.required]
-    for key, wanted in [(k, w) for k, w in own if w] + [("columns", m) for m in mapped]:
+    lacking = [("columns", use.names[0]) for use in spec.missing(entity, names)]
+    for key, wanted in [(k, w) for k, w in own if w] + lacking:
         if wanted not in names:
             none = ", or set it to '' where rows have no time of change" if key == "updated_at" else ""
             raise SourceError(
@@ -197,8 +196,8 @@ class _Extract:
 
     def _totals(self, gone: int) -> Totals:
         """Return how many rows the table has, in the same state of it as all that is read, and what orders come to."""
-        mapped = self.spec.columns.get("total_amount") if self.spec.columns else "total_amount"
-        column = self.table.c.get(mapped) if self.task.entity == "orders" and isinstance(mapped, str) else None
+        mapped = self.spec.column_named("total_amount") if self.task.entity == "orders" else ""
+        column = self.table.c.get(mapped) if mapped else None
         has_amount = column is not None and isinstance(column.type, sa.Numeric)
         # As the driver gives it: SQLite has no decimals.
         amount = sa.type_coerce(sa.func.sum(column), sa.types.NullType()) if has_amount else sa.null()

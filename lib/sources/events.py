@@ -26,7 +26,7 @@ from pydantic import Field
 
 from lib.base.errors import did_you_mean
 from lib.base.quoting import quoted, text_literal
-from lib.config import Derived, EntitySource, Source
+from lib.config import EntitySource, Source
 from lib.entities import ENTITIES
 from lib.sources.delimited import UNREADABLE, open_bytes
 from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, write_malformed
@@ -285,21 +285,19 @@ class _Reading(Reading):
                 return _EMPTY
             return f"has no line that is a JSON object; the first is {broken[0][:80]!r}: {_what_is_wrong(broken[0])}"
         found = [".".join(path) for path in paths]
-        mapping = self.task.spec.columns
-        for column in ENTITIES[self.task.entity].columns:
-            name = mapping.get(column.name) if mapping else column.name
-            if isinstance(name, Derived):
-                name = name.column
-            if column.required and name and name not in found:
-                listed, hint = ", ".join(found[:20]), did_you_mean(name, found)
-                return f"has no {name!r} in any line (mapped for {self.task.entity}); found {listed}.{hint}"
+        required = [column.name for column in ENTITIES[self.task.entity].columns if column.required]
+        for use in self.task.spec.missing(self.task.entity, found):
+            if use.ours in required:
+                listed, hint = ", ".join(found[:20]), did_you_mean(use.names[0], found)
+                return f"has no {use} in any line (mapped for {self.task.entity}); found {listed}.{hint}"
         return ""
 
     def _write(self, rows: pa.Table, names: list[str], columns: dict[int, dict[Steps, None]]) -> None:
         """Write the lines that are rows as one part."""
         connection = self.task.connection
         paths = dict.fromkeys(path for of_piece in columns.values() for path in of_piece)
-        expected = list(dict.fromkeys(self.task.spec.mapped or ENTITIES[self.task.entity].names))
+        uses = self.task.spec.uses(self.task.entity, [".".join(path) for path in paths])
+        expected = list(dict.fromkeys(name for use in uses for name in use.names))
         name_columns(paths, expected, self.names)
         given = [self.names[path] for path in paths]
         found, cells = values("line", paths, above(self.known))

@@ -20,7 +20,6 @@ from pydantic import Field, field_validator, model_validator
 
 from lib.base.quoting import quoted, text_literal
 from lib.config import EntitySource, Source
-from lib.entities import ENTITIES
 from lib.sources.delimited import SEPARATOR, Unusable, separated, split_records, text_of, write_utf8
 from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, write_malformed
 from lib.sources.headers import Header, Wanted, header_of_text
@@ -218,7 +217,7 @@ def _quoted(lines: Sequence[str]) -> str:
 
 def _wanted(task: Task) -> Wanted:
     spec: FileEntity = task.spec
-    columns = frozenset(spec.mapped or ENTITIES[task.entity].names)
+    columns = frozenset(name for use in spec.uses(task.entity) for name in use.names)
     line = spec.header if isinstance(spec.header, int) else 0 if spec.header == "auto" else None
     return Wanted(columns, line, tuple(spec.placed) or spec.names)
 
@@ -227,17 +226,16 @@ def _require_columns(names: Sequence[str], entity: str, spec: FileEntity, where:
     reserved = [h for h in names if h.lower() in ("_file", "_row", "_path")]
     if reserved:
         raise Unusable(f"has a column {reserved[0]!r}, a name the lake uses itself; rename it")
-    expected = spec.mapped or [c.name for c in ENTITIES[entity].columns if c.required]
-    missing = [c for c in expected if c not in names]
+    missing = spec.missing(entity, names)
     if missing:
-        ours = next((o for o, theirs in spec.columns.items() if theirs == missing[0]), missing[0])
-        hint = did_you_mean_column(missing[0], names, ours, expected)
-        others = f" (nor {some([repr(m) for m in missing[1:]])})" if missing[1:] else ""
+        expected = [name for use in spec.uses(entity) for name in use.names]
+        hint = did_you_mean_column(missing[0].names[0], names, missing[0].ours, expected)
+        others = f" (nor {some([str(m) for m in missing[1:]])})" if missing[1:] else ""
         advice = ""
-        if len(missing) == len(expected) and where:
+        if where and not any(name in names for name in expected):
             advice = " No line shows any mapped column: where the header is another line, set 'header' to its number."
         raise Unusable(
-            f"has no column {missing[0]!r} (mapped for {entity}){others}; found{where} {some(names, 20)}.{hint}{advice}"
+            f"has no column {missing[0]} (mapped for {entity}){others}; found{where} {some(names, 20)}.{hint}{advice}"
         )
 
 

@@ -126,7 +126,8 @@ def _columns(
     known: dict[Steps, None] = {}
     names: dict[Steps, str] = {}
     paths = columns_of(connection, known).get(0, {})
-    name_columns(paths, [*key, *task.spec.mapped, *types], names)
+    expected = [name for use in task.spec.uses(task.entity) for name in use.names] if task.spec.columns else []
+    name_columns(paths, [*key, *expected, *types], names)
     columns = {names[path]: path for path in paths}
     columns |= _unseen(task, key, list(columns), where)
     if is_discarding and types:
@@ -155,12 +156,10 @@ def _unseen(task: Task, key: tuple[str, ...], found: list[str], where: str) -> d
     if few:
         expected = dict.fromkeys([*key, *types, *spec.mapped])
         return {name: steps_of(name) for name in expected if name not in found}
-    required = [spec.column_of(c.name) for c in ENTITIES[task.entity].columns if c.required]
-    wanted = spec.mapped or [name for name in required if name]
-    if not types and (lost := [name for name in wanted if name not in found]):
+    if not types and (lacking := spec.missing(task.entity, found)):
         raise SourceError(
-            f"{where}: none of its {records:,} records has {lost[0]!r} (mapped for {task.entity}); found {listed}."
-            f"{did_you_mean(lost[0], found)} Correct 'columns' of {task.entity}."
+            f"{where}: none of its {records:,} records has {lacking[0]} (mapped for {task.entity}); found {listed}."
+            f"{did_you_mean(lacking[0].names[0], found)} Correct 'columns' of {task.entity}."
         )
     return {}
 
