@@ -17,6 +17,7 @@ ORDER = [
     ["shop", "lake", "cells"],
     ["ingest", "warehouse"],
     ["clean"],
+    ["inspect"],
     ["model"],
     ["report"],
     ["quality", "insights"],
