@@ -216,6 +216,53 @@ def query(
             frame.to_csv(sys.stdout, index=False)
 
 
+@app.command(epilog="Exit codes: 0 looked at, 1 nothing there can be read, 2 wrong usage.")
+def inspect(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Files, folders, SQLite files, or a database's URL; '${SHOP_DATABASE_URL}' in quotes takes it from the"
+            " environment, and keeps its password out of the file.",
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Write the sources file, such as shop.yml.")
+    ] = "",
+    name: Annotated[str, typer.Option("--name", help="The shop's name on reports [the folder's].")] = "",
+    currency: Annotated[
+        str, typer.Option("--currency", metavar="CODE", help="The reporting currency [the most frequent one].")
+    ] = "",
+    time_zone: Annotated[
+        str, typer.Option("--time-zone", metavar="ZONE", help="Of business days, such as Europe/Berlin [guessed].")
+    ] = "",
+    cents: Annotated[bool, typer.Option("--cents", help="Amounts are in hundredths, such as 1999 for 19.99.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the sources file where there is one.")
+    ] = False,
+) -> None:
+    """Look at a shop's exports: what each file is, its first rows as they would arrive, and a sources file for them.
+
+    Known layouts (Shopify, WooCommerce, Magento, Amazon, Etsy, Square, eBay, PayPal, Stripe, Olist, Online Retail,
+    Superstore, GA4) give a file that runs as it is. For others columns are guessed by their names and values; what is
+    doubtful is said here (?) and in the file (check:), and what is needed and was not found (!) is left to you.
+
+    Nothing is changed but the file that -o names.
+
+    Examples:
+
+        python run_pipeline.py inspect ~/Downloads/orders_export_1.csv
+
+        python run_pipeline.py inspect exports -o shop.yml --time-zone America/New_York
+
+        python run_pipeline.py inspect '${SHOP_DATABASE_URL}' -o shop.yml
+
+        python run_pipeline.py --sources shop.yml
+    """
+    with _plain_errors():
+        raise typer.Exit(_inspect(paths, output, name, currency, time_zone, cents, overwrite))
+
+
 @app.command("init-db")
 def init_db() -> None:
     """Set up a PostgreSQL database for `--target postgres`: two roles, seven schemas, and who may do what.
@@ -279,6 +326,44 @@ def _plan(
     # An address that is missing or unusable is reported before anything starts.
     _ = open_warehouse(settings, "run").place
     return Plan(settings, tuple(chosen), parameters, full_refresh, no_gate, command_line())
+
+
+def _inspect(
+    paths: list[str], output: str, name: str, currency: str, time_zone: str, cents: bool, overwrite: bool
+) -> int:
+    """Look at exports, say what was found, and write the sources file."""
+    import tempfile
+
+    from lib.base.files import write_atomically
+    from lib.inspect.drafting import Wishes
+    from lib.inspect.inspecting import inspect, lines_of
+
+    target = Path(output).expanduser() if output else None
+    if target and target.exists() and not overwrite:
+        raise ConfigError(f"{output} is there already. Name another file, or add --overwrite to replace it.")
+    wishes = Wishes(name, currency.upper(), time_zone, cents)
+    with tempfile.TemporaryDirectory(prefix="inspect-") as scratch, err.status("looking ...") as status:
+        done = inspect(paths, wishes, Path(scratch), output, lambda text: status.update(f"looking at {text}"))
+        lines = list(lines_of(done))
+    for line in lines:
+        tone = {"?": "yellow", "!": "red"}.get(line.strip()[:1], "") if line.startswith("  ") else ""
+        out.print(mask(line), highlight=False, markup=False, style=tone or None)
+    if not done.drafted.groups:
+        err.print("[red]Error:[/red] Nothing here can be read as a shop's export.", highlight=False)
+        return 1
+    if target is None:
+        out.print("\nTo write this as a sources file, add: -o shop.yml", highlight=False)
+        return 0
+    write_atomically(target, done.text)
+    doubts = len(done.drafted.draft.doubts)
+    out.print(f"\nWrote {output}{f', with {doubts} things to check' if doubts else ''}.", highlight=False, markup=False)
+    if done.runs:
+        out.print(f"Run it: python run_pipeline.py --sources {output}", highlight=False, markup=False)
+    else:
+        out.print(
+            "It cannot run yet: see the lines with '!' above and TODO in the file.", highlight=False, style="yellow"
+        )
+    return 0
 
 
 def _from_here(folder: str) -> str:

@@ -7,7 +7,9 @@ by the same readers that a run uses.
 import csv
 import glob
 import io
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +36,7 @@ _TABLES = (".parquet", ".pq", ".xlsx", ".xlsm", ".zip")
 _JSON = (".json", ".jsonl", ".ndjson")
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 #: Lines of a text in which its header is looked for, and rows of which columns are judged.
-_HEADER_LINES, _SAMPLE = 40, 5_000
+_HEADER_LINES, SAMPLE = 40, 5_000
 #: A text file of more bytes is judged by its beginning.
 LARGE = 48 << 20
 
@@ -75,8 +77,8 @@ def documents(paths: list[str], scratch: Path, progress: Callable[[str], None] =
     """
     found: list[Document] = []
     for path in paths:
-        if "://" in path:
-            found += _tables(path, "", scratch)
+        if url := _url(path):
+            found += _tables(url, "", scratch, _shown_as(path, url))
             continue
         place = Path(path).expanduser()
         if not place.exists():
@@ -87,18 +89,39 @@ def documents(paths: list[str], scratch: Path, progress: Callable[[str], None] =
                 continue
             progress(file.name)
             if file.suffix.lower() in _DATABASES:
-                found += _tables("", str(file.resolve()), scratch)
+                found += _tables("", str(file.resolve()), scratch, str(file.resolve()))
             else:
-                found.append(_file(file.resolve(), scratch, len(found)))
+                found.append(_file(file.resolve(), scratch))
     return found
 
 
-def _file(path: Path, scratch: Path, number: int) -> Document:
+#: The variable that a sources file names instead of an address with a password in it.
+URL_VARIABLE = "SHOP_DATABASE_URL"
+
+
+def _url(path: str) -> str:
+    """Return the address of a database, taken from the environment where `${NAME}` is given; empty for a path."""
+    if named := re.fullmatch(r"\$\{(\w+)\}", path):
+        value = os.environ.get(named[1])
+        if not value:
+            raise ConfigError(f"The environment variable {named[1]} is not set. Set it: {named[1]}=postgresql://...")
+        return value
+    return path if "://" in path else ""
+
+
+def _shown_as(path: str, url: str) -> str:
+    """Return how a sources file names a database: never with a password in it."""
+    if path != url or not re.search(r"://[^/@]*:[^/@]*@|[?&]password=", url):
+        return path
+    os.environ[URL_VARIABLE] = url
+    return f"${{{URL_VARIABLE}}}"
+
+
+def _file(path: Path, scratch: Path) -> Document:
     ending = suffix(path.name)
     kind = "events" if ending in _JSON else "files"
     document = Document(path.name, kind, str(path), ending.removeprefix("."))
-    folder = scratch / f"look-{number}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="look-", dir=scratch))
     try:
         if ending in _TEXT:
             return _text(document, path, folder)
@@ -125,7 +148,9 @@ def _text(document: Document, path: Path, folder: Path) -> Document:
     text, encoding, _ = text_of(path, "auto")
     is_part = path.stat().st_size > LARGE and path.suffix.lower() not in COMPRESSED
     if is_part:
-        path = _beginning(path, folder)
+        start = beginning(path)
+        path = folder / path.name
+        path.write_bytes(start)
     header = _find_header(text)
     if header is None:
         raise Unusable("has no line that could be a header, with a name for each column")
@@ -139,13 +164,11 @@ def _text(document: Document, path: Path, folder: Path) -> Document:
     return _with_rows(document, path, names, options, folder)
 
 
-def _beginning(path: Path, folder: Path) -> Path:
-    """Return a copy of the first lines of a large file."""
-    copy = folder / path.name
+def beginning(path: Path) -> bytes:
+    """Return the first lines of a large file."""
     with path.open("rb") as file:
         start = file.read(LARGE)
-    copy.write_bytes(start[: start.rfind(b"\n") + 1] if b"\n" in start else start)
-    return copy
+    return start[: start.rfind(b"\n") + 1] if b"\n" in start else start
 
 
 def _find_header(text: str) -> tuple[str, int, list[str]] | None:
@@ -247,7 +270,7 @@ def _sampled(document: Document, connection: duckdb.DuckDBPyConnection, parts: l
     rows = connection.read_parquet(parts, union_by_name=True)
     names = [name for name in rows.columns if name not in ("_file", "_row", "_line", "_path", "_sheet")]
     (count,) = connection.execute("select count(*) from rows").fetchone() or (0,)
-    every = max(1, count // _SAMPLE)
+    every = max(1, count // SAMPLE)
     texts = ", ".join(f"cast({quoted(name)} as varchar) as {quoted(name)}" for name in names)
     sample = connection.execute(
         f"select {texts} from rows where _row % {every} = 0 order by _row limit 8000"
@@ -263,19 +286,19 @@ def _sampled(document: Document, connection: duckdb.DuckDBPyConnection, parts: l
 # Databases
 
 
-def _tables(url: str, path: str, scratch: Path) -> list[Document]:
+def _tables(url: str, path: str, scratch: Path, place: str) -> list[Document]:
     found = []
     with open_database(url, path) as database, duckdb.connect() as connection:
         inspector = sa.inspect(database.connection)
         for number, name in enumerate([*inspector.get_table_names(), *inspector.get_view_names()]):
-            document = Document(name, "database", url or path, "table")
+            document = Document(name, "database", place, "table")
             try:
                 with database.explained(f"table {name}"):
                     described = inspector.get_columns(name)
                     table = sa.table(name, *(sa.column(c["name"], c["type"]) for c in described))
                     key = tuple(inspector.get_pk_constraint(name).get("constrained_columns") or ())
-                    target = scratch / f"table-{number}.parquet"
-                    query = sa.select(*table.columns).limit(_SAMPLE)
+                    target = scratch / f"table-{len(list(scratch.iterdir()))}-{number}.parquet"
+                    query = sa.select(*table.columns).limit(SAMPLE)
                     database.read(query, name, target, connection)
                     count = database.value(sa.select(sa.func.count()).select_from(table))
                 document = replace(_sampled(document, connection, [str(target)]), rows=int(count), keys=key)

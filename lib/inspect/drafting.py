@@ -87,7 +87,7 @@ def draft_of(found: Sequence[Document], wishes: Wishes, head: list[str]) -> Draf
     _split_orders(drafted)
     _shop(drafted, wishes, rates)
     _patterns(drafted)
-    drafted.draft.left = [f"{document.name}: {document.problem}" for document in drafted.unread if _is_data(document)]
+    drafted.draft.left += [f"{document.name}: {document.problem}" for document in drafted.unread if _is_data(document)]
     return drafted
 
 
@@ -381,7 +381,7 @@ def _about(group: Group) -> str:
 def _where(members: Sequence[Group]) -> dict[str, Any]:
     first = members[0].first
     if first.kind == "database":
-        return {"url": first.place} if "://" in first.place else {"path": first.place}
+        return {"path": first.place} if first.place.startswith("/") else {"url": first.place}
     folders = {str(Path(d.place).parent) for group in members for d in group.documents}
     return {"path": os.path.commonpath(folders)}
 
@@ -440,7 +440,10 @@ def _pattern(own: Sequence[str], inside: Sequence[str]) -> str:
             tried.append(f"{folder}{stem}*{ending}")
         tried.append(own[0])
     else:
-        tried += [f"{folder}{s}*{ending}" for s in (stem, starts) if s]
+        # What comes between the words and the number: an underscore, say.
+        between = re.sub(r"\d.*$", "", starts) or stem
+        starting = dict.fromkeys(s for s in (stem, between, f"{between}[0-9]", starts) if s)
+        tried += [f"{folder}{start}*{ending}" for start in starting]
         tried.append(f"{folder}*{ending}")
     for pattern in tried:
         if [name for name in inside if _matches(name, pattern)] == list(own):
@@ -670,7 +673,7 @@ def _zone(drafted: Drafted, currency: str) -> tuple[str, str]:
 
 
 def _name(drafted: Drafted) -> str:
-    place = next((Path(g.first.place) for g in drafted.groups.values() if "://" not in g.first.place), Path())
+    place = next((Path(g.first.place) for g in drafted.groups.values() if g.first.place.startswith("/")), Path())
     system = next((g.recognized.layout.system for g in drafted.groups.values() if g.recognized), "")
     words = [part for part in (place.parent if place.suffix else place).parts if part.lower() not in _NO_NAMES]
     if system and (not words or words[-1] != (place.parent if place.suffix else place).name):

@@ -235,6 +235,10 @@ def number_form(columns: Iterable[Values], delimiter: str = ",") -> NumberForm:
             continue
         for text in column.given:
             plain = bare(text)
+            for mark, pattern in ((" ", r"(?<=\d)[ \u00a0\u202f](?=\d{3})"), ("'", r"(?<=\d)['’](?=\d{3})")):
+                if re.search(pattern, plain):
+                    grouped[mark] += 1
+                    plain = re.sub(pattern, "", plain)
             marks = [c for c in plain if c in ".,"]
             if len(set(marks)) == 2:
                 (comma if plain.rfind(",") > plain.rfind(".") else point).append(text)
@@ -246,10 +250,6 @@ def number_form(columns: Iterable[Values], delimiter: str = ",") -> NumberForm:
                 three.append(text)
             elif marks:
                 (comma if marks[0] == "," else point).append(text)
-            elif re.search(r"\d['’]\d{3}", plain):
-                grouped["'"] += 1
-            elif re.search(r"\d[ \u00a0\u202f]\d{3}", plain):
-                grouped[" "] += 1
     by_comma = bool(comma) and delimiter == ";" if len(comma) == len(point) else len(comma) > len(point)
     decimal = "," if by_comma else "."
     other = "." if by_comma else ","

@@ -1,0 +1,165 @@
+"""A first look at a shop's exports: what each file or table is, a sources file for them, what is doubtful about it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.base.secrets import mask
+from lib.inspect.documents import LARGE, Document, documents
+from lib.inspect.drafting import Drafted, Group, Wishes, draft_of
+from lib.inspect.sources_file import text_of
+from lib.inspect.trial import Arrived, Trial, includes_tax, try_out
+
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "": ""}
+#: Names that are shown of the columns that nothing maps, and columns and characters of the rows that are shown.
+_SHOWN_NAMES, _SHOWN_COLUMNS, _WIDEST = 12, 9, 22
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found, and the text of the sources file."""
+
+    drafted: Drafted
+    trial: Trial
+    text: str
+
+    @property
+    def runs(self) -> bool:
+        """Whether the sources file can be run as it is, as far as reading and mapping the rows shows it."""
+        usable = any(one.rows > sum(one.refused.values()) for one in self.trial.arrived.values())
+        return bool(self.drafted.groups) and not self.trial.failure and not self.drafted.draft.missing and usable
+
+
+def inspect(
+    paths: list[str], wishes: Wishes, scratch: Path, written: str = "", progress: Callable[[str], None] = lambda _: None
+) -> Inspection:
+    """Look at files, folders and databases; `written` is the name of the sources file, for its own first lines.
+
+    Raises ConfigError where a path is not there, SourceError where a database cannot be reached.
+    """
+    found = documents(paths, scratch, progress)
+    head = [
+        f"A first draft, by: python run_pipeline.py inspect {' '.join(mask(path) for path in paths)}",
+        "Comments say why a column is mapped so; 'check:' says what could not be told for sure.",
+        *([f"Then: python run_pipeline.py --sources {written}"] if written else []),
+    ]
+    drafted = draft_of(found, wishes, head)
+    progress("reading the rows as they would arrive")
+    trial = try_out(drafted, scratch / "trial") if drafted.groups else Trial()
+    if trial.paths:
+        _decide_tax(drafted, trial)
+    _say_what_arrived(drafted, trial)
+    return Inspection(drafted, trial, text_of(drafted.draft))
+
+
+def _decide_tax(drafted: Drafted, trial: Trial) -> None:
+    """Say whether prices include the tax, where the orders' totals show it."""
+    included, orders, of = includes_tax(trial)
+    if included is None or included:
+        return
+    draft = drafted.draft
+    draft.keys["models"] = {"prices_include_tax": False}
+    draft.key_comments["models"] = f"totals are lines, shipping and tax in {orders:,} of {of:,} orders that show it"
+
+
+def _say_what_arrived(drafted: Drafted, trial: Trial) -> None:
+    for (name, entity), one in trial.arrived.items():
+        source = drafted.draft.sources.get(name)
+        if source is None or entity not in source.entities:
+            continue
+        draft = source.entities[entity]
+        if one.first and one.last:
+            draft.about += f", {one.first[:10]} to {one.last[:10]}"
+        refused = sum(one.refused.values())
+        if refused:
+            reason = next(iter(one.refused))
+            draft.doubts.append(f"{refused:,} of {one.rows:,} rows cannot be used: {reason}")
+
+
+# In words
+
+
+def lines_of(inspection: Inspection) -> Iterator[str]:
+    """Yield what was found as lines of text: each entity's documents, first rows, unmapped columns and doubts."""
+    drafted = inspection.drafted
+    for (name, entity), group in drafted.groups.items():
+        yield from _entity_lines(inspection, name, entity, group)
+    for document in drafted.unread:
+        yield f"{document.name}: not read: {document.problem}"
+    if drafted.unread:
+        yield ""
+    draft = drafted.draft
+    if draft.shop:
+        zone = draft.shop["time_zone"]
+        yield f"Shop: {draft.shop['name']}, {draft.shop['currency']}, {zone}"
+    for key, comment in draft.shop_comments.items():
+        if comment.startswith("check: "):
+            yield f"  ? {key}: {comment.removeprefix('check: ')}"
+    for key, comment in draft.key_comments.items():
+        yield f"  {key}: {', '.join(f'{k}: {str(v).lower()}' for k, v in draft.keys[key].items())} ({comment})"
+    if inspection.trial.failure:
+        yield f"  ! {inspection.trial.failure}"
+
+
+def _entity_lines(inspection: Inspection, name: str, entity: str, group: Group) -> Iterator[str]:
+    draft = inspection.drafted.draft.sources[name].entities[entity]
+    arrived = inspection.trial.arrived.get((name, entity), Arrived())
+    yield _titles(group.documents)
+    known = group.recognized
+    what = f"{known.layout.system}, {known.form.name}" if known else "no layout that is known; columns guessed"
+    yield f"  {what} -> {name}.{entity}"
+    yield f"  {'; '.join(_facts(group, arrived))}"
+    if arrived.failure:
+        yield f"  ! {arrived.failure}"
+    yield from _table(arrived)
+    if draft.unmapped:
+        more = len(draft.unmapped) - _SHOWN_NAMES
+        shown = ", ".join(draft.unmapped[:_SHOWN_NAMES])
+        yield f"  not mapped: {shown}{f' and {more} more' if more > 0 else ''}"
+    for column, why in draft.missing.items():
+        yield f"  ! {column}: {why}"
+    for doubt in draft.doubts:
+        yield f"  ? {doubt}"
+    yield ""
+
+
+def _titles(found: Sequence[Document]) -> str:
+    names = [document.name for document in found]
+    if len(names) <= 3:
+        return ", ".join(names)
+    return (
+        f"{names[0]}, {names[1]} ... {names[-1]} ({len(names)} {'tables' if found[0].kind == 'database' else 'files'})"
+    )
+
+
+def _facts(group: Group, arrived: Arrived) -> list[str]:
+    first = group.first
+    facts = [first.encoding.upper().replace("CP1252", "Windows-1252")] if first.encoding else []
+    if first.delimiter:
+        facts.append(f"separator {_DELIMITERS.get(first.delimiter, first.delimiter)}")
+    if first.delimiter:
+        facts.append(f"header in line {first.header_line}")
+    rows = f"{group.rows:,} row{'s' * (group.rows != 1)}"
+    facts.append(f"{rows} in the first {LARGE >> 20} MB" if any(d.is_part for d in group.documents) else rows)
+    if arrived.first:
+        facts.append(f"{arrived.first[:16]} to {arrived.last[:16]} UTC")
+    return facts
+
+
+def _table(arrived: Arrived) -> Iterator[str]:
+    """Yield the first rows, as wide as a terminal."""
+    if not arrived.shown:
+        return
+    columns = list(zip(arrived.columns, *arrived.shown, strict=True))[:_SHOWN_COLUMNS]
+    cut = [[_cut(cell) for cell in column] for column in columns]
+    widths = [max(map(len, column)) for column in cut]
+    for row in zip(*cut, strict=True):
+        yield "    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    more = len(arrived.columns) - _SHOWN_COLUMNS
+    if more > 0:
+        yield f"    ... and {more} more columns: {', '.join(arrived.columns[_SHOWN_COLUMNS:])}"
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."

@@ -1,0 +1,245 @@
+"""`inspect`: a folder of exports becomes a sources file; what is guessed is borne out by values, and said where not."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from lib.inspect.documents import documents
+from lib.inspect.drafting import Wishes, draft_of
+from lib.inspect.layouts import layouts, recognize
+from lib.inspect.sources_file import text_of
+from lib.inspect.values import Values, date_reading, number_form
+from lib.inspect.words import roles_of, tokens
+from run_pipeline import app
+from tests.conftest import PROJECT
+
+CASES = (PROJECT / "../shared/data/exports").resolve()
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes an export and returns its folder."""
+
+    def write(name: str, *lines: str, encoding: str = "utf-8") -> Path:
+        path = tmp_path / "exports" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding=encoding)
+        return tmp_path / "exports"
+
+    return write
+
+
+@pytest.fixture
+def drafted(tmp_path):
+    """Return a function that drafts the sources file of some paths and returns it as values and as text."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def drafted(*paths: Path, **wishes: str):
+        return draft_of(documents([str(p) for p in paths], scratch), Wishes(**wishes), []).draft
+
+    return drafted
+
+
+def call(*arguments: str):
+    return CliRunner().invoke(app, ["inspect", *arguments])
+
+
+# What is known
+
+
+def test_every_form_is_recognized_by_its_own_sign_and_by_the_names_it_has_in_other_versions():
+    for layout in layouts():
+        for form in layout.forms:
+            for pick in (0, -1):
+                columns = [layout.variants(names[pick])[pick] for names in form.sign]
+                found = recognize(columns, layout.kind)
+                assert found and found.layout.system == layout.system, (layout.system, form.name, columns)
+
+
+def test_names_of_columns_are_compared_as_people_write_them():
+    assert tokens("Order No.") == tokens("ORDER_NR") == tokens("orderNumber") == tokens("order #")
+    assert roles_of("Belegnummer")["order_id"] == roles_of("N° de commande")["order_id"] == 1
+    assert roles_of("Stückpreis")["unit_price"] == roles_of("Précio unitario")["unit_price"] == 1
+
+
+# How values are written
+
+
+@pytest.mark.parametrize(
+    ("texts", "decimal", "thousands"),
+    [
+        (["12.50", "1,234.00"], ".", ","),
+        (["12,50", "1.234,00"], ",", "."),
+        (["1.234,50 €", "-1.000", "12,5"], ",", "."),
+        (["12,50", "1 234,00"], ",", " "),
+        (["CHF 1'234.50", "12.50"], ".", "'"),
+        (["1.250", "12.50"], ".", ""),
+        (["12", "300"], ".", ""),
+    ],
+)
+def test_separators_are_told_by_the_numbers_that_leave_one_reading(texts, decimal, thousands):
+    form = number_form([Values("price", tuple(texts))])
+    assert (form.decimal, form.thousands) == (decimal, thousands)
+
+
+def test_a_number_that_leaves_two_readings_is_said():
+    assert number_form([Values("price", ("1.234", "2.500"))]).unsure == "1.234"
+    assert number_form([Values("price", ("12,5", "1,75", "12.50"))]).against == "12.50"
+
+
+@pytest.mark.parametrize(
+    ("texts", "formats"),
+    [
+        (["01/14/2026", "01/03/2026"], ("%m/%d/%Y",)),
+        (["14/01/2026 10:05", "03/01/2026 11:00"], ("%d/%m/%Y %H:%M",)),
+        (["03.09.2026 14:05", "03.09.26 14:06"], ("%d.%m.%y %H:%M", "%d.%m.%Y %H:%M")),
+        (["01/14/2026", "02-02-26"], ("%m-%d-%y", "%m/%d/%Y")),
+        (["5/1/2026 1:05 PM", "5/13/2026 2:00 AM"], ("%m/%d/%Y %I:%M %p",)),
+        (["2026-01-03", "2026-01-14"], ()),
+    ],
+)
+def test_day_and_month_are_told_apart_by_numbers_above_12(texts, formats):
+    assert date_reading(Values("date", tuple(texts))).formats == formats
+
+
+def test_day_and_month_that_cannot_be_told_apart_are_left_open():
+    reading = date_reading(Values("date", ("03/04/2026", "05/04/2026", "01/02/2026")))
+    assert reading.formats == () and reading.undecided == ("03/04/2026",)
+
+
+# What is guessed
+
+
+def test_a_german_export_is_mapped_by_its_names_and_values(write, drafted):
+    folder = write(
+        "rechnungen_2026.csv",
+        "Rechnungsnummer;Datum;Kundennr;Artikelnr;Bezeichnung;Menge;Einzelpreis;Gesamtpreis;Waehrung",
+        "R1;03.09.2026;K1;00123;Kaffee;2;1.234,50;2.469,00;EUR",
+        "R1;03.09.2026;K1;00124;Tee;1;4,00;4,00;EUR",
+        "R2;14.09.2026;K2;00124;Tee;3;4,00;12,00;EUR",
+        encoding="cp1252",
+    )
+    draft = drafted(folder)
+    (entity,) = draft.sources["rechnungen"].entities.values()
+    assert entity.columns == {
+        "order_id": "Rechnungsnummer",
+        "ordered_at": "Datum",
+        "customer_id": "Kundennr",
+        "currency": "Waehrung",
+        "product_id": "Artikelnr",
+        "product_name": "Bezeichnung",
+        "quantity": "Menge",
+        "unit_price": "Einzelpreis",
+        "line_total": "Gesamtpreis",
+    }
+    assert entity.options == {"decimal": ",", "thousands": ".", "timestamp_formats": ["%d.%m.%Y"]}
+    assert (draft.shop["currency"], draft.missing) == ("EUR", [])
+
+
+def test_a_price_that_grows_with_the_quantity_is_the_lines(write, drafted):
+    rows = ("O1,2026-01-01,A,1,10.00", "O2,2026-01-02,A,3,30.00", "O3,2026-01-03,B,2,8.00", "O4,2026-01-04,B,4,16.00")
+    draft = drafted(write("sales.csv", "order no,date,sku,qty,price", *rows))
+    columns = draft.sources["sales"].entities["order_lines"].columns
+    assert columns["line_total"] == "price" and "unit_price" not in columns
+    assert any("grows in step" in doubt for doubt in draft.doubts)
+
+
+def test_a_discount_of_at_most_1_is_a_rate_and_what_a_total_lacks_is_the_discount(write, drafted):
+    rows = ("1,2026-01-01,A,2,10.00,0.2", "2,2026-01-01,B,1,50.00,0", "3,2026-01-02,A,1,10.00,0.15")
+    draft = drafted(write("a.csv", "order id,date,sku,quantity,unit price,discount", *rows))
+    assert draft.sources["a"].entities["order_lines"].columns["discount_rate"] == "discount"
+
+
+def test_a_total_after_the_discount_is_the_lines_amount(write, drafted):
+    rows = ("1,2026-01-01,A,2,10.00,5.00,15.00", "2,2026-01-01,B,1,50.00,0,50.00")
+    draft = drafted(write("b.csv", "order id,date,sku,quantity,unit price,discount,line total", *rows))
+    columns = draft.sources["b"].entities["order_lines"].columns
+    assert columns["line_amount"] == "line total" and columns["discount_amount"] == "discount"
+
+
+def test_shipping_that_stands_on_each_row_of_an_order_is_the_orders(write, drafted):
+    header = "order id,date,sku,quantity,unit price,shipping,tax"
+    rows = ("1,2026-01-01,A,2,10.00,5.00,1.00", "1,2026-01-01,B,1,50.00,5.00,2.00", "2,2026-01-01,B,1,50.00,0,2.00")
+    columns = drafted(write("c.csv", header, *rows)).sources["c"].entities["order_lines"].columns
+    assert columns["shipping_amount"] == "shipping" and columns["line_tax_amount"] == "tax"
+
+
+def test_what_is_needed_and_not_found_is_left_to_do(write, drafted, tmp_path):
+    draft = drafted(write("orders.csv", "order id,customer,total", "1,c1,10.00", "2,c2,12.00"))
+    assert [entry for entry in draft.missing if "ordered_at" in entry]
+    text = text_of(draft)
+    assert "# TODO ordered_at: ???" in text and "ordered_at" not in yaml.safe_load(text)["sources"]["orders"]
+
+
+def test_payments_beside_orders_are_theirs_and_those_that_name_none_are_left_out(write, drafted):
+    write("orders.csv", "order id,date,total,status", "1,2026-01-01,10.00,paid", "2,2026-01-02,12.00,paid")
+    folder = write("payments.csv", "payment id,order id,method,amount", "p1,1,card,10.00", "p2,2,card,12.00")
+    draft = drafted(folder)
+    assert set(next(iter(draft.sources.values())).entities) == {"orders", "payments"}
+    write("payments.csv", "payment id,order id,method,amount", "p1,x1,card,10.00", "p2,x2,card,12.00")
+    draft = drafted(folder)
+    assert "payments" not in next(iter(draft.sources.values())).entities
+    assert "names no order of the other files" in draft.left[0]
+
+
+def test_numbers_that_begin_anew_each_year_are_told_apart_by_the_year(write, drafted):
+    header = "no,date,customer,sku,qty,price"
+    write("orders_2025.csv", header, "1,2025-01-03,c1,A,1,10.00", "2,2025-01-04,c2,B,1,20.00")
+    folder = write("orders_2026.csv", header, "1,2026-01-02,c9,A,3,10.00")
+    entity = drafted(folder).sources["orders"].entities["order_lines"]
+    assert entity.place["files"] == "orders*.csv" and "|| '-' ||" in entity.columns["order_id"]["sql"]
+
+
+def test_files_of_two_layouts_in_one_folder_do_not_read_each_other(write, drafted):
+    write("sales_2025.csv", "order id,date,sku,quantity,unit price", "1,2025-01-01,A,1,10.00")
+    write("sales_list_customers.csv", "customer id,email,city", "c1,a@example.com,Bern")
+    folder = write("sales_2026.csv", "order id,date,sku,quantity,unit price", "2,2026-01-01,A,1,10.00")
+    draft = drafted(folder)
+    files = {name: e.place["files"] for s in draft.sources.values() for name, e in s.entities.items()}
+    assert files == {"order_lines": "sales_[0-9]*.csv", "customers": "sales_list_customers.csv"}
+
+
+# The command
+
+
+def test_the_command_shows_the_rows_as_they_arrive_and_writes_a_file_that_loads(write, tmp_path):
+    folder = write(
+        "orders.csv", "order no,date,sku,qty,price,note", "1,2026-04-01,A,1,10.00,x", "2,2026-04-30,B,2,9.50,y"
+    )
+    target = tmp_path / "shop.yml"
+    done = call(
+        str(folder), "-o", str(target), "--currency", "usd", "--time-zone", "America/New_York", "--name", "Mine"
+    )
+    assert done.exit_code == 0, done.output
+    assert re.search(r"2 +2026-04-30 +USD +B +2 +9.50", done.output) and "not mapped: note" in done.output
+    values = yaml.safe_load(target.read_text())
+    assert values["shop"] == {"name": "Mine", "currency": "USD", "time_zone": "America/New_York"}
+    again = call(str(folder), "-o", str(target))
+    assert again.exit_code == 2 and "--overwrite" in again.output
+
+
+def test_a_path_that_is_not_there_and_a_folder_without_exports_are_said(tmp_path):
+    assert call(str(tmp_path / "nowhere")).exit_code == 2
+    (tmp_path / "notes.md").write_text("nothing")
+    done = call(str(tmp_path))
+    assert done.exit_code == 1 and "Nothing here can be read" in " ".join(done.output.split())
+
+
+def test_a_database_is_looked_at_by_its_variable_and_its_password_is_written_nowhere(tmp_path, monkeypatch):
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("create table orders (id integer primary key, placed_at text, customer text, total real)")
+        connection.executemany(
+            "insert into orders values (?, ?, ?, ?)", [(1, "2026-01-01", "c1", 10.5), (2, "2026-01-02", "c2", 3.0)]
+        )
+    monkeypatch.setenv("MY_DATABASE", f"sqlite:///{tmp_path}/shop.db")
+    target = tmp_path / "out.yml"
+    done = call("${MY_DATABASE}", "-o", str(target))
+    assert done.exit_code == 0, done.output
+    (source,) = yaml.safe_load(target.read_text())["sources"].values()
+    assert source["url"] == "${MY_DATABASE}" and source["entities"]["orders"]["columns"]["total_amount"] == "total"
