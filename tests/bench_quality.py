@@ -17,7 +17,7 @@ import pandas as pd
 from lib.clean import load
 from lib.ingest.run import ingest
 from lib.model import dbt
-from lib.quality.score import audit
+from lib.quality.audit import audit
 from lib.quality.scorecard import Scorecard, compare
 from lib.settings import Settings, load_settings
 from lib.shop import simulate

@@ -12,7 +12,7 @@ from lib.clean import load
 from lib.ingest.run import Ingested, ingest
 from lib.lake import Lake
 from lib.model import dbt
-from lib.quality.score import Audit, audit
+from lib.quality.audit import Audit, audit
 from lib.settings import Settings, load_settings
 from lib.warehouse import Warehouse, open_warehouse
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lib.base.errors import WarehouseError
-from lib.quality.score import failing_rows
+from lib.quality.audit import failing_rows
 from lib.report import pieces
 from tests.small_shop import SmallShop, csv
 

@@ -1,6 +1,7 @@
 """Quality: every check can fail, what it finds is flagged, scores follow their formula, and the gate says why it
 refuses."""
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,8 +10,10 @@ import pytest
 from lib.clean.rules import RULES
 from lib.config import Gate
 from lib.entities import ENTITIES
-from lib.quality import score
-from lib.quality.score import DIMENSIONS, Audit, failing_rows, grade, judge
+from lib.quality import audit as auditing
+from lib.quality.audit import Audit, failing_rows
+from lib.quality.gate import below
+from lib.quality.score import DIMENSIONS, MONEY, ROWS, Scores, grade
 from lib.warehouse import Warehouse
 from tests.small_shop import SmallShop, csv, rows
 
@@ -247,7 +250,7 @@ def audits(tmp_path_factory) -> Audits:
             connection.execute(sql)
     with pytest.MonkeyPatch.context() as patch:
         # What is out of the ordinary over time stands among the damages.
-        patch.setattr(score, "find_anomalies", lambda *_: None)
+        patch.setattr(auditing, "find_anomalies", lambda *_: None)
         damaged = shop.audit(warehouse)
     # Of checks that are alike one is enough: each look opens the file.
     alike = ("not_null", "unique", "relationships", "order_lines_are", "events_are_not")
@@ -268,7 +271,7 @@ def test_a_healthy_shop_passes_every_check(audits):
     # How many rows a day usually has takes months of data to know.
     assert set(healthy.checks.query("state != 'passed'")["check_name"]) <= {"days_bring_about_as_many_rows_as_usual"}
     assert (healthy.score, healthy.grade, healthy.passed, healthy.reasons) == (100.0, "A", True, [])
-    assert (set(healthy.scores), healthy.flags) == (set(DIMENSIONS), 0)
+    assert (set(healthy.scores), healthy.flags) == ({*DIMENSIONS, ROWS, MONEY}, 0)
 
 
 def test_every_check_of_the_project_has_a_damage_here(audits):
@@ -389,7 +392,7 @@ def test_what_only_looks_like_a_fault_is_not_flagged(odd):
     ]
     checks = audit.checks.set_index("check_name")
     assert checks.loc["payments_agree_with_order_totals", ["failing_rows", "tested_rows"]].tolist() == [0, 3]
-    assert audit.passed
+    assert audit.passed, (audit.reasons, audit.scores, audit.money.rows.to_dict("records"))
 
 
 def test_what_the_shop_does_not_have_is_absent_and_not_scored(odd):
@@ -405,13 +408,23 @@ def test_scores_follow_their_formula(audits):
     # Three customers twice over, and one without anything but null for each column that may not be empty.
     assert checks.loc["not_null_customers_country", ["failing_rows", "tested_rows"]].tolist() == [4, 10]
     assert checks.loc["not_null_customers_country", "score"] == 60.0
-    for column, scores in (("dimension", audit.scores), ("table_name", audit.tables)):
-        assert set(scores) == set(checks.dropna(subset="score")[column])
-        for name, value in scores.items():
-            own = checks[checks[column] == name]["score"].dropna()
-            assert value == round(sum(own) / len(own), 2)
-    assert audit.score == round(sum(audit.scores.values()) / len(audit.scores), 2)
-    assert kept == audit.scores | audit.tables | {"overall": audit.score}
+    scored = checks.dropna(subset="score")
+
+    def product(own: pd.DataFrame) -> float:
+        return cut(100 * math.prod(1 - w * (1 - s / 100) for w, s in zip(own["weight"], own["score"], strict=True)))
+
+    def cut(points: float) -> float:
+        return math.floor(points * 100 + 1e-7) / 100
+
+    def weighed(points: list[float]) -> float:
+        return cut((sum(points) / len(points) + min(points)) / 2)
+
+    assert audit.tables == {str(name): product(own) for name, own in scored.groupby("table_name")}
+    for dimension in DIMENSIONS:
+        own = scored[scored["dimension"] == dimension]
+        assert audit.scores[dimension] == weighed([product(table) for _, table in own.groupby("table_name")])
+    assert audit.score == weighed(list(audit.scores.values()))
+    assert kept == {**audit.scores, **audit.tables, "overall": audit.score}
 
 
 def test_a_failed_check_keeps_the_run_from_publishing_and_says_why(audits):
@@ -426,10 +439,9 @@ def test_a_failed_check_keeps_the_run_from_publishing_and_says_why(audits):
 
 
 def test_a_dimension_below_its_threshold_is_a_reason_of_its_own():
-    checks = pd.DataFrame(columns=["check_name", "state"])
     gate = Gate(min_score=80, min_dimension={"validity": 95, "uniqueness": 99})
-    assert judge(gate, checks, {"validity": 94.9, "consistency": 100.0}, 97.45) == ["validity is 94.9, below 95"]
-    assert judge(gate, checks, {"validity": 95.0, "consistency": 50.0}, 72.5) == [
+    assert below(gate, Scores(97.45, {"validity": 94.9, "consistency": 100.0})) == ["validity is 94.9, below 95"]
+    assert below(gate, Scores(72.5, {"validity": 95.0, "consistency": 50.0})) == [
         "the overall score is 72.5, below the 80 that pipeline.yml asks for"
     ]
 

@@ -13,16 +13,16 @@ import pytest
 from lib.config import Gate
 from lib.entities import ENTITIES
 from lib.quality import charts, dispositions, tables
+from lib.quality.audit import Audit
 from lib.quality.failures import COLUMNS, failures
 from lib.quality.page import Page as QualityPage
-from lib.quality.score import Audit
 from lib.report import pages, pieces
 from lib.report.insight import Insight, presenter
 from tests.test_report import Page, check, code, notebook, shown, text
 
 NBSP = "\N{NO-BREAK SPACE}"
 CHECK_COLUMNS = ["check_name", "description", "dimension", "severity", "table_name", "column_name"]
-CHECK_COLUMNS += ["failing_rows", "tested_rows", "score", "state", "rule", "field"]
+CHECK_COLUMNS += ["failing_rows", "tested_rows", "score", "state", "rule", "field", "weight", "refuses", "finding"]
 
 
 def audited(*checks, reasons=(), score=96.83) -> Audit:
@@ -36,7 +36,8 @@ def a_check(
     name, description="it holds.", *, found=0, of=1000, severity="warn", table="clean.orders", side="validity", field=""
 ):
     state = ("failed" if severity == "error" else "warned") if found else "passed"
-    return (name, description, side, severity, table, "", found, of, 100 * (1 - found / of), state, name, field)
+    counts = (found, of, 100 * (1 - found / of), state)
+    return (name, description, side, severity, table, "", *counts, name, field, 1.0, False, "")
 
 
 PAYMENTS = a_check(

@@ -13,7 +13,7 @@ from lib.clean import load
 from lib.clean.rules import RULES
 from lib.ingest.run import ingest
 from lib.model import dbt
-from lib.quality.score import audit
+from lib.quality.audit import audit
 from lib.quality.scorecard import FOUND_BY, Scorecard, compare
 from lib.settings import Settings, load_settings
 from lib.shop import ledger, open_shop

@@ -12,7 +12,8 @@ from lib.warehouse import Warehouse
 
 #: How the figures of `accounting` add up.
 ACCOUNTING = (
-    "read = replaced + staged; staged = clean + exact duplicates + older versions + in another source + quarantined"
+    "read = replaced + staged;"
+    " staged = clean + exact duplicates + older versions + in another source + quarantined + left out"
 )
 
 

@@ -6,10 +6,12 @@ A test states in its `meta` what it is about: `dimension`, `description` (a sent
 and `tested` (a query that counts the rows looked at). `finds` names the faulty records in the test's result: `entity`
 (a name, or an SQL expression) and SQL expressions for `source`, `key` and `family`; `field` is the column at fault,
 and `value` an expression for its value, where it is not that column's. `needs` lists entities of which some source must
-deliver rows (`orders|order_lines`: of one of them): without them the check is absent.
+deliver rows (`orders|order_lines`: of one of them): without them the check is absent. `weight` is how much a finding
+counts in scores, 1 where it is not given. A check that `refuses` keeps a run from publishing though it is a warning: it
+finds a mistake of mapping that makes revenue wrong. The column `finding` of its rows is a sentence that says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +25,11 @@ from lib.warehouse import Warehouse
 COLUMNS = [
     *("check_name", "description", "dimension", "severity", "table_name", "column_name"),
     *("failing_rows", "tested_rows", "score", "state", "rule", "field"),
+    *("weight", "refuses", "finding"),
 ]
+
+#: Those that are not kept by run.
+_NOT_KEPT = ["weight", "refuses", "finding"]
 
 FLAG_COLUMNS = ["rule", "check_name", "entity", "source", "key", "family", "field", "value"]
 
@@ -47,14 +53,19 @@ _SENTENCES = {
 }
 
 
-def read(warehouse: Warehouse, results: Sequence[CheckResult]) -> pd.DataFrame:
+def read(warehouse: Warehouse, results: Sequence[CheckResult], accept: Collection[str] = ()) -> pd.DataFrame:
     """Return a row a test: the columns of `COLUMNS`; `score` is 0 to 100, null where the check is not scored.
 
-    `state` is passed, warned, failed, broken (the test could not be run) or absent: there is nothing to look at, or
-    the shop does not have the column at all.
+    `state` is passed, warned, failed, broken (the test could not be run), absent (there is nothing to look at, or the
+    shop does not have the column at all) or accepted: it found something, and `accept` names it.
     """
-    tested = _tested_rows(warehouse, results)
-    return pd.DataFrame([_row(r, tested[r.name]) for r in results], columns=COLUMNS)
+    tested, findings = _tested_rows(warehouse, results), _findings(warehouse, results)
+    return pd.DataFrame([_row(r, tested[r.name], findings.get(r.name, ""), accept) for r in results], columns=COLUMNS)
+
+
+def kept(checks: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of `quality.checks`, but for the run."""
+    return checks.drop(columns=_NOT_KEPT)
 
 
 def without_unmet(warehouse: Warehouse, results: Sequence[CheckResult]) -> list[CheckResult]:
@@ -86,7 +97,7 @@ def flagged(warehouse: Warehouse, results: Sequence[CheckResult]) -> pd.DataFram
     return warehouse.query(" union all ".join(queries)) if queries else pd.DataFrame(columns=FLAG_COLUMNS)
 
 
-def _row(result: CheckResult, tested: int) -> tuple[Any, ...]:
+def _row(result: CheckResult, tested: int, finding: str, accept: Collection[str]) -> tuple[Any, ...]:
     meta, column, table = result.meta, result.column, str(result.meta.get("table") or result.table)
     failing = min(result.failures, tested) if tested else result.failures
     state = _STATES.get(result.state, "broken")
@@ -96,6 +107,8 @@ def _row(result: CheckResult, tested: int) -> tuple[Any, ...]:
     nothing_to_test = not tested and state == "passed"
     if nothing_to_test or (result.generic == "not_null" and result.severity == "warn" and tested and failing == tested):
         state, score = "absent", None
+    if result.name in accept and state in ("warned", "failed"):
+        state, score = "accepted", None
     expected = _SENTENCES.get(result.generic, result.generic).format(table=table, column=column or "the key")
     sentence = str(meta.get("description") or result.description or expected)
     field = meta.get("field") or meta.get("finds", {}).get("field") or column
@@ -103,7 +116,15 @@ def _row(result: CheckResult, tested: int) -> tuple[Any, ...]:
     return (
         *(result.name, " ".join(sentence.split()), dimension, result.severity, table, column),
         *(failing, tested, score, state, meta.get("rule", ""), field),
+        *(float(meta.get("weight", 1)), bool(meta.get("refuses", False)), finding),
     )
+
+
+def _findings(warehouse: Warehouse, results: Sequence[CheckResult]) -> dict[str, str]:
+    """Return the sentence in which a failing test that refuses says what it found."""
+    told = {r.name: f"select min(finding) as finding from ({r.sql}) as t" for r in results if r.meta.get("finding")}
+    failed = {r.name for r in results if r.failures}
+    return {name: str(warehouse.query(sql)["finding"][0]) for name, sql in told.items() if name in failed}
 
 
 def _tested_rows(warehouse: Warehouse, results: Sequence[CheckResult]) -> dict[str, int]:

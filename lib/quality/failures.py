@@ -14,8 +14,8 @@ from markupsafe import escape
 
 from lib.base import formatting
 from lib.quality import dispositions
+from lib.quality.audit import Audit
 from lib.quality.dispositions import Record
-from lib.quality.score import Audit
 from lib.report import pieces
 from lib.report.pieces import Html
 

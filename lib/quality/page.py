@@ -14,9 +14,11 @@ from lib.base import formatting
 from lib.base.queries import read_query
 from lib.clean.accounting import ACCOUNTING, accounting, merged_rows
 from lib.config import Gate
-from lib.quality import anomalies, charts, dispositions, reconciliation, score, tables
+from lib.quality import anomalies, charts, dispositions, gate, money, reconciliation, tables
+from lib.quality import audit as auditing
+from lib.quality.audit import Audit, failing_rows
 from lib.quality.failures import failures
-from lib.quality.score import DIMENSIONS, Audit, failing_rows
+from lib.quality.score import DIMENSIONS, MONEY, ROWS
 from lib.quality.scorecard import Scorecard, compare
 from lib.report import pieces
 from lib.report.insight import Result
@@ -33,7 +35,7 @@ def audit(stage: Any) -> "Page":
     """Run every check on the stage's private copy of the warehouse, and compare with the ledger where there is one."""
     warehouse = stage.writable()
     stage.progress("running the checks")
-    result = score.audit(stage.settings, warehouse, stage.run_id)
+    result = auditing.audit(stage.settings, warehouse, stage.run_id)
     rows, outcomes = accounting(warehouse), dispositions.read_outcomes(warehouse)
     stage.progress("comparing with the ledger of planted defects, where there is one")
     card = compare(stage.settings, warehouse)
@@ -57,16 +59,23 @@ class Page:
     stage: Any
 
     def headline(self) -> Html:
-        """Return the page's first sentences: may the data be published, what was found, what became of it."""
+        """Return the page's first sentences: may the data be published, what of the money is as delivered."""
         result, lost = self.result, self._total("unaccounted_rows")
-        points = formatting.points(result.score)
-        title = f"Good enough to publish: {points} of 100, grade {result.grade}"
+        points, of_money = formatting.points(result.score), result.money.sentence()
+        title = "Good enough to publish: " + (of_money or f"{points} of 100, grade {result.grade}")
         if not result.passed:
             first, *others = self._reasons()
             first = first if len(first) <= LONG_REASON else first[: LONG_REASON - 1] + "…"
             more = f" (and {formatting.count(len(others), 'more reason')})" if others else ""
             title = f"Not to be published: {first}{more}"
-        sentences = [self._found(), self._kept(), self._weakest(), self._compared()]
+        sentences = [
+            "" if result.passed else of_money,
+            result.money.sentence(money.PAYMENTS),
+            self._found(),
+            self._kept(),
+            self._weakest(),
+            self._compared(),
+        ]
         marks: list[str | tuple[str, pieces.Tone]] = [
             ("Gate passed", "good") if result.passed else ("Gate refused", "bad"),
             f"Score {points} · {result.grade}",
@@ -74,10 +83,17 @@ class Page:
         ]
         return pieces.headline(title, " ".join(f"{s[:1].upper()}{s[1:]}." for s in sentences if s), marks)
 
+    def money(self) -> Html:
+        """Return every reason why the gate refuses, what became of the money by source, and the control totals."""
+        return pieces.joined(
+            self.reasons(),
+            tables.money_by_source(self.result.money, self.gate),
+            tables.control_totals(self.result.totals),
+        )
+
     def key_figures(self, scores: str) -> Html:
-        """Return every reason why the gate refuses, and the figures at the top; `scores` as for `trend`."""
-        by_run = charts.scores_by_run(self._history(scores))
-        return pieces.joined(self.reasons(), pieces.kpis(self.figures(by_run)))
+        """Return the figures at the top; `scores` as for `trend`."""
+        return pieces.kpis(self.figures(charts.scores_by_run(self._history(scores))))
 
     def reasons(self) -> Html:
         """Return why the gate refuses; nothing where it does not, or where the heading says the only reason."""
@@ -120,8 +136,9 @@ class Page:
         )
 
     def scores(self) -> Html:
-        """Return a bar a dimension and one for all, each with what the gate asks for, and the scores by table."""
-        scores: dict[str, float | None] = {d: self.result.scores[d] for d in DIMENSIONS if d in self.result.scores}
+        """Return a bar a side, each with what the gate asks for, and the scores by table."""
+        sides = (*DIMENSIONS, ROWS, MONEY)
+        scores: dict[str, float | None] = {d: self.result.scores[d] for d in sides if d in self.result.scores}
         least: dict[str, float] = {str(d): points for d, points in self.gate.min_dimension.items()}
         least["overall"] = self.gate.min_score
         return pieces.joined(
@@ -205,8 +222,7 @@ class Page:
 
     def _reasons(self) -> list[str]:
         """Return the gate's reasons, for a reader who knows a check by its sentence and not by its name."""
-        names = set(self.result.checks["check_name"])
-        return [r.partition(": ")[2] if r.partition(": ")[0] in names else r for r in self.result.reasons]
+        return gate.explained(self.result.reasons, set(self.result.checks["check_name"]))
 
     def _found(self) -> str:
         failed = self.result.failed_checks

@@ -1,107 +1,104 @@
-"""Quality: the checks' scores, what is kept of them, and the gate that decides on publishing.
+"""Scores, in points of 100: what the findings of checks and rules, and the state of the money, come to.
 
-Scores, in points of 100 (also in docs/quality.md):
+    check       100 x (1 - failing rows / tested rows)
+    table       100 x the product of (1 - weight x failing rows / tested rows) over its checks; the same by dimension
+    dimension   half the mean of its tables, half the worst of them
+    rows        100 x (1 - rows with a fault / rows) by entity, half the mean and half the worst; a row in which values
+                were only written in another form (blanks, capitals, another form of a date) counts a tenth
+    money       100 x (1 - (quarantined + unexplained + 1/2 guessed + 1/4 repaired + 1/10 merged) / delivered), of
+                sales and of payments, half the mean and half the worst
+    overall     of dimensions, rows and money: half the mean, half the worst
 
-    check               100 x (1 - failing rows / tested rows)
-    table, dimension    mean of its checks
-    overall             mean of the dimensions
-
-A check that has nothing to look at, and a warning about a column that the shop does not have at all (every row
-fails), say nothing about the rows; they are shown as `absent` and not scored. The tests themselves are in `sql/`, what
-they found is read by `lib.quality.checks`.
+Half the worst, so that one bad side does not vanish in the mean. More faults never raise a score, and it is 100 only
+where nothing is found. A check's weight is 1, less where many shops have nothing to state (`weight` in its `meta`). A
+check that has nothing to look at, and a warning about a column that the shop does not have at all (every row fails),
+say nothing about the rows; they are shown as `absent` and not scored. The same is in docs/quality.md.
 """
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
-from lib.base import formatting
-from lib.config import Gate
-from lib.entities import ENTITIES
-from lib.model.dbt import run_tests
-from lib.quality.anomalies import Watched, find_anomalies
-from lib.quality.checks import FAILED, failing_sql, flagged, read, without_unmet
-from lib.settings import Settings
-from lib.warehouse import Warehouse
-
 DIMENSIONS = ("completeness", "validity", "consistency", "uniqueness", "timeliness")
 
-#: What identifies records.
-_KEYS = {column for entity in ENTITIES.values() for column in entity.key}
+#: What is scored beside the dimensions of the checks.
+ROWS, MONEY = "rows", "money"
+
+#: How much of a row counts as faulty of which values were only written in another form.
+REWRITTEN = 0.1
+
+#: How much of the money in each state is held against the score.
+HELD_AGAINST = {"quarantined": 1.0, "unexplained": 1.0, "guessed": 0.5, "repaired": 0.25, "merged": 0.1}
 
 _GRADES = ((95, "A"), (90, "B"), (80, "C"), (70, "D"), (0, "E"))
 
 
 @dataclass(frozen=True)
-class Audit:
-    """All checks with their scores by dimension and by table, and what follows from them.
+class Scores:
+    """The scores of a run: `sides` by dimension, rows and money, `tables` by table, and all of them in one."""
 
-    `checks` is as `lib.quality.checks.read` gives it, `flags` counts the records in `quality.flags`, `watched` is what
-    was looked at for anomalies.
+    overall: float = 0.0
+    sides: Mapping[str, float] = field(default_factory=dict)
+    tables: Mapping[str, float] = field(default_factory=dict)
+
+
+def scores(checks: pd.DataFrame, rows: pd.DataFrame, money: pd.DataFrame) -> Scores:
+    """Return the scores of checks (as `lib.quality.checks.read` gives them), rows and money.
+
+    `rows` has a row an entity: staged_rows, faulty_rows, rewritten_rows; `money` is `lib.quality.money.Money.rows`.
     """
-
-    checks: pd.DataFrame
-    scores: dict[str, float]
-    score: float
-    grade: str
-    reasons: list[str]
-    failing_sql: dict[str, str]
-    tables: dict[str, float] = field(default_factory=dict)
-    flags: int = 0
-    watched: Watched = field(default_factory=Watched)
-
-    @property
-    def passed(self) -> bool:
-        return not self.reasons
-
-    @property
-    def failed_checks(self) -> pd.DataFrame:
-        """The checks that found something, worst first: errors, then by score."""
-        failed = self.checks[self.checks["state"].isin(FAILED)]
-        order = failed.assign(rank=failed["severity"].ne("error")).sort_values(["rank", "score", "check_name"])
-        return order.drop(columns="rank").reset_index(drop=True)
-
-    def manifest(self) -> dict[str, Any]:
-        """Return what `run.json` keeps of the audit."""
-        kept = {"score": self.score, "grade": self.grade, "dimensions": self.scores, "tables": self.tables}
-        return kept | {"gate": {"passed": self.passed, "reasons": self.reasons}}
+    sides = {d: points for d in DIMENSIONS if (points := of_dimension(checks[checks["dimension"] == d])) is not None}
+    if (points := of_rows(rows)) is not None:
+        sides[ROWS] = points
+    if (points := of_money(money)) is not None:
+        sides[MONEY] = points
+    return Scores(_cut(weighed(sides.values()) or 0.0), sides, by(checks, "table_name"))
 
 
-def audit(settings: Settings, warehouse: Warehouse, run_id: str) -> Audit:
-    """Run every check on a copy of the warehouse, keep the results there, and judge them by the gate."""
-    watched = find_anomalies(settings, warehouse)
-    results = without_unmet(warehouse, run_tests(settings, warehouse))
-    checks = read(warehouse, results)
-    flags = flagged(warehouse, results)
-    scores = {d: s for d, s in _means(checks, "dimension").items() if d in DIMENSIONS}
-    tables = _means(checks, "table_name")
-    if not any(table.startswith("clean.") for table in tables):
-        # What holds between tables holds between empty ones too, and is no evidence.
-        scores, tables = {}, {}
-    score = round(sum(scores.values()) / len(scores), 2) if scores else 0.0
-    _keep(warehouse, run_id, checks, scores | {"overall": score}, tables)
-    warehouse.replace("quality.flags", flags)
-    reasons = judge(settings.config.quality, checks, scores, score)
-    return Audit(checks, scores, score, grade(score), reasons, failing_sql(results), tables, len(flags), watched)
+def by(checks: pd.DataFrame, column: str) -> dict[str, float]:
+    """Return the score of the checks by one of their columns; of the scored ones alone."""
+    groups = checks.dropna(subset="score").groupby(column, sort=True)
+    return {str(name): of_table(own) for name, own in groups}
 
 
-def judge(gate: Gate, checks: pd.DataFrame, scores: dict[str, float], score: float) -> list[str]:
-    """Return the reasons why the gate refuses; none means that it lets the run publish."""
-    if not scores:
-        return ["there is not one row to check: no source has delivered any yet"]
-    reasons = []
-    if score < gate.min_score:
-        points = formatting.points(score)
-        reasons.append(f"the overall score is {points}, below the {gate.min_score:g} that pipeline.yml asks for")
-    for dimension, least in gate.min_dimension.items():
-        if dimension in scores and scores[dimension] < least:
-            reasons.append(f"{dimension} is {formatting.points(scores[dimension])}, below {least:g}")
-    for check in checks[checks["state"].isin(["failed", "broken"])].to_dict("records"):
-        rows = f"{check['failing_rows']:,} of {check['tested_rows']:,} rows"
-        rows = rows if check["state"] == "failed" else "could not be run"
-        reasons.append(f"{check['check_name']}: {check['description']} ({rows})")
-    return reasons
+def of_table(checks: pd.DataFrame) -> float:
+    """Return the score of a table's checks: whether faults of two are in the same rows is taken to be chance."""
+    pairs = zip(checks["weight"], checks["score"], strict=True)
+    return _cut(100.0 * math.prod(1 - weight * (1 - points / 100) for weight, points in pairs))
+
+
+def of_dimension(checks: pd.DataFrame) -> float | None:
+    """Return the score of a dimension's checks; None where none is scored."""
+    points = weighed(by(checks, "table_name").values())
+    return None if points is None else _cut(points)
+
+
+def of_rows(rows: pd.DataFrame) -> float | None:
+    """Return the score of the rows that rules found something in; None where there are none."""
+    shares = [
+        1 - min((row["faulty_rows"] + REWRITTEN * row["rewritten_rows"]) / row["staged_rows"], 1.0)
+        for row in rows[rows["staged_rows"] > 0].to_dict("records")
+    ]
+    points = weighed(100.0 * share for share in shares)
+    return None if points is None else _cut(points)
+
+
+def of_money(money: pd.DataFrame) -> float | None:
+    """Return the score of the money; None where there is none."""
+    parts = ["delivered", *HELD_AGAINST]
+    sums = money.astype(dict.fromkeys(parts, float)).groupby("kind")[parts].sum()
+    sums = sums[sums["delivered"] > 0]
+    lost = [sum(weight * row[part] for part, weight in HELD_AGAINST.items()) for row in sums.to_dict("records")]
+    points = weighed(100.0 * (1 - min(lost / all_, 1.0)) for lost, all_ in zip(lost, sums["delivered"], strict=True))
+    return None if points is None else _cut(points)
+
+
+def weighed(points: Iterable[float]) -> float | None:
+    """Return half the mean and half the least of some scores; None where there are none."""
+    values = list(points)
+    return (sum(values) / len(values) + min(values)) / 2 if values else None
 
 
 def grade(score: float) -> str:
@@ -109,43 +106,6 @@ def grade(score: float) -> str:
     return next(letter for least, letter in _GRADES if score >= least)
 
 
-def failing_rows(warehouse: Warehouse, result: Audit, check: str, limit: int = 20) -> pd.DataFrame:
-    """Return up to `limit` of the rows that a check found, empty where the check counts without rows.
-
-    What identifies a row comes first, then the field at fault (`field` in `result.checks`), then the rest. Columns that
-    only the pipeline needs, their names beginning with `_`, are left out.
-    """
-    sql = result.failing_sql.get(check)
-    if not sql:
-        return pd.DataFrame()
-    rows = warehouse.query(f"select * from ({sql}) as failing order by 1 limit {int(limit)}")
-    field_at_fault = result.checks.set_index("check_name")["field"][check]
-    shown = [str(column) for column in rows.columns if not str(column).startswith("_")]
-    return rows[sorted(shown, key=lambda column: (column not in _KEYS, column != field_at_fault))]
-
-
-def _means(checks: pd.DataFrame, by: str) -> dict[str, float]:
-    """Return the mean score of the checks by one of their columns; what has no scored check is left out."""
-    scored = checks.dropna(subset="score")
-    means = scored.astype({"score": float}).groupby(by, sort=False)["score"].mean()
-    order = DIMENSIONS if by == "dimension" else sorted(means.index)
-    return {str(name): round(float(means[name]), 2) for name in order if name in means.index}
-
-
-def _keep(
-    warehouse: Warehouse, run_id: str, checks: pd.DataFrame, scores: dict[str, float], tables: dict[str, float]
-) -> None:
-    """Write the run's checks and scores into the history."""
-
-    def history(by: str, scores: dict[str, float]) -> pd.DataFrame:
-        own = [(name, checks if name == "overall" else checks[checks[by] == name]) for name in scores]
-        rows = [(run_id, name, len(c), int(c["state"].isin(FAILED).sum()), scores[name]) for name, c in own]
-        return pd.DataFrame(rows, columns=["run_id", by, "checks", "failed_checks", "score"])
-
-    rows = {
-        "quality.checks": checks.assign(run_id=run_id),
-        "quality.scores": history("dimension", scores),
-        "quality.table_scores": history("table_name", tables),
-    }
-    for table, frame in rows.items():
-        warehouse.replace(table, frame, where="run_id = ?", parameters=[run_id])
+def _cut(points: float) -> float:
+    """Return points with two decimals, cut: only what is whole is 100."""
+    return math.floor(points * 100 + 1e-7) / 100

@@ -1,12 +1,19 @@
 """The tables of the quality page: scores by table, sources that stopped, shares that moved, totals, planted defects."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 
 from lib.base import formatting
-from lib.quality.score import DIMENSIONS, Audit
+from lib.config import Gate
+from lib.quality import score
+from lib.quality.audit import Audit
+from lib.quality.expectations import Totals
+from lib.quality.money import PARTS, Money
+from lib.quality.score import DIMENSIONS
 from lib.report import pieces
 from lib.report.pieces import Html
 
@@ -25,8 +32,8 @@ def by_table(result: Audit) -> Html:
     scored = scored[scored["table_name"] != ""]
     if scored.empty:
         return pieces.NOTHING
-    grid = scored.pivot_table(index="table_name", columns="dimension", values="score", aggfunc="mean")
-    grid = grid[[d for d in DIMENSIONS if d in grid.columns]].astype(float)
+    cells = {d: score.by(scored[scored["dimension"] == d], "table_name") for d in DIMENSIONS}
+    grid = pd.DataFrame({d: points for d, points in cells.items() if points}).sort_index().astype(float)
     grid["all checks"] = [result.tables.get(str(name), float("nan")) for name in grid.index]
     faulty = grid[grid.min(axis=1) < 100].sort_values("all checks", kind="stable")
     shown = pieces.score_grid(faulty, "Tables with faults, worst first", "table") if len(faulty) else pieces.NOTHING
@@ -42,6 +49,49 @@ def checks(result: Audit) -> Html:
     shown = result.checks.sort_values(["dimension", "table_name", "check_name"])[columns]
     listed = pieces.table(shown, "By dimension and table", limit=300, count=False, formats={"score": formatting.points})
     return pieces.fold(f"**{formatting.count(len(shown), 'check')}**, each with its count and score", listed)
+
+
+def money_by_source(money: Money, gate: Gate) -> Html:
+    """Return what became of each source's money, the sources with the largest share not as delivered first."""
+    rows = money.rows
+    if rows.empty:
+        return pieces.NOTHING
+    parts = [part for part in (*PARTS, "left_out") if (rows[part] > 0).any()]
+    as_delivered = rows["as_delivered"] / rows["delivered"].where(rows["delivered"] > 0)
+    shown = rows.assign(share=as_delivered).sort_values(["kind", "share"], ascending=[False, True], kind="stable")
+    shown = shown.reset_index(drop=True)
+    limits = {part: getattr(gate, f"max_money_{part}", 1.0) for part in parts}
+    mark = [
+        (position, part.replace("_", " "))
+        for position, row in enumerate(shown.to_dict("records"))
+        for part in parts
+        if row[part] > limits[part] * row["delivered"] > 0
+    ]
+    names = {"source": "source", "kind": "money of", "delivered": "delivered", "share": "as delivered"}
+    names |= {part: part.replace("_", " ") for part in parts}
+    table = shown[list(names)].rename(columns=names)
+    unread = int(rows["unread_rows"].sum())
+    note = "Amounts without sign" + (f", in {money.currency}" if money.currency else "")
+    if unread:
+        note += f"; of {formatting.count(unread, 'row')} the amount cannot be read, so the mean of the others is taken"
+    shows: dict[str, pieces.Format] = dict.fromkeys(("delivered", *names.values()), _amount)
+    shows |= {"source": str, "money of": str, "as delivered": formatting.rate}
+    caption = "Where the money of each source is"
+    return pieces.table(table, caption, note + ".", mark=mark, limit=100, count=False, fold=6, formats=shows)
+
+
+def control_totals(totals: Totals) -> Html:
+    """Return what sources state that they hold beside what is found; nothing where none states anything."""
+    if totals.rows.empty:
+        return pieces.NOTHING
+    rows = totals.rows
+    off = pd.Series([bool(difference) for difference in rows["difference"]], index=rows.index)
+    caption = f"Control totals: {formatting.count(int(off.sum()), 'differs', 'differ')}"
+    if not off.any():
+        caption = f"Control totals: all {len(rows)} agree to the cent"
+    names = {name: name for name in rows.columns}
+    shows: dict[str, pieces.Format] = dict.fromkeys(("expected", "found", "difference"), _stated)
+    return _worst_first(rows, off, names, ("found", "difference"), caption, fold=8, formats=shows)
 
 
 def late_sources(sources: pd.DataFrame) -> Html:
@@ -188,6 +238,16 @@ def _worst_first(
     table = frame.loc[order, list(names)].rename(columns=names).reset_index(drop=True)
     cells = [(position, column) for position in range(int(bad.sum())) for column in mark]
     return pieces.table(table, caption, note, mark=cells, limit=200, count=False, **how)
+
+
+def _amount(value: Any) -> str:
+    return formatting.DASH if not value else formatting.compact(value)
+
+
+def _stated(value: Any) -> str:
+    if isinstance(value, date):
+        return formatting.when(value)
+    return formatting.number(value, 2 if isinstance(value, Decimal) else 0)
 
 
 def _total(value: Any) -> str:

@@ -1,5 +1,5 @@
 {{ config(severity='warn', meta={
-    'dimension': 'consistency', 'table': 'ops.schema_changes', 'field': 'column_name',
+    'dimension': 'consistency', 'weight': 0.3, 'table': 'ops.schema_changes', 'field': 'column_name',
     'description': 'the latest deliveries have the same columns as those before',
     'tested': 'select count(*) from (select distinct source, entity from ops.batches) as delivered'}) }}
 with newest as (

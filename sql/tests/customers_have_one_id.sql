@@ -1,5 +1,5 @@
 {{ config(severity='warn', meta={
-    'dimension': 'uniqueness', 'rule': 'double_customer', 'table': 'clean.customers',
+    'dimension': 'uniqueness', 'weight': 0.2, 'rule': 'double_customer', 'table': 'clean.customers',
     'description': 'no e-mail address, and no name with phone number, belongs to two customer ids',
     'tested': 'select count(*) from clean.customers where email is not null or phone is not null',
     'finds': {'entity': '_entity', 'source': '_source', 'key': 'customer_id', 'family': 'customer_id', 'field': 'customer_id'}}) }}

@@ -1,5 +1,5 @@
 {{ config(severity='warn', meta={
-    'dimension': 'completeness', 'rule': 'unusual_volume', 'table': 'quality.daily_volume',
+    'dimension': 'completeness', 'weight': 0.3, 'rule': 'unusual_volume', 'table': 'quality.daily_volume',
     'tested': 'select count(*) from quality.daily_volume where rows >= 30',
     'description': 'a day has about as many rows as similar days',
     'finds': {'entity': 'entity', 'source': 'source', 'key': 'cast(day as varchar)', 'family': 'cast(day as varchar)', 'field': 'volume', 'value': 'rows'}}) }}

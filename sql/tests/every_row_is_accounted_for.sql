@@ -1,3 +1,3 @@
-{{ config(meta={'dimension': 'consistency', 'table': 'quality.row_accounting', 'description': 'every staged row is clean, merged or quarantined, and no more are staged than were read'}) }}
+{{ config(meta={'dimension': 'consistency', 'table': 'quality.row_accounting', 'description': 'every staged row is clean, merged, quarantined or left out, and no more are staged than were read'}) }}
 select * from {{ ref('row_accounting') }}
 where unaccounted_rows <> 0 or replaced_rows < 0

@@ -1,5 +1,5 @@
 {{ config(severity='warn', meta={
-    'dimension': 'validity', 'rule': 'price_outlier', 'table': 'stage.products',
+    'dimension': 'validity', 'weight': 0.3, 'rule': 'price_outlier', 'table': 'stage.products',
     'description': 'no listed price is more than eight times as high or low as the product usually sells for',
     'finds': {'entity': 'products', 'source': '_source', 'key': '_key', 'family': 'product_id', 'field': 'unit_price'}}) }}
 with unusual as (

@@ -1,5 +1,5 @@
 {{ config(severity='warn', meta={
-    'dimension': 'validity', 'rule': 'odd_product_id', 'table': 'clean.products',
+    'dimension': 'validity', 'weight': 0.1, 'rule': 'odd_product_id', 'table': 'clean.products',
     'description': 'product ids have the form of most others (one that does not is often postage, a fee or a correction)',
     'finds': {'entity': '_entity', 'source': '_source', 'key': 'product_id', 'family': 'product_id', 'field': 'product_id'}}) }}
 with written as (

@@ -1,5 +1,5 @@
 {{ config(severity='warn', meta={
-    'dimension': 'consistency', 'rule': 'category_swap', 'table': 'stage.products',
+    'dimension': 'consistency', 'weight': 0.3, 'rule': 'category_swap', 'table': 'stage.products',
     'description': 'a product is in the same category as the others of its subcategory',
     'tested': 'select count(*) from stage.products where subcategory is not null',
     'finds': {'entity': 'products', 'source': '_source', 'key': '_key', 'family': 'product_id', 'field': 'category'}}) }}
