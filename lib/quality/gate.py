@@ -64,7 +64,8 @@ def judge(config: Config, checks: pd.DataFrame, scores: Scores, evidence: Eviden
     """Return the reasons why the gate refuses, the gravest first; none means that it lets the run publish."""
     gate = config.quality
     reasons = [
-        *_unusable(gate, config.sources, evidence),
+        *_unusable(gate, evidence),
+        *_silent_mailboxes(gate, config.sources, evidence),
         *_unreadable(gate, config.sources, evidence.unreadable),
         *_quarantined(gate, evidence),
         *_business(gate, evidence.business),
@@ -89,7 +90,7 @@ def below(gate: Gate, scores: Scores) -> list[str]:
     return reasons
 
 
-def _unusable(gate: Gate, sources: Mapping[str, Source], evidence: Evidence) -> list[str]:
+def _unusable(gate: Gate, evidence: Evidence) -> list[str]:
     """Return the sources and entities of which rows were delivered, and not one can be used."""
     reasons = []
     rows = evidence.rows[evidence.rows["staged_rows"] > 0]
@@ -109,17 +110,21 @@ def _unusable(gate: Gate, sources: Mapping[str, Source], evidence: Evidence) -> 
         if not whole[source]:
             lets = "nothing of this source can be used; `quality.allow_unusable_sources: true` lets it pass"
         reasons.append(f"not one of the {_rows_of(count, entity, source)} can be used: {why}; {lets}")
-    seen = set(evidence.rows.loc[evidence.rows["staged_rows"] > 0, "source"])
-    refused = evidence.unreadable.groupby("source").size()
-    for name in sources if not gate.allow_unusable_sources else ():
-        if name in refused.index and name not in seen and not sources[name].optional and sources[name].kind == "mail":
-            first = evidence.unreadable[evidence.unreadable["source"] == name].iloc[0]
-            count = formatting.count(refused[name], "message")
-            reasons.append(
-                f"nothing of {name} can be used: {count} could not be read, such as {first['name']}: {first['reason']};"
-                " `quality.allow_unusable_sources: true` lets it pass"
-            )
     return reasons
+
+
+def _silent_mailboxes(gate: Gate, sources: Mapping[str, Source], evidence: Evidence) -> list[str]:
+    """Return the mailboxes that hold messages, none of which could be read."""
+    seen = set(evidence.rows.loc[evidence.rows["staged_rows"] > 0, "source"])
+    judged = [n for n, source in sources.items() if source.kind == "mail" and not source.optional and n not in seen]
+    messages = evidence.unreadable[evidence.unreadable["source"].isin(judged)]
+    return [
+        f"nothing of {source} can be used: {formatting.count(len(own), 'message')} could not be read, such as"
+        f" {own.iloc[0]['name']}: {own.iloc[0]['reason']} (`layouts` says how messages are written);"
+        " `quality.allow_unusable_sources: true` lets it pass"
+        for source, own in messages.groupby("source", sort=True)
+        if not gate.allow_unusable_sources
+    ]
 
 
 def _unreadable(gate: Gate, sources: Mapping[str, Source], unreadable: pd.DataFrame) -> list[str]:
