@@ -2,11 +2,14 @@
 
 import bz2
 import gzip
-from datetime import UTC, datetime
+import io
+import zipfile
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import fsspec
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +17,7 @@ import yaml
 
 from lib.base.errors import ConfigError, SourceError
 from lib.lake import Batch
-from lib.sources import nearest
+from lib.sources import archives, nearest, sheets
 from tests.small_shop import SmallShop, csv, one, rows
 
 HEADER = "order_id,ordered_at,customer_id"
@@ -710,3 +713,141 @@ def test_no_word_of_a_columns_name_has_two_meanings():
     groups = yaml.safe_load(Path(nearest.__file__).with_name("column_words.yml").read_text(encoding="utf-8"))
     words = [word for meaning, others in groups.items() for word in (meaning, *others)]
     assert sorted(words) == sorted(set(words))
+
+
+# Workbooks
+
+
+def workbook(sheets: dict[str, list[list]]) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, lines in sheets.items():
+        sheet = book.create_sheet(name)
+        for line in lines:
+            sheet.append(line)
+    target = io.BytesIO()
+    book.save(target)
+    return target.getvalue()
+
+
+WHEN = datetime(2024, 1, 5, 10, 0)
+
+
+@pytest.mark.parametrize("large", [0, 1 << 30])
+def test_a_workbook_is_read_from_the_sheet_that_shows_the_columns(shop, monkeypatch, large):
+    monkeypatch.setattr(sheets, "LARGE_BYTES", large)
+    lines = [
+        ["Orders of January"],
+        [],
+        ["order_id", "ordered_at", "customer_id", "status", "total_amount", None, "note"],
+        ["00123", WHEN, 4711, "#N/A", 0.1 + 0.2, None, True],
+        [14112358400001, date(2024, 1, 6), 5.0, "paid", 1234.5, None, time(14, 30)],
+        [None, None, None, None, None, None, None],
+        ["A3", WHEN.replace(second=1), "=1+1", "", 3, None, timedelta(hours=36)],
+    ]
+    shop.write("orders/a.xlsx", workbook({"Read me": [["This is", "a note"]], "January": lines}))
+    taken = shop.ingest()
+    part = pq.read_table(*(shop.root / "data" / "lake" / "raw").rglob("part-*.parquet"))
+    assert part.select(["order_id", "ordered_at", "customer_id", "status", "total_amount", "note"]).to_pylist() == [
+        dict(zip(["order_id", "ordered_at", "customer_id", "status", "total_amount", "note"], values, strict=True))
+        for values in [
+            ("00123", "2024-01-05 10:00:00", "4711", None, "0.3", "true"),
+            ("14112358400001", "2024-01-06", "5", "paid", "1234.5", "14:30:00"),
+            ("A3", "2024-01-05 10:00:01", None, None, "3", "36:00:00"),
+        ]
+    ]
+    (remark,) = [text for text in taken.remarks["remark"] if "sheets" in text]
+    assert "of its sheets 'January' is read, and not 'Read me'; the header is on line 3" in remark
+    assert staged(shop, "order_id, cast(ordered_at as varchar)")[1] == ("14112358400001", "2024-01-06 00:00:00")
+
+
+def test_a_sheet_is_named_or_several_are_by_a_pattern(tmp_path):
+    months = {
+        "Jan": [HEADER.split(","), ["1", "2024-01-05", "anna"]],
+        "Feb": [["customer_id", "order_id", "ordered_at", "note"], ["bert", "2", "2024-02-05", "x"]],
+        "Notes": [["nothing"]],
+    }
+    content = workbook(months)
+    for sheet, found in [("", ["1"]), ("feb", ["2"]), ("*", ["1", "2"])]:
+        shop = SmallShop(tmp_path / f"s{len(sheet)}", {"orders": {"sheet": sheet}})
+        shop.write("orders/a.xlsx", content)
+        assert [order for order, _ in staged(shop)] == found
+    shop = SmallShop(tmp_path / "none", {"orders": {"sheet": "March"}})
+    shop.write("orders/a.xlsx", content)
+    assert "has no sheet 'March'; its sheets are 'Jan', 'Feb', 'Notes'." in failure(shop)
+
+
+def test_sheets_of_the_same_columns_that_are_not_read_are_said(shop):
+    shop.write("orders/a.xlsx", workbook({m: [HEADER.split(","), [m, "2024-01-05", "x"]] for m in ("Jan", "Feb")}))
+    assert "'Jan' is read, and not 'Feb' of the same columns: set 'sheet' to a pattern such as '*'" in said(shop)
+
+
+def test_what_is_no_workbook_is_rejected_with_its_reason(shop):
+    shop.write("orders/good.csv", csv(HEADER, ROW))
+    shop.write("orders/a.xlsx", b"PK and nothing else")
+    shop.ingest()
+    assert "is no readable workbook" in reason(shop)
+
+
+def test_a_workbook_without_the_columns_says_what_its_sheet_has(shop):
+    shop.write("orders/a.xlsx", workbook({"Jan": [["No", "ordered_at", "customer_id"], ["1", WHEN, "anna"]]}))
+    assert "a.xlsx: has no column 'order_id' (mapped for orders); found on line 1 No, ordered_at" in failure(shop)
+
+
+# Archives
+
+
+def zipped(files: dict[str, str | bytes]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return target.getvalue()
+
+
+def test_each_file_of_an_archive_is_a_file_of_its_own(shop):
+    parts = {
+        "2023/a.csv": csv(HEADER, ROW),
+        "2024/b.csv.gz": gzip.compress(csv("customer_id;order_id;ordered_at", "bert;2;2024-01-06").encode("utf-16")),
+        "c.xlsx": workbook({"Jan": [HEADER.split(","), ["3", WHEN, "carl"]]}),
+        "__MACOSX/2023/._a.csv": "x",
+        ".DS_Store": "x",
+        "read me.pdf": "x",
+        "bad.csv": "",
+    }
+    shop.write("orders/all.zip", zipped(parts))
+    taken = shop.ingest()
+    assert staged(shop) == [("1", "anna"), ("2", "bert"), ("3", "carl")]
+    (batch,) = shop.lake.batches()
+    assert [f.name for f in batch.files] == [f"orders/all.zip/{n}" for n in ("2023/a.csv", "2024/b.csv.gz", "c.xlsx")]
+    assert reason(shop) == "the file is empty; expected a header line and rows"
+    assert "orders/all.zip: in it, not read: read me.pdf" in taken.remarks["remark"].tolist()
+    assert shop.ingest().rows == 0
+    parts["2023/a.csv"] = csv(HEADER, ROW.replace("anna", "anne"))
+    shop.write("orders/all.zip", zipped(parts))
+    assert shop.ingest().rows == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "files"), [("", "all.zip/orders*.csv"), ("/all.zip", "orders*.csv"), ("", "*.zip/orders*")]
+)
+def test_some_files_of_an_archive_alone_may_be_named(shop, path, files):
+    shop.write(
+        "all.zip", zipped({"data/orders_1.csv": csv(HEADER, ROW), "data/customers.csv": csv("customer_id", "x")})
+    )
+    shop.source = {"path": f"{shop.exports}{path}"}
+    shop.entities = {"orders": {"files": files}}
+    assert staged(shop) == [("1", "anna")]
+
+
+def test_an_archive_that_cannot_be_used_costs_only_itself(shop, monkeypatch):
+    shop.write("orders/good.csv", csv(HEADER, ROW))
+    shop.write("orders/a.zip", b"PK\x03\x04 cut off")
+    shop.write("orders/b.zip", zipped({"x.pdf": "x"}))
+    shop.write("orders/c.zip", zipped({"bomb.csv": b"0" * 5_000_000}))
+    monkeypatch.setattr(archives, "SUSPECT_BYTES", 1 << 20)
+    assert staged(shop) == [("1", "anna")]
+    reasons = [note["reason"] for note in shop.lake.rejected()]
+    assert "is no readable ZIP archive" in reasons[0]
+    assert "has no file that matches '*' and can be read; found x.pdf" in reasons[1]
+    assert "would come to 5,000,000 bytes from" in reasons[2]

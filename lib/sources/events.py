@@ -84,7 +84,7 @@ def extract(source: EventsSource, task: Task) -> Delivery:
     """
     listed = files_at(source.path, task.spec.files, _ENDINGS, "JSON", source.newest_days)
     reading = _Reading(task)
-    new = list(reading.new_files(listed))
+    new = list(reading.new_files(listed, _ENDINGS))
     done = 0
     with ThreadPoolExecutor(_THREADS) as pool:
         for pieces in _pieces(new, pool):

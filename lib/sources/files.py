@@ -20,6 +20,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lib.base.quoting import quoted, text_literal
 from lib.config import EntitySource, Source
+from lib.sources import sheets
 from lib.sources.delimited import SEPARATOR, Unusable, separated, split_records, text_of, write_utf8
 from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, write_malformed
 from lib.sources.headers import Header, Wanted, header_of_text
@@ -31,7 +32,8 @@ class FileEntity(EntitySource):
     """Which files hold an entity, and how they are written.
 
     `header` is the number of the line the header stands on, or `none`; `names` go before those of a header. Of lines
-    in fixed columns, `widths` says how wide each is, or `fields` the first and last position of each by name.
+    in fixed columns, `widths` says how wide each is, or `fields` the first and last position of each by name. `sheet`
+    names one of a workbook, or several by a pattern.
     """
 
     files: str = "*"
@@ -42,6 +44,7 @@ class FileEntity(EntitySource):
     names: tuple[str, ...] = ()
     widths: tuple[Annotated[int, Field(gt=0)], ...] = ()
     fields: dict[str, tuple[int, int]] = Field({})
+    sheet: str = ""
 
     @field_validator("header", mode="before")
     @classmethod
@@ -94,7 +97,7 @@ class FileEntity(EntitySource):
     def reader(self) -> dict[str, Any]:
         options = {"encoding": self.encoding, "delimiter": self.delimiter, "quote": self.quote}
         # What was read before there were these options was read without them.
-        later = {"header": self.header, "names": self.names, "widths": self.widths, "fields": self.fields}
+        later = {key: getattr(self, key) for key in ("header", "names", "widths", "fields", "sheet")}
         return options | {key: value for key, value in later.items() if value and value != "auto"}
 
 
@@ -110,7 +113,7 @@ MODEL = FilesSource
 
 _TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
-ENDINGS = (*_TEXT, *_PARQUET)
+ENDINGS = (*_TEXT, *_PARQUET, *sheets.ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,8 @@ def extract(source: FilesSource, task: Task) -> Delivery:
     """
     groups: dict[tuple[Any, ...], list[_Found]] = {}
     reading = _Reading(task)
-    listed = files_at(source.path, task.spec.files, ENDINGS, "CSV or Parquet")
-    for number, (file, local) in enumerate(reading.new_files(listed)):
+    listed = files_at(source.path, task.spec.files, ENDINGS, "CSV, Excel or Parquet")
+    for number, (file, local) in enumerate(reading.new_files(listed, ENDINGS)):
         try:
             found = _examined(file, local, task, number)
             if found.remark:
@@ -180,6 +183,8 @@ def _examined(file: SourceFile, local: Path, task: Task, number: int) -> _Found:
         _require_columns(schema.names, entity, spec)
         file = replace(file, reported_rows=footer.num_rows)
         return _Found(file, local, tuple(schema.names), types=str(schema.types))
+    if suffix(file.name) in sheets.ENDINGS:
+        return _of_workbook(file, local, task, number)
     text, encoding, clean = text_of(local, spec.encoding)
     form = separated(spec.line_form) if spec.line_form else None
     delimiter, quote = spec.delimiter, spec.quote
@@ -213,6 +218,15 @@ def _before(header: Header) -> str:
 
 def _quoted(lines: Sequence[str]) -> str:
     return some([repr(line[:60]) for line in lines], 2)
+
+
+def _of_workbook(file: SourceFile, local: Path, task: Task, number: int) -> _Found:
+    readable = task.scratch / f"sheet-{number}.parquet"
+    header, about = sheets.sheet_to_parquet(local, readable, task.spec.sheet, _wanted(task))
+    schema = pq.read_schema(readable)
+    _require_columns(schema.names, task.entity, task.spec, f" on line {header.line}" if header.line else "")
+    remark = "; ".join(filter(None, [about, _before(header)]))
+    return _Found(file, readable, tuple(schema.names), types=str(schema.types), remark=remark)
 
 
 def _wanted(task: Task) -> Wanted:

@@ -16,11 +16,21 @@ from lib.base.errors import SourceError, did_you_mean
 from lib.base.files import PROJECT
 from lib.base.hashing import sha256_of
 from lib.base.secrets import mask
-from lib.sources.delimited import COMPRESSED
+from lib.sources.archives import members, unpacked
+from lib.sources.delimited import COMPRESSED, Unusable
 from lib.sources.delivery import Delivery, RejectedFile, SourceFile, Task
 
-#: A file's name below its source's path, and a function that gives the file on this machine (fetched into a folder).
-Listed = tuple[str, Callable[[Path], Path]]
+
+@dataclass(frozen=True)
+class Listed:
+    """A file's name below its source's path, and what gives it on this machine, fetched into a folder where it must be.
+
+    Of an archive, `inside` says which of its files are read.
+    """
+
+    name: str
+    fetch: Callable[[Path], Path]
+    inside: str = "*"
 
 
 def files_at(path: str, pattern: str, endings: tuple[str, ...], what: str, newest_days: int = 0) -> list[Listed]:
@@ -29,8 +39,15 @@ def files_at(path: str, pattern: str, endings: tuple[str, ...], what: str, newes
     Where `newest_days` is given, only the newest days of folders `YYYY/MM/DD` are looked into; they lie below `path`
     and what the pattern has before its first wildcard.
 
+    Archives (`.zip`) are listed as they are; a pattern may go on into one: `export.zip/orders*.csv`.
+
     Raises SourceError where there is no such place, or no file with one of the endings.
     """
+    whole, inside = pattern, "*"
+    if ".zip/" in pattern:
+        pattern, _, inside = pattern.partition(".zip/")
+        pattern += ".zip"
+    endings = (*endings, ".zip")
     remote = "://" in path
     url = path if remote else str((PROJECT / Path(path).expanduser()).resolve())
     try:
@@ -41,6 +58,7 @@ def files_at(path: str, pattern: str, endings: tuple[str, ...], what: str, newes
             )
         if fs.isfile(root):
             paths, base = [root], root.rsplit("/", 1)[0]
+            inside = whole if suffix(root) == ".zip" else inside
         else:
             base = root.rstrip("/")
             wanted = f"{base}/{pattern}"
@@ -56,12 +74,12 @@ def files_at(path: str, pattern: str, endings: tuple[str, ...], what: str, newes
     if not usable:
         if paths:
             names = some(sorted(p.removeprefix(f"{base}/") for p in paths))
-            raise SourceError(f"No {what} files match {pattern!r} in {mask(url)}; found only {names}.")
+            raise SourceError(f"No {what} files match {whole!r} in {mask(url)}; found only {names}.")
         there = [p.removeprefix(f"{base}/") for p in sorted(fs.find(base))[:1000] if suffix(p) in endings]
-        found = f"; found {some(there)}.{did_you_mean(pattern, there)}" if there else "; found none at all."
-        raise SourceError(f"No {what} files match {pattern!r} in {mask(url)}{found} Correct 'files' of this entity.")
+        found = f"; found {some(there)}.{did_you_mean(whole, there)}" if there else "; found none at all."
+        raise SourceError(f"No {what} files match {whole!r} in {mask(url)}{found} Correct 'files' of this entity.")
 
-    return [(p.removeprefix(f"{base}/"), functools.partial(_local, fs, p, remote)) for p in usable]
+    return [Listed(p.removeprefix(f"{base}/"), functools.partial(_local, fs, p, remote), inside) for p in usable]
 
 
 def _local(fs: fsspec.AbstractFileSystem, path: str, remote: bool, scratch: Path) -> Path:
@@ -95,24 +113,57 @@ class Reading:
         """Note something about a file; what is the same of several is said once."""
         self.remarks.setdefault(text, []).append(name)
 
-    def new_files(self, listed: Sequence[Listed]) -> Iterator[tuple[SourceFile, Path]]:
+    def new_files(self, listed: Sequence[Listed], endings: tuple[str, ...]) -> Iterator[tuple[SourceFile, Path]]:
         """Yield the files that are new or changed since the task's state; one that cannot be read is rejected."""
-        for number, (name, fetch) in enumerate(listed):
+        for number, found in enumerate(listed):
             if number % 50 == 0:
                 self.task.progress(f"{self.task.entity}: looking at file {number + 1:,} of {len(listed):,}")
-            local = fetch(self.task.scratch)
+            local = found.fetch(self.task.scratch)
+            if suffix(found.name) != ".zip":
+                yield from self._if_new(found.name, local)
+                continue
             try:
-                if local.is_dir():
-                    raise IsADirectoryError(0, f"is a folder; name the files in it, such as {local.name}/*")
-                file = SourceFile(name, sha256_of(local), local.stat().st_size)
-            except OSError as error:
-                self.reject(SourceFile(name, "", 0), f"cannot be read: {error.strerror or error}")
+                inside = members(local, found.inside)
+                usable = [
+                    m for m in inside if suffix(m.filename) in endings and not Path(m.filename).name.startswith("_")
+                ]
+                others = [member.filename for member in inside if member not in usable]
+                if not usable:
+                    held = f"; found {some(others)}" if others else ", and nothing else"
+                    raise Unusable(f"has no file that matches {found.inside!r} and can be read{held}")
+            except (OSError, Unusable) as error:
+                self._reject_whole(found.name, local, str(error))
                 continue
-            if self.task.state.files.get(name) == file.sha256:
-                self.unchanged.append(name)
-                continue
-            self.originals[name] = str(local)
-            yield file, local
+            if others:
+                self.remark(found.name, f"in it, not read: {some(others)}")
+            for member in usable:
+                name = f"{found.name}/{member.filename}"
+                try:
+                    file = unpacked(local, member, self.task.scratch / "unpacked")
+                except Unusable as error:
+                    self.reject(SourceFile(name, f"{member.CRC:08x}", 0), str(error))
+                    continue
+                yield from self._if_new(name, file)
+                if name in self.unchanged:
+                    file.unlink()
+
+    def _if_new(self, name: str, local: Path) -> Iterator[tuple[SourceFile, Path]]:
+        try:
+            if local.is_dir():
+                raise IsADirectoryError(0, f"is a folder; name the files in it, such as {local.name}/*")
+            file = SourceFile(name, sha256_of(local), local.stat().st_size)
+        except OSError as error:
+            self.reject(SourceFile(name, "", 0), f"cannot be read: {error.strerror or error}")
+            return
+        if self.task.state.files.get(name) == file.sha256:
+            self.unchanged.append(name)
+            return
+        self.originals[name] = str(local)
+        yield file, local
+
+    def _reject_whole(self, name: str, local: Path, reason: str) -> None:
+        for file, _ in self._if_new(name, local):
+            self.reject(file, reason)
 
     def reject(self, file: SourceFile, reason: str) -> None:
         path = self.originals.get(file.name, "")
