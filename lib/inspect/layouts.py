@@ -44,7 +44,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Layout:
-    """The exports of one system; `source` is what it is called in a sources file."""
+    """The exports of one system; `source` is what it is called in a sources file.
+
+    `shop`, `keys` and `key_comments` are the example's; what `inspect` writes follows from the data.
+    """
 
     system: str
     source: str
@@ -56,6 +59,8 @@ class Layout:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     time_zone: str = ""
     zone_column: str = ""
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    key_comments: Mapping[str, str] = field(default_factory=dict)
 
     def variants(self, name: str) -> tuple[str, ...]:
         """Return the names under which a column occurs, the usual one first."""
@@ -98,6 +103,8 @@ def _layout(path: Path) -> Layout:
         names=names,
         time_zone=values.get("time_zone", ""),
         zone_column=values.get("zone_column", ""),
+        keys=values.get("keys", {}),
+        key_comments=values.get("key_comments", {}),
     )
 
 

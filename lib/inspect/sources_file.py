@@ -1,5 +1,7 @@
 """A sources file as it is drafted, and as text: the mapping, and as comments why it is so and what is doubtful."""
 
+import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,6 +133,13 @@ def _keys(values: Mapping[str, Any], comments: Mapping[str, str], depth: int) ->
 
 def _key(key: str, value: Any, comment: str, depth: int) -> list[str]:
     one = f"{key}: {flow(value)}"
+    if isinstance(value, str) and len(_INDENT * depth + one) > _WIDE and "\n" not in value and "  " not in value:
+        folded = [_INDENT * (depth + 1) + line for line in wrapped(value, _WIDE - 2 * depth - 2)]
+        return (
+            [*_comment("", [comment], depth), f"{_INDENT * depth}{key}: >-", *folded]
+            if comment
+            else [f"{_INDENT * depth}{key}: >-", *folded]
+        )
     if len(_INDENT * depth + one) <= _WIDE or not isinstance(value, dict) or not value:
         return _line(one, comment, depth)
     inner = [line for k, v in value.items() for line in _key(str(flow(k)), v, "", depth + 1)]
@@ -148,6 +157,11 @@ def _line(text: str, comment: str, depth: int) -> list[str]:
     return [*_comment("", [comment], depth), line]
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """Return a text as lines of at most that width."""
+    return textwrap.wrap(" ".join(text.split()), width, break_long_words=False, break_on_hyphens=False)
+
+
 def _comment(start: str, texts: list[str], depth: int) -> list[str]:
     lines = []
     for text in texts:
@@ -162,6 +176,20 @@ def _comment(start: str, texts: list[str], depth: int) -> list[str]:
 
 
 def flow(value: Any) -> str:
-    """Return a value on one line, as YAML."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=1_000_000, allow_unicode=True, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("\n...")
+    """Return a value on one line, as YAML: texts plain where they may be, else in double quotes where nothing in them
+    needs escaping."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{flow(k)}: {flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if isinstance(value, str):
+        return _text(value)
+    return str(yaml.safe_dump(value)).removesuffix("\n").removesuffix("\n...")
+
+
+def _text(value: str) -> str:
+    # Within braces and lists a few more characters would end a plain text.
+    plain = yaml.safe_dump([value], default_flow_style=True, width=1_000_000, allow_unicode=True)[1:-2]
+    if plain == value or not value.isprintable():
+        return plain if plain == value else json.dumps(value, ensure_ascii=False)
+    return plain if '"' in value or "\\" in value else f'"{value}"'
