@@ -26,6 +26,7 @@ _NO_NAMES = frozenset(
     ("/", "files", "exports", "export", "downloads", "data", "csv", "tmp", "home", "sources", "input")
 )
 _BY_NAMES = "no layout that is known: by names and values"
+_NOTHING = "its columns are none that a shop's orders, customers, products, payments or events have"
 _RATES = {"date", "currency", "rate"}
 
 
@@ -80,7 +81,10 @@ def draft_of(found: Sequence[Document], wishes: Wishes, head: list[str]) -> Draf
     for members in by_system.values():
         _system(drafted, members, has_orders)
     for group in groups:
-        if not group.recognized:
+        if group.guessed and group.guessed.is_hopeless:
+            for document in group.documents:
+                drafted.unread.append(replace(document, problem=_NOTHING))
+        elif not group.recognized:
             _unknown(drafted, group)
     _years(drafted)
     _links(drafted)

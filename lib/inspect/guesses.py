@@ -161,6 +161,12 @@ class Guess:
     doubts: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether so little was found that the document is likely something else."""
+        by_name = [ours for ours in self.columns if ours not in self.comments and ours != "currency"]
+        return bool(self.missing) and (len(by_name) < 2 or len(self.missing) > 2)
+
 
 def form_of(document: Document, columns: Sequence[Values]) -> tuple[dict[str, Any], list[str], NumberForm]:
     """Return the keys that say how values are written, what is doubtful about them, and the form of the numbers."""

@@ -8,7 +8,7 @@ from lib.base.secrets import mask
 from lib.inspect.documents import LARGE, Document, documents
 from lib.inspect.drafting import Drafted, Group, Wishes, draft_of
 from lib.inspect.sources_file import text_of
-from lib.inspect.trial import Arrived, Trial, includes_tax, try_out
+from lib.inspect.trial import Arrived, Trial, includes_tax, try_out, unit_or_line
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "": ""}
 #: Names that are shown of the columns that nothing maps, and columns and characters of the rows that are shown.
@@ -46,10 +46,29 @@ def inspect(
     drafted = draft_of(found, wishes, head)
     progress("reading the rows as they would arrive")
     trial = try_out(drafted, scratch / "trial") if drafted.groups else Trial()
-    if trial.paths:
-        _decide_tax(drafted, trial)
+    if _decide_prices(drafted, trial):
+        trial = try_out(drafted, scratch / "again")
+    _decide_tax(drafted, trial)
     _say_what_arrived(drafted, trial)
     return Inspection(drafted, trial, text_of(drafted.draft))
+
+
+def _decide_prices(drafted: Drafted, trial: Trial) -> bool:
+    """Take prices for those of whole lines where the orders' totals show it; return whether there were any."""
+    changed = False
+    for name, entity in trial.paths:
+        draft = drafted.draft.sources[name].entities[entity]
+        if entity not in ("order_items", "order_lines") or "unit_price" not in draft.columns:
+            continue
+        if {"line_total", "line_amount"} & draft.columns.keys():
+            continue
+        unit, line = unit_or_line(trial, (name, entity))
+        if line > unit:
+            draft.columns["line_total"] = draft.columns.pop("unit_price")
+            draft.comments.pop("unit_price", None)
+            draft.comments["line_total"] = f"the totals of {line:,} orders show that it is the whole line's"
+            changed = True
+    return changed
 
 
 def _decide_tax(drafted: Drafted, trial: Trial) -> None:
@@ -82,8 +101,11 @@ def _say_what_arrived(drafted: Drafted, trial: Trial) -> None:
 def lines_of(inspection: Inspection) -> Iterator[str]:
     """Yield what was found as lines of text: each entity's documents, first rows, unmapped columns and doubts."""
     drafted = inspection.drafted
-    for (name, entity), group in drafted.groups.items():
-        yield from _entity_lines(inspection, name, entity, group)
+    shown: set[int] = set()
+    for group in drafted.groups.values():
+        if id(group) not in shown:
+            shown.add(id(group))
+            yield from _group_lines(inspection, group)
     for document in drafted.unread:
         yield f"{document.name}: not read: {document.problem}"
     if drafted.unread:
@@ -101,25 +123,33 @@ def lines_of(inspection: Inspection) -> Iterator[str]:
         yield f"  ! {inspection.trial.failure}"
 
 
-def _entity_lines(inspection: Inspection, name: str, entity: str, group: Group) -> Iterator[str]:
-    draft = inspection.drafted.draft.sources[name].entities[entity]
-    arrived = inspection.trial.arrived.get((name, entity), Arrived())
-    yield _titles(group.documents)
+def _group_lines(inspection: Inspection, group: Group) -> Iterator[str]:
+    """Yield what is said of some documents and of each entity that they give."""
+    drafted = inspection.drafted
+    keys = [key for key, own in drafted.groups.items() if own is group]
+    drafts = [drafted.draft.sources[name].entities[entity] for name, entity in keys]
+    arrived = [inspection.trial.arrived.get(key, Arrived()) for key in keys]
     known = group.recognized
-    what = f"{known.layout.system}, {known.form.name}" if known else "no layout that is known; columns guessed"
-    yield f"  {what} -> {name}.{entity}"
-    yield f"  {'; '.join(_facts(group, arrived))}"
-    if arrived.failure:
-        yield f"  ! {arrived.failure}"
-    yield from _table(arrived)
-    if draft.unmapped:
-        more = len(draft.unmapped) - _SHOWN_NAMES
-        shown = ", ".join(draft.unmapped[:_SHOWN_NAMES])
-        yield f"  not mapped: {shown}{f' and {more} more' if more > 0 else ''}"
-    for column, why in draft.missing.items():
-        yield f"  ! {column}: {why}"
-    for doubt in draft.doubts:
-        yield f"  ? {doubt}"
+    what = f"{known.layout.system}, {known.form.name}" if known else "no layout that is known: guessed"
+    yield _titles(group.documents)
+    yield f"  {what}"
+    yield f"  {'; '.join(_facts(group, next((one for one in arrived if one.first), arrived[0])))}"
+    said: set[str] = set()
+    for (name, entity), draft, one in zip(keys, drafts, arrived, strict=True):
+        yield f"  {name}.{entity}:"
+        if one.failure:
+            yield f"  ! {one.failure}"
+        yield from _table(one)
+        for column, why in draft.missing.items():
+            yield f"  ! {column}: {why}"
+        for doubt in draft.doubts:
+            if doubt not in said:
+                yield f"  ? {doubt}"
+            said.add(doubt)
+    unmapped = [name for name in drafts[0].unmapped if all(name in draft.unmapped for draft in drafts)]
+    if unmapped:
+        more = len(unmapped) - _SHOWN_NAMES
+        yield f"  not mapped: {', '.join(unmapped[:_SHOWN_NAMES])}{f' and {more} more' if more > 0 else ''}"
     yield ""
 
 
@@ -142,7 +172,7 @@ def _facts(group: Group, arrived: Arrived) -> list[str]:
     rows = f"{group.rows:,} row{'s' * (group.rows != 1)}"
     facts.append(f"{rows} in the first {LARGE >> 20} MB" if any(d.is_part for d in group.documents) else rows)
     if arrived.first:
-        facts.append(f"{arrived.first[:16]} to {arrived.last[:16]} UTC")
+        facts.append(f"{arrived.first[:16]} to {arrived.last[:16]}")
     return facts
 
 

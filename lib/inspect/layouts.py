@@ -38,7 +38,6 @@ class Form:
     unused: tuple[str, ...] = ()
     assumes: tuple[str, ...] = ()
     needs: Mapping[str, str] = field(default_factory=dict)
-    price_or_total: Mapping[str, str] = field(default_factory=dict)
     dates: str = ""
 
 
@@ -111,7 +110,7 @@ def _layout(path: Path) -> Layout:
 def _form(values: dict[str, Any]) -> Form:
     sign = tuple(tuple(name.strip() for name in str(names).split("|")) for names in values["sign"])
     given: dict[str, Any] = {key: tuple(values.get(key, ())) for key in ("notes", "unused", "assumes")}
-    kept = ("with_orders", "read", "comments", "needs", "price_or_total", "dates")
+    kept = ("with_orders", "read", "comments", "needs", "dates")
     given |= {key: values[key] for key in kept if key in values}
     return Form(values["name"], values["files"], sign, values["entities"], **given)
 

@@ -70,7 +70,7 @@ def try_out(drafted: Drafted, scratch: Path) -> Trial:
     arrived = {}
     with duckdb.connect() as connection:
         for key, found in paths.items():
-            arrived[key] = _arrived(connection, key[1], found)
+            arrived[key] = _arrived(connection, key[1], found, settings.shop.time_zone)
     for name, message in {**read.failures, **read.skipped}.items():
         source, _, entity = name.partition(".")
         for own in [entity] if entity else drafted.draft.sources[source].entities:
@@ -114,11 +114,16 @@ def _as_sqlite(found: Sequence[Document], folder: Path) -> Path:
     return folder / "sample.db"
 
 
-def _arrived(connection: duckdb.DuckDBPyConnection, entity: str, paths: Sequence[str]) -> Arrived:
+def _arrived(connection: duckdb.DuckDBPyConnection, entity: str, paths: Sequence[str], zone: str) -> Arrived:
     rows = f"read_parquet([{', '.join(map(text_literal, paths))}])"
     known = {name for (name,) in connection.execute(f"select column_name from (describe from {rows})").fetchall()}
     time = next((name for name in _TIMES if name in known), "")
-    span = f"min({time}), max({time})" if time else "null, null"
+    kinds = {c.name: c.kind for c in ENTITIES[entity].columns}
+
+    def in_zone(name: str) -> str:
+        return f"timezone({text_literal(zone)}, timezone('UTC', {name}))"
+
+    span = f"{in_zone(f'min({time})')}, {in_zone(f'max({time})')}" if time else "null, null"
     ((count, first, last),) = connection.execute(
         f"select count(*), {span} from {rows} where _reject_rule is null or _reject_rule = ''"
     ).fetchall()
@@ -133,7 +138,8 @@ def _arrived(connection: duckdb.DuckDBPyConnection, entity: str, paths: Sequence
     shown: list[tuple[Any, ...]] = []
     if names:
         shown = connection.execute(
-            f"select {', '.join(map(quoted, names))} from {rows} where _reject_rule is null"
+            f"select {', '.join(in_zone(quoted(n)) if kinds[n] == 'timestamp' else quoted(n) for n in names)}"
+            f" from {rows} where _reject_rule is null"
             f" order by _source_file, _source_row limit {SHOWN}"
         ).fetchall()
     texts = tuple(tuple(map(_shown, row)) for row in shown)
@@ -156,26 +162,52 @@ def _shown(value: Any) -> str:
 def includes_tax(trial: Trial) -> tuple[bool | None, int, int]:
     """Return whether the orders' totals come to their lines and shipping without adding the tax; None where nothing
     shows it. And of how many orders it holds, of those that show it."""
-    with duckdb.connect() as connection:
-        flat = [path for (_, entity), paths in trial.paths.items() if entity == "order_lines" for path in paths]
-        orders = [path for (_, entity), paths in trial.paths.items() if entity == "orders" for path in paths]
-        items = [path for (_, entity), paths in trial.paths.items() if entity == "order_items" for path in paths]
-        queries = []
-        if flat:
-            queries.append(_SUMS.format(lines=_read(flat), of_order="order_discount_amount", **_FLAT))
-        if orders and items:
-            queries.append(_JOINED.format(orders=_read(orders), lines=_read(items)))
-        without = including = 0
-        for query in queries:
-            ((more, less),) = connection.execute(
-                f"""select count(*) filter (where abs(goods + shipping + tax - total) <= 0.02),
-                    count(*) filter (where abs(goods + shipping - total) <= 0.02)
-                from ({query}) where abs(tax) > 0.02"""
-            ).fetchall()
-            without, including = without + more, including + less
+    without = including = 0
+    for more, less in _of_orders(
+        trial,
+        """select count(*) filter (where abs(goods + shipping + tax - total) <= 0.02),
+            count(*) filter (where abs(goods + shipping - total) <= 0.02)
+        from orders where abs(tax) > 0.02""",
+    ):
+        without, including = without + more, including + less
     if not without + including:
         return None, 0, 0
     return including > without, max(including, without), including + without
+
+
+def unit_or_line(trial: Trial, key: tuple[str, str]) -> tuple[int, int]:
+    """Return how many orders come to their totals with the prices of an entity as those of one piece, and as whole
+    lines', of those in which that differs."""
+    own = Trial(
+        paths={k: p for k, p in trial.paths.items() if k == key or (k[1] == "orders" and key[1] == "order_items")}
+    )
+    near = "least(abs({0} + shipping - total), abs({0} + shipping + tax - total)) <= 0.02"
+    pairs = _of_orders(
+        own,
+        f"""select count(*) filter (where {near.format("goods")}), count(*) filter (where {near.format("as_lines")})
+        from orders where abs(goods - as_lines) > 0.02""",
+    )
+    return sum(unit for unit, _ in pairs), sum(line for _, line in pairs)
+
+
+def _of_orders(trial: Trial, query: str) -> list[tuple[int, int]]:
+    """Return what a query finds in the orders that state a total: with the lines in the same rows, and in rows of their
+    own."""
+
+    def paths(entity: str) -> list[str]:
+        return [path for (_, own), found in trial.paths.items() if own == entity for path in found]
+
+    sources = []
+    if flat := paths("order_lines"):
+        sources.append(_FLAT.format(lines=_read(flat)))
+    if (orders := paths("orders")) and (items := paths("order_items")):
+        sources.append(_JOINED.format(orders=_read(orders), lines=_read(items)))
+    with duckdb.connect() as connection:
+        return [
+            (int(one), int(other))
+            for source in sources
+            for one, other in connection.execute(f"with orders as ({source}) {query}").fetchall()
+        ]
 
 
 def _read(paths: Sequence[str]) -> str:
@@ -186,25 +218,27 @@ _GOODS = """sum(
     coalesce(line_total - abs(coalesce(discount_amount, 0)), line_amount,
         quantity * unit_price - abs(coalesce(discount_amount, quantity * unit_price * discount_rate, 0)))
 )"""
-_FLAT = {"goods": _GOODS}
-_SUMS = """
-    select order_id, {goods} - abs(coalesce(max({of_order}), 0)) as goods,
+_AS_LINES = """sum(
+    coalesce(line_total - abs(coalesce(discount_amount, 0)), line_amount,
+        unit_price - abs(coalesce(discount_amount, unit_price * discount_rate, 0)))
+)"""
+_FLAT = f"""
+    select order_id, {_GOODS} - abs(coalesce(max(order_discount_amount), 0)) as goods,
+        {_AS_LINES} - abs(coalesce(max(order_discount_amount), 0)) as as_lines,
         coalesce(max(shipping_amount), sum(line_shipping_amount), 0) as shipping,
         coalesce(max(tax_amount), sum(line_tax_amount), 0) as tax, max(total_amount) as total
-    from {lines} where _reject_rule is null
+    from {{lines}} where _reject_rule is null
     group by order_id having max(total_amount) is not null
 """
-_JOINED = (
-    """
+_JOINED = f"""
     select o.order_id, goods - abs(coalesce(o.discount_amount, 0)) as goods,
+        as_lines - abs(coalesce(o.discount_amount, 0)) as as_lines,
         coalesce(o.shipping_amount, l.shipping, 0) as shipping, coalesce(o.tax_amount, l.tax, 0) as tax,
         o.total_amount as total
-    from (select * from {orders} where _reject_rule is null and total_amount is not null) o
+    from (select * from {{orders}} where _reject_rule is null and total_amount is not null) o
     join (
-        select order_id, """
-    + _GOODS
-    + """ as goods, sum(shipping_amount) as shipping, sum(tax_amount) as tax
-        from {lines} where _reject_rule is null group by order_id
+        select order_id, {_GOODS} as goods, {_AS_LINES} as as_lines, sum(shipping_amount) as shipping,
+            sum(tax_amount) as tax
+        from {{lines}} where _reject_rule is null group by order_id
     ) l on l.order_id = o.order_id
 """
-)
