@@ -26,6 +26,8 @@ SQL = PROJECT / "sql"
 PAGE = PROJECT / "docs" / "portable-sql.md"
 #: Folders of `sql/models` whose tables are published with a primary key.
 KEYED = ("clean", "warehouse", "analytics")
+#: Variables that a model goes through; of all others a text shows where they stand.
+VARIABLES = {"non_products": ["^wrap"], "list_price_sources": {"order_items": ["web"], "order_lines": ["till", "web"]}}
 TYPES = {"varchar", "integer", "bigint", "decimal", "double precision", "boolean", "date", "timestamp"}
 
 
@@ -388,7 +390,7 @@ def project() -> dict[str, str]:
     environment.globals.update(
         ref=lambda name: name,
         source=lambda schema, table: f"{schema}.{table}",
-        var=lambda name, *_: name,
+        var=lambda name, *_: VARIABLES.get(name, name),
         env_var=lambda _, default="": default,
         config=lambda **values: configs.append(values) or "",
         adapter=SimpleNamespace(dispatch=dispatch),

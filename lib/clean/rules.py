@@ -76,6 +76,8 @@ RULES: dict[str, Rule] = {
         "check", ("flagged",), "The customer and the order that an event names have been delivered."
     ),
     "order_total": Rule("check", ("flagged",), "An order's total is what its lines, discounts and shipping add up to."),
+    "line_total": Rule("check", ("flagged",), "A line's total is its quantity times its price, less its discount or not."),
+    "discount_rate": Rule("check", ("flagged",), "A discount rate is a part of one, such as 0.2."),
     "payment_total": Rule("check", ("flagged",), "The payments of an order add up to its total."),
     "ordered_before_signup": Rule(
         "check", ("flagged",), "No order is dated a day or more before its customer signed up."

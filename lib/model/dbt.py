@@ -145,7 +145,12 @@ def variables(settings: Settings) -> str:
     """Return the variables of the dbt project, as JSON."""
     shop = settings.shop
     own = {"time_zone": shop.time_zone, "currency": shop.currency, **settings.config.models.model_dump()}
-    return json.dumps(own)
+    list_prices: dict[str, list[str]] = {}
+    for name, source in settings.config.sources.items():
+        for entity, spec in source.entities.items():
+            if getattr(spec, "missing_prices", "") == "list_price":
+                list_prices.setdefault(entity, []).append(name)
+    return json.dumps({**own, "list_price_sources": list_prices})
 
 
 def preload(target: str) -> None:

@@ -104,7 +104,7 @@ from judged
 {%- endmacro %}
 
 {# Lines whose price neither they nor their product state. #}
-{% macro rows_without_price() -%}
+{% macro rows_without_price(entity) -%}
 select
     staged._source, staged._source_file, staged._source_row, staged.row_key,
     {{ label("'quarantined'") }} as disposition,
@@ -112,7 +112,7 @@ select
     'unit_price is missing' as reason
 from staged
 left join repeated on {{ same_row('staged', 'repeated') }}
-where staged.unit_price is null and repeated._source is null and staged._reject_rule is null
+where {{ is_priceless('staged', entity) }} and repeated._source is null and staged._reject_rule is null
 {%- endmacro %}
 
 {# Rows of lines or payments whose order is not known, or in quarantine: they wait there too. The build that finds the

@@ -12,4 +12,5 @@ with valued as (
 select payments.payment_id, payments.order_id, payments.amount, valued.order_amount, payments.method, payments.status, payments._source
 from {{ ref('payments') }} as payments
 inner join valued on valued.order_id = payments.order_id
-where valued.order_amount > 0 and abs(payments.amount) > 8 * valued.order_amount
+inner join {{ ref('fact_payments') }} as facts on facts.payment_id = payments.payment_id
+where valued.order_amount > 0 and abs(payments.amount) * facts.exchange_rate > 8 * valued.order_amount

@@ -6,6 +6,7 @@ with sales as (
         count(*) filter (where order_type = 'sale') as orders,
         count(*) filter (where order_type = 'cancellation') as cancelled_orders,
         count(distinct case when order_type = 'sale' and customer_id <> 'unknown' then customer_id end) as customers,
+        {{ amount('sum(refund_amount)') }} as refund_amount,
         {{ summed_measures() }}
     from {{ ref('fact_orders') }}
     group by order_date
@@ -23,7 +24,8 @@ select
     {{ amount('coalesce(sales.return_amount, 0)') }} as return_amount,
     {{ amount('coalesce(sales.net_amount, 0)') }} as net_amount,
     {{ amount('sales.cost_amount') }} as cost_amount,
-    {{ amount('sales.margin_amount') }} as margin_amount
+    {{ amount('sales.margin_amount') }} as margin_amount,
+    {{ amount('coalesce(sales.refund_amount, 0)') }} as refund_amount
 from {{ ref('dim_date') }} as dates
 left join sales on sales.order_date = dates.order_date
 where dates.order_date >= (select min(order_date) from sales) and dates.order_date <= (select max(order_date) from sales)

@@ -16,6 +16,7 @@ months as (
         {{ month_of('order_date') }} as month,
         sum(orders) as orders,
         sum(cancelled_orders) as cancelled_orders,
+        {{ amount('sum(refund_amount)') }} as refund_amount,
         {{ summed_measures() }}
     from {{ ref('daily_sales') }}
     group by {{ month_of('order_date') }}
@@ -40,6 +41,7 @@ select
     {{ amount('months.net_amount') }} as net_amount,
     {{ amount('months.cost_amount') }} as cost_amount,
     {{ amount('months.margin_amount') }} as margin_amount,
+    {{ amount('months.refund_amount') }} as refund_amount,
     {{ share('months.net_amount', 'months.orders') }} as average_order_amount,
     coalesce(completeness.is_complete, false) as is_complete
 from months

@@ -1,9 +1,10 @@
 -- One row per order line, repaired where its order's total says how; lines that came without a small whole number of
--- their own get one after the numbered ones of their order.
+-- their own get one after the numbered ones of their order. What a line comes to is settled here, whichever of its
+-- amounts the source states.
 {{ config(unique_key='order_id', meta={'recomputed_by': 'affected_orders'}) }}
 {%- set columns = [
-    'line_id', 'product_id', 'product_name', 'quantity', 'unit_price', 'discount_amount', 'discount_rate', 'line_total',
-    'line_amount', 'shipping_amount', 'tax_amount', 'unit_cost', 'cost_amount', 'margin_amount', 'is_return', 'updated_at'
+    'line_id', 'product_id', 'product_name', 'quantity', 'unit_price', 'amount', 'discount_amount', 'discount_rate',
+    'line_total', 'line_amount', 'shipping_amount', 'tax_amount', 'cost_amount', 'updated_at'
 ] %}
 with delivered as (
 
@@ -41,7 +42,7 @@ repairs as (
 
 ),
 
-united as {{ inlined() }} (
+repaired as (
 
     select
         delivered_lines.order_id, {{ own_line_number('delivered_lines.line_id') }} as line_number, delivered_lines.line_id,
@@ -56,6 +57,25 @@ united as {{ inlined() }} (
     from delivered_lines
     left join repairs
         on {{ same_row('delivered_lines', 'repairs') }} and repairs._entity = delivered_lines._entity
+
+),
+
+settled as (
+
+    {{ settled_lines('repaired') }}
+
+),
+
+united as {{ inlined() }} (
+
+    select
+        order_id, line_number, line_id, product_id, product_name,
+        settled_quantity as quantity, settled_unit_price as unit_price, amount, settled_discount as discount_amount,
+        discount_rate, line_total, line_amount,
+        case when is_back then -abs(shipping_amount) else shipping_amount end as shipping_amount,
+        case when is_back then -abs(tax_amount) else tax_amount end as tax_amount,
+        own_cost as cost_amount, updated_at, _entity, _source, _source_file, _source_row
+    from settled
 
 ),
 

@@ -2,7 +2,7 @@
 {{ config(unique_key='row_key', meta={'recomputed_by': 'affected_keys', 'entity': 'order_items'}) }}
 with staged as {{ inlined() }} (
 
-    {{ staged_rows('order_items', version='updated_at', and_columns=('order_id', 'unit_price')) }}
+    {{ staged_rows('order_items', version='updated_at', and_columns=('order_id', 'unit_price', 'line_total', 'line_amount')) }}
 
 ),
 
@@ -20,13 +20,13 @@ repeated as (
 
 priceless as (
 
-    {{ rows_without_price() }}
+    {{ rows_without_price('order_items') }}
 
 ),
 
 waiting as (
 
-    {{ rows_without_order(and_where='staged.unit_price is not null') }}
+    {{ rows_without_order(and_where='not ' ~ is_priceless('staged', 'order_items')) }}
 
 )
 

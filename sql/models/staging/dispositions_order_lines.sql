@@ -2,7 +2,7 @@
 {{ config(unique_key='row_key', meta={'recomputed_by': 'affected_keys', 'entity': 'order_lines'}) }}
 with staged as {{ inlined() }} (
 
-    {{ staged_rows('order_lines', and_columns=('unit_price',)) }}
+    {{ staged_rows('order_lines', and_columns=('unit_price', 'line_total', 'line_amount')) }}
 
 ),
 
@@ -20,7 +20,7 @@ repeated as (
 
 priceless as (
 
-    {{ rows_without_price() }}
+    {{ rows_without_price('order_lines') }}
 
 )
 

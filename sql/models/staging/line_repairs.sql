@@ -29,16 +29,37 @@ flat as (
 
 ),
 
-lines as {{ inlined() }} (
+delivered as (
 
-    {% for entity, staged in [('order_items', 'items'), ('order_lines', 'flat')] %}
+    {% for entity, staged, own in [('order_items', 'items', ''), ('order_lines', 'flat', 'line_')] %}
     select
-        order_id, {{ own_line_number('line_number') }} as line_number, product_id, quantity, unit_price, coalesce(discount_amount, 0) as discount_amount,
-        {{ amount('quantity * unit_price') }} as amount, _key,
+        order_id, {{ own_line_number('line_number') }} as line_number, product_id, quantity, unit_price, discount_amount,
+        discount_rate, line_total, line_amount, {{ own }}shipping_amount as shipping_amount, {{ own }}tax_amount as tax_amount,
+        unit_cost, cost_amount, margin_amount, is_return, _key,
         {{ label("'" ~ entity ~ "'") }} as _entity, _source, _source_file, _source_row
     from {{ staged }}
     {{ 'union all' if not loop.last }}
     {% endfor %}
+
+),
+
+settled as (
+
+    {{ settled_lines('delivered') }}
+
+),
+
+-- A negative line keeps its discount's sign: it may be a sale whose sign is wrong.
+lines as {{ inlined() }} (
+
+    select
+        order_id, line_number, product_id, quantity, unit_price, amount, shipping_amount, tax_amount,
+        coalesce(case when amount < 0 and discount_amount is not null then discount_amount else settled_discount end, 0)
+            as discount_amount,
+        line_total is null and line_amount is null and coalesce(discount_rate, 0) = 0 and not is_back
+            and not (quantity < 0 and unit_price < 0) as is_repairable,
+        _key, _entity, _source, _source_file, _source_row
+    from settled
 
 ),
 
@@ -51,9 +72,27 @@ added_up as (
         sum(discount_amount) as discount_amount,
         sum(case when amount > 0 then amount else 0 end) as sold_amount,
         sum(case when amount > 0 then discount_amount else 0 end) as sold_discount_amount,
+        sum(case when amount >= 0 then shipping_amount end) as shipping_amount,
+        sum(case when amount >= 0 then tax_amount end) as tax_amount,
         min(line_number) as first_number, max(line_number) as last_number, count(line_number) as numbers
     from lines
     group by order_id
+    having count(amount) = count(*)
+
+),
+
+-- Shipping and tax are the order's own or, where it states none, its lines'.
+charged as (
+
+    select
+        orders.order_id, orders.total_amount, abs(coalesce(orders.discount_amount, 0)) as order_discount_amount,
+        coalesce(orders.shipping_amount, added_up.shipping_amount, 0) as shipping_amount,
+        coalesce(orders.tax_amount, added_up.tax_amount, 0) as tax_amount,
+        added_up.amount, added_up.discount_amount, added_up.sold_amount, added_up.sold_discount_amount,
+        added_up.first_number, added_up.last_number, added_up.numbers
+    from orders
+    inner join added_up on added_up.order_id = orders.order_id
+    where orders.total_amount is not null
 
 ),
 
@@ -72,26 +111,24 @@ paid as (
 disputed as (
 
     select
-        orders.order_id,
-        {{ goods_amount('orders') }} as goods_amount,
-        coalesce(orders.discount_amount, 0) as order_discount_amount,
-        added_up.sold_amount,
-        added_up.sold_discount_amount
-    from orders
-    inner join added_up on added_up.order_id = orders.order_id
-    left join paid on paid.order_id = orders.order_id
-    where orders.total_amount is not null
-        and (paid.amount is null or abs(paid.amount - orders.total_amount) < 0.005)
+        charged.order_id,
+        {{ goods_amount('charged') }} as goods_amount,
+        charged.order_discount_amount,
+        charged.sold_amount,
+        charged.sold_discount_amount
+    from charged
+    left join paid on paid.order_id = charged.order_id
+    where (paid.amount is null or abs(paid.amount - charged.total_amount) < 0.005)
         and (
-            added_up.numbers = 0
-            or (added_up.first_number in (1, 10, 100) and added_up.last_number = added_up.numbers * added_up.first_number)
-            or (added_up.first_number = 0 and added_up.last_number = added_up.numbers - 1)
+            charged.numbers = 0
+            or (charged.first_number in (1, 10, 100) and charged.last_number = charged.numbers * charged.first_number)
+            or (charged.first_number = 0 and charged.last_number = charged.numbers - 1)
         )
         {%- for lines_amount, lines_discount in [('sold_amount', 'sold_discount_amount'), ('amount', 'discount_amount')] %}
-        {%- for tax in ['0', 'coalesce(orders.tax_amount, 0)'] %}
+        {%- for tax in ['0', 'charged.tax_amount'] %}
         and abs(
-            added_up.{{ lines_amount }} - greatest(coalesce(orders.discount_amount, 0), added_up.{{ lines_discount }})
-            - (orders.total_amount - coalesce(orders.shipping_amount, 0) - {{ tax }})
+            charged.{{ lines_amount }} - greatest(charged.order_discount_amount, charged.{{ lines_discount }})
+            - (charged.total_amount - charged.shipping_amount - {{ tax }})
         ) >= 0.005
         {%- endfor %}
         {%- endfor %}
@@ -121,11 +158,11 @@ solved as (
     select
         *,
         case
-            when amount_left > 0 and amount_left < 1000000000 and unit_price > 0
+            when is_repairable and amount_left > 0 and amount_left < 1000000000 and unit_price > 0
                 then cast({{ portion('1', 'amount_left', 'unit_price') }} as decimal(18, 0))
         end as quantity_left,
         case
-            when amount_left > 0 and amount_left < 1000000000 and quantity > 0
+            when is_repairable and amount_left > 0 and amount_left < 1000000000 and quantity > 0
                 then cast({{ portion('1', 'amount_left', 'quantity') }} as decimal(18, 2))
         end as price_left
     from measured
@@ -140,7 +177,7 @@ candidates as (
         case when quantity < 0 then 'quantity' else {{ label("'unit_price'") }} end as field,
         {{ amount('case when quantity < 0 then -quantity else -unit_price end') }} as value
     from solved
-    where amount < 0 and discount_amount >= 0 and is_sold_too = 0 and abs(amount_left + amount) < 0.005
+    where is_repairable and amount < 0 and discount_amount >= 0 and is_sold_too = 0 and abs(amount_left + amount) < 0.005
     union all
     select *, 2, {{ label("'zeroed'") }}, {{ label("'quantity'") }}, {{ amount('quantity_left') }}
     from solved
