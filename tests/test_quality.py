@@ -44,7 +44,12 @@ DAMAGES = {
         "insert into ops.rejected_files (source, entity, name, reason) values ('exports', 'orders', '9.csv', 'empty')"
     ),
     "gross_and_returns_are_not_negative": "update warehouse.fact_order_items set return_amount = -1",
+    "discount_rates_are_parts_of_one": "update clean.order_items set discount_rate = 20 where order_id = '3'",
+    "exchange_rates_are_up_to_date": (
+        "insert into warehouse.dim_exchange_rate values ('USD', '2024-03-01', 1, '2024-01-01')"
+    ),
     "line_discounts_are_no_larger_than_the_line": "update clean.order_items set discount_amount = 21",
+    "line_totals_agree_with_their_prices": "update clean.order_items set line_total = 7 where order_id = '3'",
     "lines_have_a_price": "update clean.order_items set unit_price = 0",
     "lines_have_a_quantity": "update clean.order_items set quantity = 0",
     "net_is_gross_less_discount_less_return": "update warehouse.fact_order_items set net_amount = net_amount + 3",
@@ -52,8 +57,8 @@ DAMAGES = {
     "no_order_line_is_lost_in_a_join": "delete from warehouse.fact_order_items where order_id = '2'",
     "order_lines_are_numbered_once": DOUBLED.format("clean.order_items"),
     "order_totals_agree_with_their_lines": "update warehouse.fact_orders set total_amount = 49 where order_id = '1'",
+    "orders_have_an_exchange_rate": "update warehouse.fact_orders set exchange_rate = null where order_id = '1'",
     "orders_have_lines": "update warehouse.fact_orders set line_count = 0 where order_id = '2'",
-    "orders_are_in_the_reporting_currency": "update clean.orders set currency = 'USD'",
     "orders_are_not_in_the_future": "update clean.orders set ordered_at = timestamp '2140-01-01' where order_id = '2'",
     "orders_are_shipped_after_they_are_placed": (
         "update clean.orders set shipped_at = timestamp '2024-01-04 00:00:00' where order_id = '1'"
@@ -68,13 +73,13 @@ DAMAGES = {
         "insert into clean.payments (payment_id, order_id, amount, status) values ('z', 'lost', 1, 'paid')"
     ),
     "payments_agree_with_order_totals": "update warehouse.fact_orders set paid_amount = 18 where order_id = '1'",
-    "payments_are_in_the_reporting_currency": "update clean.payments set currency = 'USD' where payment_id = 'y'",
     "payments_are_of_their_orders_size": "update clean.payments set amount = 401 where payment_id = 'x'",
     "payments_are_positive": "update clean.payments set amount = 0",
     "payments_are_the_same_on_every_level": "update analytics.payment_summary set paid_amount = paid_amount + 1",
     "payments_follow_their_orders": (
         "update clean.payments set paid_at = timestamp '2024-01-04 00:00:00' where payment_id = 'x'"
     ),
+    "payments_have_an_exchange_rate": "update warehouse.fact_payments set exchange_rate = null where payment_id = 'y'",
     "payments_have_a_known_status": "update clean.payments set status = 'lost'",
     "prices_of_products_are_usual": "update stage.products set unit_price = 1 where product_id = 'p'",
     "prices_on_lines_are_usual": "update stage.order_items set unit_price = 1000 where _key = '1|2'",
@@ -161,8 +166,10 @@ DAMAGES = {
 FLAGS = {
     ("amount_outlier", "payments", "x", "1", "amount"),
     ("category_swap", "products", "s", "s", "category"),
+    ("discount_rate", "order_lines", "3|1", "3", "discount_rate"),
     ("double_customer", "customers", "anna", "anna", "customer_id"),
     ("late_event", "events", "f", "f", "event_at"),
+    ("line_total", "order_lines", "3|1", "3", "line_total"),
     ("odd_product_id", "products", "p", "p", "product_id"),
     ("order_total", "orders", "1", "1", "total_amount"),
     ("ordered_before_signup", "orders", "1", "1", "ordered_at"),
@@ -182,7 +189,9 @@ FLAGS = {
 
 
 def a_shop(folder, **files: str) -> SmallShop:
-    shop = SmallShop(folder, {entity: {} for entity in ENTITIES} | {"events": {"files": "events/**/*.csv"}})
+    entities = {entity: {} for entity in ENTITIES} | {"events": {"files": "events/**/*.csv"}}
+    (folder / "rates.csv").write_text(csv("date,currency,rate", "2024-01-01,USD,0.9"))
+    shop = SmallShop(folder, entities, {"exchange_rates": str(folder / "rates.csv")})
     healthy = {
         "customers/1": csv(
             "customer_id,first_name,last_name,email,phone,country,signup_at",
@@ -218,8 +227,9 @@ def a_shop(folder, **files: str) -> SmallShop:
             "f,2024-01-06 10:06,purchase,w,bert,q,2",
         ),
         "order_lines/1": csv(
-            "order_id,ordered_at,line_number,product_id,quantity,unit_price,customer_id,currency,total_amount",
-            "3,2024-01-07,1,q,1,5,anna,EUR,5",
+            "order_id,ordered_at,line_number,product_id,quantity,unit_price,line_total,discount_rate,customer_id,currency,"
+            "total_amount",
+            "3,2024-01-07,1,q,1,5,5,0,anna,EUR,5",
         ),
     }
     kept = {name: content for name, content in healthy.items() if name.split("/")[0] not in files}

@@ -76,7 +76,7 @@ RULES: dict[str, Rule] = {
         "check", ("flagged",), "The customer and the order that an event names have been delivered."
     ),
     "order_total": Rule("check", ("flagged",), "An order's total is what its lines, discounts and shipping add up to."),
-    "line_total": Rule("check", ("flagged",), "A line's total is its quantity times its price, less its discount or not."),
+    "line_total": Rule("check", ("flagged",), "A line's total is its quantity times its price."),
     "discount_rate": Rule("check", ("flagged",), "A discount rate is a part of one, such as 0.2."),
     "payment_total": Rule("check", ("flagged",), "The payments of an order add up to its total."),
     "ordered_before_signup": Rule(
