@@ -1,8 +1,10 @@
 """`inspect`: a folder of exports becomes a sources file; what is guessed is borne out by values, and said where not."""
 
 import re
+import zipfile
 from pathlib import Path
 
+import openpyxl
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -241,3 +243,34 @@ def test_a_database_is_looked_at_by_its_variable_and_its_password_is_written_now
     assert done.exit_code == 0, done.output
     (source,) = yaml.safe_load(target.read_text())["sources"].values()
     assert source["url"] == "${MY_DATABASE}" and source["entities"]["orders"]["columns"]["total_amount"] == "total"
+
+
+def test_workbooks_archives_and_columns_between_blanks_are_looked_into(tmp_path, drafted):
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    workbook = openpyxl.Workbook()
+    header = ["Invoice", "StockCode", "Description", "Quantity", "InvoiceDate", "Price", "Customer ID", "Country"]
+    for year in (2009, 2010):
+        sheet = workbook.create_sheet(f"Year {year}")
+        sheet.append(header)
+        sheet.append([f"{year}1", "A", "HOLDER", 6, f"{year}-12-01 08:26:00", 2.55, 17850, "France"])
+    workbook.remove(workbook["Sheet"])
+    workbook.create_sheet("Notes").append(["This is a note"])
+    workbook.save(folder / "retail.xlsx")
+    with zipfile.ZipFile(folder / "export.zip", "w") as archive:
+        archive.write(PROJECT / "tests/exports/shopify/orders_export_1.csv", "orders_export_1.csv")
+    (folder / "list.txt").write_text(
+        "Sales list of the shop\n\norder_no   date        sku   qty  price\n1001       2026-01-03  MUG   2    12.50\n"
+    )
+    draft = drafted(folder)
+    places = {name: e.place for name, s in draft.sources.items() for e in s.entities.values()}
+    assert places["online_retail"] == {"files": "retail.xlsx", "sheet": "Year 20*"}
+    assert places["shopify"] == {"files": "export.zip/orders_export*.csv"}
+    assert draft.sources["list"].entities["order_lines"].options["delimiter"] == "whitespace"
+
+
+def test_a_table_that_is_no_shops_is_left_alone(write, drafted):
+    write("orders.csv", "order id,date,sku,quantity,unit price", "1,2026-01-01,A,1,10.00")
+    folder = write("places.csv", "zip,latitude,longitude", "01409,-23.5,-46.6", "01410,-23.6,-46.7")
+    draft = drafted(folder)
+    assert list(draft.sources) == ["orders"] and draft.left[0].startswith("places.csv: its columns are none")

@@ -5,6 +5,7 @@ by the same readers that a run uses.
 """
 
 import csv
+import fnmatch
 import glob
 import io
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from lib.base.errors import ConfigError, SourceError
@@ -24,15 +26,14 @@ from lib.entities import ENTITIES
 from lib.inspect.layouts import plain, recognize
 from lib.inspect.values import Values, bare
 from lib.inspect.words import words_known
-from lib.sources import events, files
+from lib.sources import archives, events, files, sheets
 from lib.sources.delimited import COMPRESSED, Unusable, text_of
 from lib.sources.delivery import State, Task
 from lib.sources.listing import suffix
 from lib.sources.tables import open_database
 
-_DELIMITERS = (",", ";", "\t", "|")
+_DELIMITERS, _BLANKS = (",", ";", "\t", "|"), "whitespace"
 _TEXT = (".csv", ".tsv", ".txt")
-_TABLES = (".parquet", ".pq", ".xlsx", ".xlsm", ".zip")
 _JSON = (".json", ".jsonl", ".ndjson")
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 #: Lines of a text in which its header is looked for, and rows of which columns are judged.
@@ -60,10 +61,16 @@ class Document:
     is_part: bool = False
     problem: str = ""
     keys: tuple[str, ...] = ()
+    sheet: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    @property
+    def folder(self) -> str:
+        """Where a file lies, or the archive that it is in."""
+        return str(Path(re.sub(r"(?i)\.zip/.*", ".zip", self.place)).parent)
 
     @property
     def stem(self) -> str:
@@ -91,7 +98,7 @@ def documents(paths: list[str], scratch: Path, progress: Callable[[str], None] =
             if file.suffix.lower() in _DATABASES:
                 found += _tables("", str(file.resolve()), scratch, str(file.resolve()))
             else:
-                found.append(_file(file.resolve(), scratch))
+                found += _file(file.resolve(), scratch)
     return found
 
 
@@ -117,21 +124,31 @@ def _shown_as(path: str, url: str) -> str:
     return f"${{{URL_VARIABLE}}}"
 
 
-def _file(path: Path, scratch: Path) -> Document:
+def _file(path: Path, scratch: Path, shown: str = "") -> list[Document]:
+    """Return what a file holds: one table, or one for each sheet of a workbook and each file of an archive.
+
+    `shown` is its place where it was taken from an archive.
+    """
     ending = suffix(path.name)
     kind = "events" if ending in _JSON else "files"
-    document = Document(path.name, kind, str(path), ending.removeprefix("."))
+    place = shown or str(path)
+    document = Document(Path(place).name, kind, place, ending.removeprefix("."))
     folder = Path(tempfile.mkdtemp(prefix="look-", dir=scratch))
     try:
         if ending in _TEXT:
-            return _text(document, path, folder)
+            return [_text(document, path, folder)]
         if ending in _JSON:
-            return _json(document, path, folder)
-        if ending in _TABLES:
-            return _with_rows(document, path, [], {}, folder)
-    except (Unusable, SourceError) as error:
-        return replace(document, problem=_short(error))
-    return replace(document, problem=f"{ending or 'a file without an ending'} is no form that is read")
+            return [_json(document, path, folder)]
+        if ending in sheets.ENDINGS:
+            return _workbook(document, path, folder)
+        if ending in (".parquet", ".pq"):
+            return [_with_rows(document, path, pq.read_schema(path).names, {}, folder)]
+        if ending == ".zip" and not shown:
+            inside = [(m.filename, archives.unpacked(path, m, folder)) for m in archives.members(path, "*")]
+            return [found for name, file in inside for found in _file(file, scratch, f"{path}/{name}")]
+    except (Unusable, SourceError, OSError, ValueError) as error:
+        return [replace(document, problem=_short(error))]
+    return [replace(document, problem=f"{ending or 'a file without an ending'} is no form that is read")]
 
 
 def _short(error: Exception) -> str:
@@ -174,8 +191,8 @@ def beginning(path: Path) -> bytes:
 def _find_header(text: str) -> tuple[str, int, list[str]] | None:
     """Return the delimiter, the line of the header (from 1) and its names, None where there is none."""
     best: tuple[float, str, int, list[str]] | None = None
-    for delimiter in _DELIMITERS:
-        records = list(_records(text, delimiter))
+    for delimiter in (*_DELIMITERS, _BLANKS):
+        records = list(_records(text, delimiter) if delimiter != _BLANKS else _of_blanks(text))
         widths = [len(cells) for _, cells in records]
         for at, (line, cells) in enumerate(records[:_HEADER_LINES]):
             score = _header_score(cells, widths[at + 1 : at + 20])
@@ -196,6 +213,15 @@ def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         begins, before = before + 1, lines.line_num
         if any(cell.strip() for cell in cells):
             yield begins, cells
+
+
+def _of_blanks(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first lines of a text whose cells are separated by blanks."""
+    for number, line in enumerate(text.splitlines()[:_HEADER_LINES], 1):
+        cells = line.split()
+        # A sentence before the table has blanks too.
+        if cells and not re.search(r"[,;\t|]", line):
+            yield number, cells
 
 
 def _header_score(cells: list[str], below: list[int]) -> float:
@@ -225,6 +251,44 @@ def _breaks_quotes(text: str, delimiter: str) -> bool:
     return any(
         cell.startswith('"') != cell.rstrip("\r").endswith('"') or '"' in cell[1:-1].replace('""', "") for cell in cells
     )
+
+
+# Workbooks
+
+
+def _workbook(document: Document, path: Path, folder: Path) -> list[Document]:
+    """Return the tables of a workbook: sheets with the same columns are one."""
+    tables: dict[tuple[str, ...], list[str]] = {}
+    lines: dict[tuple[str, ...], int] = {}
+    found = sheets.first_rows(path)
+    for sheet, rows in found.items():
+        widths = [len(row) for row in rows]
+        scored = [(_header_score(list(row), widths[at + 1 : at + 20]), -at) for at, row in enumerate(rows)]
+        score, at = max(scored, default=(0.0, 0))
+        if score > 0:
+            names = tuple(cell.strip() for cell in rows[-at])
+            tables.setdefault(names, []).append(sheet)
+            lines[names] = 1 - at
+    if not tables:
+        raise Unusable("has no sheet with a line that could be a header, with a name for each column")
+    several = []
+    for number, (names, own) in enumerate(tables.items()):
+        (inner := folder / str(number)).mkdir()
+        pattern = _sheets(own, list(found))
+        options = {"sheet": pattern} if len(found) > 1 else {}
+        table = replace(document, sheet=pattern if len(found) > 1 else "", header_line=lines[names])
+        try:
+            several.append(_with_rows(table, path, list(names), options, inner))
+        except (Unusable, SourceError) as error:
+            several.append(replace(table, problem=_short(error)))
+    return several
+
+
+def _sheets(own: list[str], every: list[str]) -> str:
+    """Return the name of a sheet, or the pattern of the names of several; the first alone where there is none."""
+    start = os.path.commonprefix(own)  # noqa: RUF071
+    pattern = own[0] if len(own) == 1 else f"{start}*"
+    return pattern if [s for s in every if fnmatch.fnmatchcase(s, pattern)] == own else own[0]
 
 
 # Rows, by the readers of a run

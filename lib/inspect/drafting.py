@@ -1,6 +1,7 @@
 """From documents to a draft of a sources file: each is recognized or guessed, what belongs together is put together."""
 
 import fnmatch
+import glob
 import os
 import re
 from collections import Counter
@@ -90,7 +91,7 @@ def draft_of(found: Sequence[Document], wishes: Wishes, head: list[str]) -> Draf
     _links(drafted)
     _split_orders(drafted)
     _shop(drafted, wishes, rates)
-    _patterns(drafted)
+    _patterns(drafted, rates)
     drafted.draft.left += [f"{document.name}: {document.problem}" for document in drafted.unread if _is_data(document)]
     return drafted
 
@@ -108,9 +109,9 @@ def _groups(usable: Sequence[Document]) -> list[Group]:
         recognized = recognize(document.names, document.kind)
         where = document.place if document.kind == "database" else ""
         if recognized:
-            key: Any = (recognized.layout.source, recognized.form.name, document.kind, where)
+            key: Any = (recognized.layout.source, recognized.form.name, document.kind, where, document.sheet)
         else:
-            table = document.name if where else ""
+            table = document.name if where else document.sheet
             key = (frozenset(map(plain, document.names)), document.kind, where, table, bool(_refunds(document)))
         group = groups.setdefault(key, Group([], recognized))
         group.documents.append(document)
@@ -329,11 +330,8 @@ def _unknown(drafted: Drafted, group: Group) -> None:
     guessed = group.guessed
     assert guessed is not None
     options = dict(guessed.options)
-    if group.first.kind == "files":
-        if group.first.delimiter not in ("", ",", ";", "\t", "|"):
-            options["delimiter"] = group.first.delimiter
-        if any("." in name for name in group.first.names):
-            pass
+    if group.first.kind == "files" and group.first.delimiter not in ("", ",", ";", "\t", "|"):
+        options["delimiter"] = group.first.delimiter
     used = {name for mapping in guessed.columns.values() for name in _raw_names(mapping)}
     draft = EntityDraft(
         guessed.entity,
@@ -386,13 +384,14 @@ def _where(members: Sequence[Group]) -> dict[str, Any]:
     first = members[0].first
     if first.kind == "database":
         return {"path": first.place} if first.place.startswith("/") else {"url": first.place}
-    folders = {str(Path(d.place).parent) for group in members for d in group.documents}
+    folders = {d.folder for group in members for d in group.documents}
     return {"path": os.path.commonpath(folders)}
 
 
 def _place(group: Group) -> dict[str, Any]:
     if group.first.kind != "database":
-        return {"files": group.first.name}
+        sheet = {"sheet": group.first.sheet} if group.first.sheet else {}
+        return {"files": group.first.name, **sheet}
     keys = group.first.keys
     place: dict[str, Any] = {"table": group.first.name}
     if keys != ("id",):
@@ -403,10 +402,10 @@ def _place(group: Group) -> dict[str, Any]:
     return place
 
 
-def _patterns(drafted: Drafted) -> None:
+def _patterns(drafted: Drafted, rates: Sequence[Document]) -> None:
     """Let each entity of files read its own files and, as far as names show it, those that come later."""
     files = {d.place for group in drafted.groups.values() for d in group.documents if d.kind != "database"}
-    files |= {d.place for d in drafted.unread}
+    files |= {d.place for d in (*drafted.unread, *rates)}
     for (source, entity), group in drafted.groups.items():
         if group.first.kind == "database":
             continue
@@ -420,7 +419,7 @@ def _patterns(drafted: Drafted) -> None:
         if pattern:
             draft.entities[entity].place["files"] = pattern
         else:
-            draft.entities[entity].place["files"] = own[0]
+            draft.entities[entity].place["files"] = glob.escape(own[0])
             draft.entities[entity].doubts.append(
                 f"no pattern names these files and no others: {', '.join(own)}. Put them into a folder of their own;"
                 " until then only the first is read"
@@ -442,7 +441,7 @@ def _pattern(own: Sequence[str], inside: Sequence[str]) -> str:
     if len(own) == 1:
         if stem and stem != own[0].rsplit("/", 1)[-1].removesuffix(ending):
             tried.append(f"{folder}{stem}*{ending}")
-        tried.append(own[0])
+        tried.append(glob.escape(own[0]))
     else:
         # What comes between the words and the number: an underscore, say.
         between = re.sub(r"\d.*$", "", starts) or stem
@@ -677,9 +676,9 @@ def _zone(drafted: Drafted, currency: str) -> tuple[str, str]:
 
 
 def _name(drafted: Drafted) -> str:
-    place = next((Path(g.first.place) for g in drafted.groups.values() if g.first.place.startswith("/")), Path())
+    place = next((Path(g.first.folder) for g in drafted.groups.values() if g.first.place.startswith("/")), Path())
     system = next((g.recognized.layout.system for g in drafted.groups.values() if g.recognized), "")
-    words = [part for part in (place.parent if place.suffix else place).parts if part.lower() not in _NO_NAMES]
-    if system and (not words or words[-1] != (place.parent if place.suffix else place).name):
+    words = [part for part in place.parts if part.lower() not in _NO_NAMES]
+    if system and (not words or words[-1] != place.name):
         return f"{system} shop"
     return (words[-1] if words else "Shop").replace("_", " ").replace("-", " ").strip().capitalize() or "Shop"

@@ -62,6 +62,12 @@ def sheet_to_parquet(path: Path, target: Path, wanted_sheet: str, wanted: Wanted
         return headers[0], _about(sheets, chosen, wanted)
 
 
+def first_rows(path: Path) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Return the first rows of each of a workbook's sheets, as texts; raise Unusable where the file is no workbook."""
+    with _opened(path) as sheets:
+        return {sheet.name: sheet.first for sheet in sheets}
+
+
 def _chosen(sheets: list[_Sheet], wanted_sheet: str, wanted: Wanted) -> list[_Sheet]:
     listed = some([repr(sheet.name) for sheet in sheets], 20)
     scores = [_score(sheet, wanted) for sheet in sheets]
