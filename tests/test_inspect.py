@@ -274,3 +274,59 @@ def test_a_table_that_is_no_shops_is_left_alone(write, drafted):
     folder = write("places.csv", "zip,latitude,longitude", "01409,-23.5,-46.6", "01410,-23.6,-46.7")
     draft = drafted(folder)
     assert list(draft.sources) == ["orders"] and draft.left[0].startswith("places.csv: its columns are none")
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "expected"),
+    [
+        (
+            "Transaction #,Sale Date,Item Code,Units Sold,Unit Price ($),Discount %,Net Amount",
+            ("1,5/3/2026,A1,2,$12.50,10%,$22.50", '2,5/13/2026,A2,1,"$1,200.00",0%,"$1,200.00"'),
+            {"discount_rate": "Discount %", "line_amount": "Net Amount", "unit_price": "Unit Price ($)"},
+        ),
+        (
+            "Auftragsnr;Datum;Artikelnr;Menge;VK-Preis;Rabatt in %;Positionswert",
+            ("A1;03.05.2026;00123;2,00;12,50;10;22,50", "A2;14.05.2026;00124;10,00;4,00;0;40,00"),
+            {"discount_rate": {"column": "Rabatt in %", "factor": 0.01}, "line_amount": "Positionswert"},
+        ),
+        (
+            "Nº Pedido;Fecha;Código artículo;Cantidad;Precio unitario;Importe;Estado",
+            ("1;03-05-2026;T1;2;12,50;25,00;Completado", "2;25-05-2026;P1;1;8,00;8,00;Cancelado"),
+            {"order_id": "Nº Pedido", "line_total": "Importe", "status": "Estado"},
+        ),
+    ],
+)
+def test_other_languages_and_rates_are_understood_by_arithmetic(write, drafted, header, rows, expected):
+    columns = drafted(write("list.csv", header, *rows)).sources["list"].entities["order_lines"].columns
+    assert {name: columns.get(name) for name in expected} == expected
+
+
+def test_a_bank_statement_is_taken_for_no_orders(write, drafted):
+    rows = ("2026-05-01,Coffee,-3.50,100.00", "2026-05-02,Salary,2000.00,2100.00")
+    draft = drafted(write("statement.csv", "Date,Description,Amount,Balance", *rows))
+    assert draft.sources == {} and len(draft.left) == 1
+
+
+def test_products_of_a_database_are_known_by_the_id_that_its_orders_name(tmp_path, drafted):
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.executescript(
+            """
+            create table products (id integer primary key, sku text, title text, price real);
+            create table orders (id integer primary key, customer_id integer, created_at text, status text, total real);
+            create table order_items (order_id integer, product_id integer, quantity integer, price real,
+                primary key (order_id, product_id));
+            insert into products values (1, 'MUG', 'Mug', 10.0), (2, 'CUP', 'Cup', 5.0);
+            insert into orders values (1, 1, '2026-02-01 10:00:00', 'paid', 20);
+            insert into orders values (2, 2, '2026-02-02 11:00:00', 'paid', 5);
+            insert into order_items values (1, 1, 2, 10.0), (2, 2, 1, 5.0);
+            """
+        )
+    (source,) = drafted(tmp_path / "shop.db").sources.values()
+    assert source.entities["products"].columns["product_id"] == "id"
+    assert source.entities["order_items"].place == {
+        "table": "order_items",
+        "id": ["order_id", "product_id"],
+        "updated_at": "",
+    }

@@ -88,6 +88,8 @@ def draft_of(found: Sequence[Document], wishes: Wishes, head: list[str]) -> Draf
         elif not group.recognized:
             _unknown(drafted, group)
     _years(drafted)
+    _same_ids(drafted, "products", "product_id")
+    _same_ids(drafted, "customers", "customer_id")
     _links(drafted)
     _split_orders(drafted)
     _shop(drafted, wishes, rates)
@@ -490,6 +492,28 @@ def _years(drafted: Drafted) -> None:
                 draft.doubts.append(
                     f"order numbers begin anew each year; {mapping!r} is taken for the order of the year in {time!r}"
                 )
+
+
+def _same_ids(drafted: Drafted, entity: str, column: str) -> None:
+    """Let a list of products or customers be known by the ids that orders name, where it has several kinds of ids."""
+    named: set[str] = set()
+    for (name, other), group in drafted.groups.items():
+        if other in ("orders", "order_lines", "order_items"):
+            for raw in _raw_names(drafted.draft.sources[name].entities[other].columns.get(column)):
+                named |= next((c.distinct for c in group.columns if c.name == raw), frozenset())
+    for (name, own), group in drafted.groups.items():
+        draft = drafted.draft.sources[name].entities[own]
+        mapped = draft.columns.get(column)
+        if own != entity or not named or not isinstance(mapped, str):
+            continue
+        shares = {c.name: len(c.distinct & named) for c in group.columns}
+        best = max(shares, key=lambda one: shares[one])
+        if shares[best] > shares.get(mapped, 0) and shares.get(mapped, 0) < 0.5 * len(named):
+            draft.columns[column] = best
+            draft.comments[column] = f"the id that orders name; {mapped!r} is another one"
+            draft.unmapped = [mapped, *[one for one in draft.unmapped if one != best]]
+        elif not shares.get(mapped):
+            draft.doubts.append(f"none of the ids in {mapped!r} is one that the orders name")
 
 
 def _links(drafted: Drafted) -> None:

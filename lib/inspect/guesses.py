@@ -92,6 +92,12 @@ _REFUNDS = frozenset(
     ]
 )
 
+#: Words of the states of orders, in several languages.
+_STATE = re.compile(
+    r"complet|paid|pag|bezahlt|pay[ée]|ship|envi|exp[ée]di|versand|versendet|verzonden|deliver|entreg|livr|cancel|anul|annul"
+    r"|storn|refund|reembols|rembours|erstatt|return|devuel|retou|pend|offen|open|fail|void|process|closed"
+)
+
 #: Which roles give which column of each entity, the best first. What is a line's and what an order's is seen by values.
 _LINE = {
     "line_number": ("line_number",), "product_id": ("product_id",), "product_name": ("product_name",),
@@ -131,7 +137,10 @@ _ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "amount": ("amount", "total_amount", "line_total"), "currency": ("currency",), "status": ("status",),
         "paid_at": ("paid_at", "ordered_at"), "updated_at": ("updated_at",),
     },
-    "customers": {"customer_id": ("customer_id", "customer_email"), **_CUSTOMER, "updated_at": ("updated_at",)},
+    "customers": {
+        "customer_id": ("customer_id", "customer_email"), **_CUSTOMER,
+        "signup_at": ("customer_signup_at", "ordered_at"), "updated_at": ("updated_at",),
+    },
     "products": {
         "product_id": ("product_id",), "name": ("product_name",), **_PRODUCT, "unit_price": ("unit_price",),
         "unit_cost": ("unit_cost",), "currency": ("currency",), "updated_at": ("updated_at",),
@@ -164,8 +173,10 @@ class Guess:
     @property
     def is_hopeless(self) -> bool:
         """Whether so little was found that the document is likely something else."""
-        by_name = [ours for ours in self.columns if ours not in self.comments and ours != "currency"]
-        return bool(self.missing) and (len(by_name) < 2 or len(self.missing) > 2)
+        by_name = {ours for ours, m in self.columns.items() if isinstance(m, str) and ours not in self.comments}
+        if self.entity == "order_lines" and not {"order_id", "quantity"} & by_name:
+            return True
+        return bool(self.missing) and (len(by_name - {"currency"}) < 2 or len(self.missing) > 2)
 
 
 def form_of(document: Document, columns: Sequence[Values]) -> tuple[dict[str, Any], list[str], NumberForm]:
@@ -272,6 +283,10 @@ def _candidates(column: Values) -> dict[str, float]:
         if role.startswith(("customer_", "product_")) and role not in _TIMES and column.is_time and not column.epoch:
             continue
         found[role] = sure
+    # A state may be an order's or a part of a country: its words show it.
+    if "status" in found and "customer_region" in found:
+        states = sum(_STATE.search(text.casefold()) is not None for text in column.given)
+        del found["customer_region" if 2 * states >= len(column.given) else "status"]
     if column.is_currency:
         found.setdefault("currency", 0.6)
     if column.is_email:
@@ -362,6 +377,9 @@ def _assign(found: Guess, candidates: Mapping[str, Mapping[str, float]]) -> None
     if "customer_id" not in found.columns and "customer_email" in found.columns:
         found.columns["customer_id"] = found.columns["customer_email"]
         found.comments["customer_id"] = "customers are known by their e-mail addresses"
+    elif "customer_id" not in found.columns and "customer_last_name" in found.columns:
+        found.columns["customer_id"] = found.columns["customer_last_name"]
+        found.doubts.append("customers are known by their names alone: two of one name are one")
     found.columns = {ours: found.columns[ours] for ours in _ROLES[found.entity] if ours in found.columns}
 
 
@@ -386,6 +404,20 @@ class _Lines:
         name = self.found.columns.get(ours)
         return list(self.named[name].texts) if isinstance(name, str) else None
 
+    def rates(self) -> list[float | None] | None:
+        """Return the rates of discounts as shares: 10 under a name with a percent sign is 0.1."""
+        name = self.found.columns.get("discount_rate")
+        values = self.numbers("discount_rate")
+        if values is None or not isinstance(name, str):
+            return None
+        if any("%" in text for text in self.named[name].given):
+            return [value and value / 100 for value in values]
+        if max((abs(value) for value in values if value), default=0) > 1:
+            self.found.columns["discount_rate"] = {"column": name, "factor": 0.01}
+            self.found.comments["discount_rate"] = "in percent"
+            return [value and value / 100 for value in values]
+        return values
+
     def prices(self) -> None:
         """Tell prices of one piece from totals of lines."""
         columns, comments = self.found.columns, self.found.comments
@@ -396,7 +428,14 @@ class _Lines:
         which = "line_total" if "line_total" in columns else "line_amount"
         price = self.numbers("unit_price")
         discount = self.numbers("discount_amount")
+        rate = self.rates()
         if price is not None and totals is not None:
+            if rate is not None and not _fits(price, quantity, totals):
+                cut = [p and p * (1 - (r or 0)) for p, r in zip(price, rate, strict=True)]
+                if _fits(cut, quantity, totals):
+                    columns["line_amount"] = columns.pop(which)
+                    comments["line_amount"] = "quantity x price less the discount's rate comes to it"
+                    return
             if which == "line_total" and discount is not None and not _fits(price, quantity, totals):
                 less = [None if t is None else t + abs(d or 0) for t, d in zip(totals, discount, strict=True)]
                 if _fits(price, quantity, less):
@@ -635,6 +674,7 @@ def _required(found: Guess, columns: Sequence[Values]) -> None:
             found.comments[time] = "the first column of times; check it"
     if found.entity == "order_lines" and "order_id" not in found.columns:
         ids = [c for c in free if not c.is_time and c.filled > 0.9 and len(c.distinct) > 0.2 * len(c.given)]
+        ids = [c for c in ids if c.is_whole or not c.is_number]
         best = max(ids, key=lambda c: len(c.distinct), default=None)
         if best is not None:
             found.columns["order_id"] = best.name

@@ -11,6 +11,7 @@ import yaml
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "o", "ł": "l"})
 #: What stands for "number" in names of columns.
 _NUMBER = {"nr", "no", "num", "number", "nummer", "numero", "numeros", "n", "nro"}
+_PERCENT = {"prozent", "percent", "pct", "percentage", "pourcent", "porcentaje", "percentuale"}
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 #: Endings that are written together with what they number: Belegnummer, Bestellnr.
 _JOINED = re.compile(r"^(.{3,}?)(?:nummer|nr)$")
@@ -27,7 +28,7 @@ def tokens(name: str) -> tuple[str, ...]:
         if joined := _JOINED.match(word):
             found += [joined[1], "no"]
         else:
-            found.append("no" if word in _NUMBER else word)
+            found.append("no" if word in _NUMBER else "percent" if word in _PERCENT else word)
     return tuple(found)
 
 
