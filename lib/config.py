@@ -203,6 +203,7 @@ class EntitySource(_Model):
     null_values: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     codes: Literal["any", "lower", "upper"] = "any"
+    equal_lines: Literal["keep", "merge"] = "keep"
     expect: Expected = Expected()
     where: str = ""
     fill_down: tuple[str, ...] = ()
@@ -213,6 +214,13 @@ class EntitySource(_Model):
         if self.decimal == self.thousands:
             raise ValueError("'decimal' and 'thousands' are the same character")
         return self
+
+    def restates(self, entity: str, is_numbered: bool) -> bool:
+        """Whether a document states its orders anew, so that an order's newest statement counts whole.
+
+        `is_numbered`: whether the rows have ids of their own. Otherwise the rows of all documents add up.
+        """
+        return False
 
     @property
     def reader(self) -> dict[str, Any]:
@@ -378,6 +386,10 @@ class Gate(_Model):
         return values
 
 
+OrderState = Literal["sale", "pending", "cancelled", "returned", "failed", "unclear"]
+EventKind = Literal["view", "product_view", "search", "add_to_cart", "removal", "checkout", "purchase", "other"]
+
+
 class Models(_Model):
     """What the SQL models need to know about the shop: dbt variables of the same names."""
 
@@ -385,6 +397,8 @@ class Models(_Model):
     prices_include_tax: bool = True
     late_after_hours: float = Field(24, gt=0)
     non_products: tuple[str, ...] = ()
+    statuses: dict[str, OrderState] = {}
+    events: dict[str, EventKind] = {}
 
     @field_validator("non_products")
     @classmethod

@@ -12,8 +12,8 @@ from lib.warehouse import Warehouse
 
 #: How the figures of `accounting` add up.
 ACCOUNTING = (
-    "read = replaced + staged;"
-    " staged = clean + exact duplicates + older versions + in another source + quarantined + left out"
+    "read = replaced + staged; staged = clean + exact duplicates + older versions + restated + in another source"
+    " + quarantined + left out"
 )
 
 
@@ -24,7 +24,7 @@ def accounting(warehouse: Warehouse) -> pd.DataFrame:
 
 def merged_rows(rows: pd.DataFrame) -> int:
     """Return how many staged rows `accounting` counts as merged into others."""
-    return int(rows[["exact_duplicates", "older_versions", "in_another_source"]].sum().sum())
+    return int(rows[["exact_duplicates", "older_versions", "restated_rows", "in_another_source"]].sum().sum())
 
 
 def quarantine_reasons(warehouse: Warehouse) -> pd.DataFrame:

@@ -49,6 +49,7 @@ def load_stage(
     warehouse.replace("ops.rejected_files", _rejected(settings, lake))
     warehouse.replace("ops.schema_changes", _schema_changes(batches))
     warehouse.replace("ops.exchange_rates", rates)
+    warehouse.replace("ops.mappings", _mappings(settings))
     note_source_totals(lake, warehouse, batches)
     return pd.DataFrame(rows, columns=["source", "entity", "batch_id", "files", "rows", "loaded_rows"])
 
@@ -76,6 +77,15 @@ def _rejected(settings: Settings, lake: Lake) -> pd.DataFrame:
     frame["optional"] = frame["optional"].astype(bool)
     frame["rejected_at"] = pd.to_datetime(frame["rejected_at"])
     return frame
+
+
+def _mappings(settings: Settings) -> pd.DataFrame:
+    rows = [
+        (name, entity, source.kind, spec.equal_lines)
+        for name, source in settings.config.sources.items()
+        for entity, spec in source.entities.items()
+    ]
+    return pd.DataFrame(rows, columns=["source", "entity", "kind", "equal_lines"])
 
 
 def _schema_changes(batches: list[Batch]) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from lib.base.quoting import text_literal
 from lib.cells.formats import define_macros
 from lib.cells.mapping import Cell, cells
 from lib.cells.reading import inspect, read
+from lib.clean.identity import Identity, derived, identified, identity_of
 from lib.clean.rule_hits import RuleHit, rule_hits, too_large
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES, LINEAGE, Entity
@@ -30,7 +31,7 @@ from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
 
 #: To be raised by one with every change of what the rules make of the same raw rows.
-RULES_VERSION = 5
+RULES_VERSION = 6
 
 #: How far a time may lie after its delivery: clocks and zones differ.
 _AHEAD = timedelta(days=1)
@@ -98,7 +99,8 @@ def rules_of(entity: str, spec: EntitySource, source: Source) -> str:
     """Return the fingerprint of everything that decides what typed rows a raw batch gives."""
     contract = [(c.name, c.kind, c.required) for c in ENTITIES[entity].columns]
     options = spec.model_dump(include=set(EntitySource.model_fields) - {"expect"})
-    return fingerprint([RULES_VERSION, contract, source.time_zone, source.id_prefixes, options])
+    restates = [spec.restates(entity, is_numbered) for is_numbered in (False, True)]
+    return fingerprint([RULES_VERSION, contract, source.time_zone, source.id_prefixes, options, restates])
 
 
 def _check_mapping(connection: duckdb.DuckDBPyConnection, batch: Batch, spec: EntitySource) -> None:
@@ -149,7 +151,9 @@ def _query(
         types = dict(connection.execute(f"select column_name, column_type from (describe from {rows})").fetchall())
         own = cells(entity.columns, spec, source, types)
         own = inspect(connection, own, spec, source.time_zone, latest, rows)
-        selects.append(_rows_sql(entity, _noted_sql(own, spec, source, rows, latest), is_shifted=bool(malformed)))
+        identity = identity_of(connection, entity, own, spec, source.time_zone, latest, rows)
+        noted = _noted_sql(own, spec, source, rows, latest)
+        selects.append(_rows_sql(entity, spec, identity, noted, is_shifted=bool(malformed)))
     constants = {"_source": batch.source, "_batch_id": batch.batch_id, "_ingested_at": batch.ingested_at}
     given = ", ".join(f"cast({text_literal(text)} as {LINEAGE[name]}) as {name}" for name, text in constants.items())
     return f"select * replace ({given}) from ({' union all by name '.join(selects)})"
@@ -201,57 +205,19 @@ def _note(found: RuleHit) -> str:
     return f"{{'field': '{found.field}', 'rule': '{found.rule}', 'outcome': '{found.outcome}', {texts}}}"
 
 
-def _rows_sql(entity: Entity, noted: str, is_shifted: bool) -> str:
+def _rows_sql(entity: Entity, spec: EntitySource, identity: Identity, noted: str, is_shifted: bool) -> str:
     """Return the query that gives the noted rows their keys and their places in the source."""
-    derived = _derivations(entity)
-    final = ", ".join(f"{derived.get(c.name, 'v.' + c.name)} as {c.name}" for c in entity.columns)
-    content = _texts(c.name for c in entity.columns if c.name != "line_number")
+    ids = derived(entity)
+    final = ", ".join(f"{ids.get(c.name, 'v.' + c.name)} as {c.name}" for c in entity.columns)
     shift, row_number = "", "v._row - f.first_row + 1"
     if is_shifted:
         # Malformed lines have a place in the file: the rows after them are further down than they were counted.
         shift = f"asof left join ({read_query('cells/line_shifts')}) m on m._file = v._file and m.before < {row_number}"
         row_number += " + coalesce(m.shift, 0)"
-    return f"""
-    select d.*, {_key(entity)} as _key, md5(concat_ws(chr(31), {content})) as _row_hash
-    from (
+    rows = f"""
         select {final}, v._file as _source_file, cast({row_number} as bigint) as _source_row,
-            v._issues, v._raw, v._reject_rule, v._reject_reason, v._findings
+            v._issues, v._raw, v._reject_rule, v._reject_reason, v._findings, {identity.stated_at} as _stated_at
         from ({noted}) v
-        join _files f on f.name = v._file {shift}
-    ) d
+        join _files f on f.name = v._file {shift} {identity.joins}
     """
-
-
-def _texts(names: Iterable[str]) -> str:
-    """Return some columns as texts, none of which is null."""
-    return ", ".join(f"coalesce(cast(d.{name} as varchar), chr(30))" for name in names)
-
-
-def _derivations(entity: Entity) -> dict[str, str]:
-    """Return the expressions of ids that a source may lack and that follow from other columns."""
-    # A line without an article number is one of an unknown product, told apart by its name.
-    product_id = "coalesce(v.product_id, 'unknown: ' || v.product_name, 'unknown')"
-    if entity.name == "order_items":
-        return {"product_id": product_id}
-    if entity.name == "order_lines":
-        parts = "coalesce(v.customer_id, ''), cast(v.ordered_at as varchar)"
-        order_id = f"coalesce(v.order_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"
-        return {"order_id": order_id, "product_id": product_id}
-    if entity.name == "events":
-        names = (c.name for c in entity.columns if c.name != "event_id")
-        content = ", ".join(f"coalesce(cast(v.{name} as varchar), '')" for name in names)
-        return {"event_id": f"coalesce(v.event_id, 'D-' || substr(md5(concat_ws('|', {content})), 1, 16))"}
-    if entity.name == "payments":
-        parts = (
-            "v.order_id, coalesce(v.method, ''), cast(v.amount as varchar), coalesce(cast(v.paid_at as varchar), '')"
-        )
-        return {"payment_id": f"coalesce(v.payment_id, 'D-' || substr(md5(concat_ws('|', {parts})), 1, 16))"}
-    return {}
-
-
-def _key(entity: Entity) -> str:
-    """Return what identifies a row: its key; of a line without a number, its content but for the time of its change."""
-    if "line_number" not in entity.key:
-        return f"d.{entity.key[0]}"
-    content = _texts(c.name for c in entity.columns if c.name not in ("line_number", "updated_at"))
-    return f"d.order_id || '|' || coalesce(d.line_number, md5(concat_ws(chr(31), {content})))"
+    return identified(entity, spec, identity, rows)

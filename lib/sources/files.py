@@ -40,6 +40,7 @@ class FileEntity(EntitySource):
     encoding: str = "auto"
     delimiter: str = "auto"
     quote: str = Field('"', max_length=1)
+    mode: Literal["restate", "append"] | None = None
     header: Literal["auto", "none"] | Annotated[int, Field(gt=0)] = "auto"
     names: tuple[str, ...] = ()
     widths: tuple[Annotated[int, Field(gt=0)], ...] = ()
@@ -92,6 +93,11 @@ class FileEntity(EntitySource):
             except LookupError as error:
                 raise ValueError(f"{value!r} is no encoding known to Python, such as utf-8 or cp1252") from error
         return value
+
+    def restates(self, entity: str, is_numbered: bool) -> bool:
+        if self.mode is not None:
+            return self.mode == "restate"
+        return entity in ("orders", "order_lines") or (entity == "order_items" and not is_numbered)
 
     @property
     def reader(self) -> dict[str, Any]:

@@ -19,6 +19,12 @@ coalesce({{ staged }}._key, {{ staged }}._source || '#' || {{ staged }}._source_
 {%- if is_incremental() %}where {{ condition }}{% endif -%}
 {%- endmacro %}
 
+{# The same beside other conditions. #}
+{% macro and_affected(value, by, entity=none) -%}
+{%- set condition = is_affected(value, by, entity) -%}
+{%- if is_incremental() %}and {{ condition }}{% endif -%}
+{%- endmacro %}
+
 {# The incremental strategy `recompute`, for dbt: deletes affected rows from a table and inserts them as they are now. A model
    says by `unique_key` what identifies its rows, and in `meta` by which model (`recomputed_by`, `entity`). #}
 {% macro get_incremental_recompute_sql(arguments) -%}

@@ -6,6 +6,20 @@
 ({{ orders }}.total_amount - coalesce({{ orders }}.shipping_amount, 0) - case when {{ var('prices_include_tax') }} then 0 else coalesce({{ orders }}.tax_amount, 0) end)
 {%- endmacro %}
 
+{# Whether an order's lines, those of `where`, come to its total: a condition over the grouped lines of one order, settled
+   (`settled_lines`), beside its row of `totals`. With shipping and tax of the order and of its lines, tax being in the
+   prices or not. #}
+{% macro comes_to_total(lines, totals, shipping, tax, where='true') -%}
+{%- set summed = "coalesce(sum(" ~ lines ~ ".{0}) filter (where " ~ where ~ "), 0)" -%}
+{%- set goods = summed.format('amount') ~ " - greatest(coalesce(max(abs(" ~ totals ~ ".discount_amount)), 0), " ~ summed.format('settled_discount') ~ ")" -%}
+{%- set shipped = "coalesce(max(" ~ totals ~ ".shipping_amount), 0) + " ~ summed.format(shipping) -%}
+{%- set taxed = "coalesce(max(" ~ totals ~ ".tax_amount), 0) + " ~ summed.format(tax) -%}
+coalesce(
+    abs({{ goods }} + {{ shipped }} - max({{ totals }}.total_amount)) < 0.005
+    or abs({{ goods }} + {{ shipped }} + {{ taxed }} - max({{ totals }}.total_amount)) < 0.005, false
+)
+{%- endmacro %}
+
 {# Whether a payment of this status was made; all others failed, wait, or were paid back. #}
 {% macro is_paid(status) -%}
 {{ status }} in ('paid', 'completed', 'captured', 'settled', 'succeeded')

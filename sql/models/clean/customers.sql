@@ -1,5 +1,8 @@
 -- One row per customer: from the customers that sources deliver, and from order lines for all others; where no
 -- source delivers customers, those that orders name are known by their id alone.
+{%- set columns = [
+    'first_name', 'last_name', 'email', 'phone', 'country', 'region', 'city', 'postal_code', 'signup_at', 'updated_at'
+] %}
 with delivered as {{ inlined() }} (
 
     {{ accepted('customers') }}
@@ -12,8 +15,9 @@ lines as {{ inlined() }} (
 
 ),
 
--- Of a customer's order lines the latest that states a customer's column wins, by column groups delivered together.
-from_lines as (
+-- Of each column the newest value that one of the customer's order lines states: lines after an order's first one are
+-- often blank.
+placed_lines as (
 
     select
         lines.*,
@@ -22,10 +26,25 @@ from_lines as (
             order by
                 lines.ordered_at desc nulls last, lines._source_file desc nulls last, lines._source_row desc nulls last,
                 lines._source desc nulls last
-        ) as newest
+        ) as place
     from lines
     left join delivered on delivered.customer_id = lines.customer_id
     where lines.customer_id is not null and delivered.customer_id is null
+
+),
+
+from_lines as (
+
+    select
+        customer_id,
+        {% for column in columns %}
+        {{ first_stated('customer_' ~ column, 'place') }} as {{ column }},
+        {% endfor %}
+        {{ first_stated('_source', 'place') }} as _source,
+        {{ first_stated('_source_file', 'place') }} as _source_file,
+        {{ first_stated('_source_row', 'place') }} as _source_row
+    from placed_lines
+    group by customer_id
 
 ),
 
@@ -41,16 +60,14 @@ from_orders as (
 )
 
 select
-    customer_id, first_name, last_name, email, phone, country, region, city, postal_code,
-    signup_at, updated_at, {{ label("'customers'") }} as _entity, _source, _source_file, _source_row
+    customer_id, {{ columns | join(', ') }},
+    {{ label("'customers'") }} as _entity, _source, _source_file, _source_row
 from delivered
 union all
 select
-    customer_id, customer_first_name, customer_last_name, customer_email, customer_phone, customer_country,
-    customer_region, customer_city, customer_postal_code, customer_signup_at, customer_updated_at,
+    customer_id, {{ columns | join(', ') }},
     {{ label("'order_lines'") }} as _entity, _source, _source_file, _source_row
 from from_lines
-where newest = 1
 union all
 select
     customer_id, null, null, null, null, null, null, null, null, null, null,

@@ -8,35 +8,37 @@ with delivered as {{ inlined() }} (
 
 lines as (
 
-    {{ accepted('order_lines') }}
+    {{ stated_lines() }}
 
 ),
 
+-- Of each column the newest value that a line states, of an amount the first that is not zero: some systems write it
+-- into an order's first line and zeros into the others. An order was placed when its first line was.
 from_lines as (
 
     select
         lines.order_id,
-        min(lines.ordered_at) as ordered_at,
-        min(lines.customer_id) as customer_id,
-        min(lines.status) as status,
-        min(lines.channel) as channel,
-        min(lines.store_id) as store_id,
-        min(lines.campaign) as campaign,
-        min(lines.currency) as currency,
-        {{ amount('max(lines.order_discount_amount)') }} as discount_amount,
-        {{ amount('max(lines.shipping_amount)') }} as shipping_amount,
-        {{ amount('max(lines.tax_amount)') }} as tax_amount,
-        {{ amount('max(lines.total_amount)') }} as total_amount,
-        {{ amount('max(lines.refund_amount)') }} as refund_amount,
-        min(lines.shipped_at) as shipped_at,
-        min(lines.cancelled_at) as cancelled_at,
-        max(lines.updated_at) as updated_at,
-        min(lines._source) as _source,
-        min(lines._source_file) as _source_file
+        coalesce(
+            min(lines.ordered_at) filter (where lines.is_accepted and not {{ came_back('lines') }}),
+            min(lines.ordered_at) filter (where lines.is_accepted)
+        ) as ordered_at,
+        {% for column in ['customer_id', 'status', 'channel', 'store_id', 'campaign', 'currency'] %}
+        {{ first_stated('lines.' ~ column, 'lines.place') }} as {{ column }},
+        {% endfor %}
+        {% for column in ['order_discount_amount', 'shipping_amount', 'tax_amount', 'total_amount', 'refund_amount'] %}
+        {{ amount('coalesce(' ~ first_stated('case when lines.is_accepted then nullif(lines.' ~ column ~ ', 0) end', 'lines.place') ~ ', ' ~ first_stated('lines.' ~ column, 'lines.place') ~ ')') }} as {{ column | replace('order_', '') }},
+        {% endfor %}
+        {% for column in ['shipped_at', 'cancelled_at'] %}
+        {{ first_stated('lines.' ~ column, 'lines.place') }} as {{ column }},
+        {% endfor %}
+        max(lines.updated_at) filter (where lines.is_accepted) as updated_at,
+        min(lines._source) filter (where lines.is_accepted) as _source,
+        min(lines._source_file) filter (where lines.is_accepted) as _source_file
     from lines
     left join delivered on delivered.order_id = lines.order_id
     where delivered.order_id is null
     group by lines.order_id
+    having bool_or(lines.is_accepted)
 
 ),
 
@@ -54,13 +56,21 @@ united as (
         {{ label("'order_lines'") }} as _entity, _source, _source_file, cast(null as bigint) as _source_row
     from from_lines
 
+),
+
+-- A time of cancelling says that an order was cancelled, whatever its status.
+judged as (
+
+    select *, case when cancelled_at is not null then 'cancelled' else {{ order_state('status') }} end as state
+    from united
+
 )
 
 select
-    order_id, ordered_at, customer_id, lower(status) as status,
-    cancelled_at is not null or coalesce(lower(status) in ('cancelled', 'canceled', 'void', 'voided'), false) as is_cancelled,
-    cancelled_at is null and coalesce(lower(status) in ('returned', 'refunded'), false) as is_returned,
+    order_id, ordered_at, customer_id, lower(status) as status, state,
+    state in ('cancelled', 'failed') as is_cancelled,
+    state = 'returned' as is_returned,
     lower(channel) as channel, store_id, campaign, upper(currency) as currency,
     discount_amount, shipping_amount, tax_amount, total_amount, refund_amount, shipped_at, cancelled_at, updated_at,
     _entity, _source, _source_file, _source_row
-from united
+from judged

@@ -1,5 +1,7 @@
 -- One row per product: from the products that sources deliver, and from order lines for all others; where no
 -- source delivers products, those that order items name are known by their id alone.
+{%- set texts = ['name', 'category', 'subcategory', 'brand'] %}
+{%- set others = ['unit_price', 'unit_cost', 'currency', 'is_active', 'updated_at'] %}
 with delivered as {{ inlined() }} (
 
     {{ accepted('products') }}
@@ -21,22 +23,16 @@ undelivered as {{ inlined() }} (
 
 ),
 
--- People type remarks such as "damaged" into the name of a few lines: the most frequent name is the product's.
-names as (
+-- People type remarks such as "damaged" into the name of a few lines: of texts the most frequent one is the product's.
+{% for column in texts %}
+{{ column }}_of_most as (
 
-    select
-        product_id, product_name,
-        row_number() over (
-            partition by product_id
-            order by count(*) desc nulls last, max(ordered_at) desc nulls last, product_name
-        ) as place
-    from undelivered
-    where product_name is not null
-    group by product_id, product_name
+    {{ most_frequent('undelivered', 'product_id', 'product_' ~ column) }}
 
 ),
+{% endfor %}
 
-latest as (
+placed_lines as (
 
     select
         *,
@@ -45,8 +41,33 @@ latest as (
             order by
                 ordered_at desc nulls last, _source_file desc nulls last, _source_row desc nulls last,
                 _source desc nulls last
-        ) as newest
+        ) as place
     from undelivered
+
+),
+
+-- Of all other columns the newest value that a line states.
+latest as (
+
+    select
+        product_id,
+        {% for column in others + ['_source', '_source_file', '_source_row'] %}
+        {{ first_stated(column if column.startswith('_') else 'product_' ~ column, 'place') }} as {{ column }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from placed_lines
+    group by product_id
+
+),
+
+-- Lines without an article number are of an unknown product, which has their name.
+named_items as (
+
+    select product_id, product_name, min(_source) as _source, min(_source_file) as _source_file
+    from {{ ref('order_items') }} as items
+    where _entity = 'order_items' and product_id = 'unknown: ' || product_name
+        and not exists (select 1 from undelivered where undelivered.product_id = items.product_id)
+        and not exists (select 1 from delivered where delivered.product_id = items.product_id)
+    group by product_id, product_name
 
 ),
 
@@ -55,6 +76,7 @@ from_items as (
     select items.product_id, min(items._source) as _source, min(items._source_file) as _source_file
     from {{ ref('order_items') }} as items
     where items._entity = 'order_items'
+        and not exists (select 1 from named_items where named_items.product_id = items.product_id)
         and not exists (select 1 from undelivered where undelivered.product_id = items.product_id)
         and not exists (select 1 from {{ source('stage', 'products') }})
     group by items.product_id
@@ -67,13 +89,19 @@ select
 from delivered
 union all
 select
-    latest.product_id, names.product_name, latest.product_category, latest.product_subcategory, latest.product_brand,
-    latest.product_unit_price, latest.product_unit_cost, latest.product_currency, latest.product_is_active,
-    latest.product_updated_at, {{ label("'order_lines'") }} as _entity, latest._source, latest._source_file,
-    latest._source_row
+    latest.product_id,
+    {% for column in texts %}{{ column }}_of_most.product_{{ column }}, {% endfor %}
+    {% for column in others %}latest.{{ column }}, {% endfor %}
+    {{ label("'order_lines'") }} as _entity, latest._source, latest._source_file, latest._source_row
 from latest
-left join names on names.product_id = latest.product_id and names.place = 1
-where latest.newest = 1
+{% for column in texts %}
+left join {{ column }}_of_most on {{ column }}_of_most.product_id = latest.product_id
+{% endfor %}
+union all
+select
+    product_id, product_name, null, null, null, {{ amount('null') }}, {{ amount('null') }}, null, null, null,
+    {{ label("'order_items'") }} as _entity, _source, _source_file, null
+from named_items
 union all
 select
     product_id, null, null, null, null, {{ amount('null') }}, {{ amount('null') }}, null, null, null,

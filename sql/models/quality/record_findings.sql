@@ -17,7 +17,10 @@ dispositions as (
     select
         rule, {{ label("'" ~ entity ~ "'") }} as entity, row_key as key, disposition as outcome, _source, _source_file, _source_row
     from {{ ref('dispositions_' ~ entity) }}
-    where rule in ('exact_duplicate', 'repeated_event', 'conflicting_duplicate', 'unknown_order', 'unknown_customer')
+    where rule in (
+        'exact_duplicate', 'repeated_event', 'conflicting_duplicate', 'unknown_order', 'unknown_customer',
+        'reused_order_number', 'missing_unit_price'
+    )
     {{ 'union all' if not loop.last }}
     {% endfor %}
 
@@ -32,6 +35,8 @@ found as (
         case dispositions.rule
             when 'unknown_customer' then 'customer_id'
             when 'unknown_order' then 'order_id'
+            when 'reused_order_number' then 'order_id'
+            when 'missing_unit_price' then 'unit_price'
             else {{ label("''") }}
         end as field,
         dispositions.outcome, null as before, null as after, dispositions._source, dispositions._source_file, dispositions._source_row

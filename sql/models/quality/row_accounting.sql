@@ -41,7 +41,11 @@ dispositions as (
         {{ label("'" ~ entity ~ "'") }} as entity, _source as source,
         count(*) filter (where rule in ('exact_duplicate', 'delivered_again', 'repeated_event')) as exact_duplicates,
         count(*) filter (where rule = 'in_another_source') as in_another_source,
-        count(*) filter (where disposition = 'merged' and rule not in ('exact_duplicate', 'delivered_again', 'repeated_event', 'in_another_source')) as older_versions,
+        count(*) filter (
+            where disposition = 'merged'
+                and rule not in ('exact_duplicate', 'delivered_again', 'repeated_event', 'in_another_source', 'restated')
+        ) as older_versions,
+        count(*) filter (where rule = 'restated') as restated_rows,
         count(*) filter (where disposition = 'left_out') as left_out_rows
     from {{ ref('dispositions_' ~ entity) }}
     group by _source
@@ -72,8 +76,9 @@ counted as (
         coalesce(dispositions.exact_duplicates, 0) as exact_duplicates,
         coalesce(dispositions.in_another_source, 0) as in_another_source,
         coalesce(dispositions.older_versions, 0) as older_versions,
-        coalesce(quarantined.quarantined_rows, 0) as quarantined_rows,
-        coalesce(dispositions.left_out_rows, 0) as left_out_rows
+        coalesce(dispositions.restated_rows, 0) as restated_rows,
+        coalesce(dispositions.left_out_rows, 0) as left_out_rows,
+        coalesce(quarantined.quarantined_rows, 0) as quarantined_rows
     from delivered
     left join staged on staged.entity = delivered.entity and staged.source = delivered.source
     left join clean on clean.entity = delivered.entity and clean.source = delivered.source
@@ -92,8 +97,9 @@ select
     exact_duplicates,
     in_another_source,
     older_versions,
+    restated_rows,
     quarantined_rows,
     left_out_rows,
-    staged_rows - clean_rows - exact_duplicates - in_another_source - older_versions - quarantined_rows - left_out_rows
-        as unaccounted_rows
+    staged_rows - clean_rows - exact_duplicates - in_another_source - older_versions - restated_rows - quarantined_rows
+        - left_out_rows as unaccounted_rows
 from counted

@@ -1,8 +1,16 @@
 -- One row per staged row of order_items that does not become a clean row of its own; one without its order waits.
 {{ config(unique_key='row_key', meta={'recomputed_by': 'affected_keys', 'entity': 'order_items'}) }}
-with staged as {{ inlined() }} (
+with older_statements as (
 
-    {{ staged_rows('order_items', version='updated_at', and_columns=('order_id', 'unit_price', 'line_total', 'line_amount')) }}
+    {{ older_statements('order_items') }}
+
+),
+
+staged as {{ inlined() }} (
+
+    {{ staged_rows('order_items', version='updated_at', and_columns=(
+        'order_id', 'line_number', 'unit_price', 'line_total', 'line_amount'
+    )) }}
 
 ),
 
@@ -18,6 +26,26 @@ repeated as (
 
 ),
 
+totals as (
+
+    select order_id, total_amount, discount_amount, shipping_amount, tax_amount
+    from {{ ref('orders') }}
+
+),
+
+equal_lines as (
+
+    {{ equal_rows('order_items') }}
+
+),
+
+states as (
+
+    select order_id, state
+    from {{ ref('orders') }}
+
+),
+
 priceless as (
 
     {{ rows_without_price('order_items') }}
@@ -26,7 +54,7 @@ priceless as (
 
 waiting as (
 
-    {{ rows_without_order(and_where='not ' ~ is_priceless('staged', 'order_items')) }}
+    {{ rows_without_order() }}
 
 )
 
@@ -34,6 +62,11 @@ select * from refused
 union all
 select * from repeated
 union all
-select * from priceless
+select * from equal_lines
+union all
+select priceless.*
+from priceless
+left join equal_lines on {{ same_row('priceless', 'equal_lines') }}
+where equal_lines._source is null
 union all
 select * from waiting

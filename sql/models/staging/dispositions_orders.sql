@@ -2,7 +2,7 @@
 {{ config(unique_key='row_key', meta={'recomputed_by': 'affected_keys', 'entity': 'orders'}) }}
 with staged as {{ inlined() }} (
 
-    {{ staged_rows('orders', version='updated_at', and_columns=('customer_id',)) }}
+    {{ staged_rows('orders', version='coalesce(updated_at, _stated_at)', and_columns=('customer_id',)) }}
 
 ),
 

@@ -1,6 +1,7 @@
 -- One row per thing that decides whether models are to be built: which batches are staged and how, which files were
 -- rejected, what sources report, whether there are any customers and products, which sources deliver orders without
--- lines (as in `sources_without_lines`), the exchange rates, and what the models were last built from.
+-- lines (as in `sources_without_lines`), the exchange rates, what the sources file
+-- says, and what the models were last built from.
 select 'batch' as kind, entity as name, source, batch_id as value, rules || ' ' || cast(loaded_at as varchar) as detail
 from ops.batches
 union all
@@ -36,6 +37,9 @@ where not exists (
     ) as sold on sold.order_id = orders.order_id
     where orders._source = batches.source
 )
+union all
+select 'staged', entity, source, kind, equal_lines
+from ops.mappings
 union all
 select 'staged', 'exchange rates', '', coalesce(md5(string_agg(
     currency || ' ' || cast(rate_date as varchar) || ' ' || cast(rate as varchar), ',' order by currency, rate_date
