@@ -55,9 +55,7 @@ RULES: dict[str, Rule] = {
     "delivered_again": Rule("set", ("merged",), "A row that is delivered again in another file counts once.", False),
     "in_another_source": Rule("set", ("merged",), "The same row from two sources counts once.", False),
     "older_version": Rule("set", ("merged",), "Only the newest version of a row counts.", False),
-    "restated": Rule(
-        "set", ("merged",), "Of an order that is stated anew the newest statement counts, whole.", False
-    ),
+    "restated": Rule("set", ("merged",), "Of an order that is stated anew the newest statement counts, whole.", False),
     "reused_order_number": Rule(
         "set", ("quarantined",), "A number that stands for two orders is refused, until the mapping tells them apart."
     ),
