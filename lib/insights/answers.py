@@ -21,6 +21,8 @@ P = ParamSpec("P")
 FEWEST_ORDERS = 5
 #: Over fewer products or customers there is no best fifth.
 FEWEST = 5
+#: With fewer customers a fifth of them is nobody, and a group a handful.
+FEWEST_CUSTOMERS = 10
 UNNAMED = {"", "unknown", "none", "nan", "n/a"}
 
 

@@ -6,12 +6,20 @@ As in `lib.insights.sales`, a small table goes in and an insight comes out; None
 import pandas as pd
 
 from lib.base.formatting import percent
-from lib.insights.answers import best_fifth, complete, enumerated, label, period, question, share, unit
+from lib.insights.answers import (
+    FEWEST_CUSTOMERS,
+    best_fifth,
+    complete,
+    enumerated,
+    label,
+    period,
+    question,
+    share,
+    unit,
+)
 from lib.report import plots
 from lib.report.insight import Insight, Result
 
-#: With fewer customers a fifth of them is nobody, and a group a handful.
-FEWEST_CUSTOMERS = 10
 #: The parts of revenue, from the bottom of a column to its top.
 PARTS = {"unknown_net_amount": "unknown", "new_net_amount": "new", "returning_net_amount": "returning"}
 
@@ -58,6 +66,8 @@ def new_and_returning(growth: pd.DataFrame, currency: str | None = None, months:
     returning, new = year["returning_net_amount"].sum(), year["new_net_amount"].sum()
     part = percent(share(returning, new + returning))
     title = f"Returning customers brought {part} of known customers' revenue, {period(year['month'])}"
+    if not returning > 0:
+        title = f"No known customer has come back yet, {period(year['month'])}"
     step, data, labels = _columns_over_time(shown)
     heights = {name: data[column].fillna(0).tolist() for column, name in PARTS.items() if data[column].any()}
     subtitle = f"Net revenue by {step}{unit(currency)}; new: first order in these data"

@@ -11,15 +11,19 @@ import pandas as pd
 
 from lib.base.formatting import as_float
 from lib.base.queries import read_query
-from lib.insights.answers import floats
+from lib.insights.answers import FEWEST, FEWEST_CUSTOMERS, floats
 
-#: How many products or customers there must be to compare them.
-SOME = 2
+#: How many products or customers there must be to compare them, for a curve over them, and to group them.
+SOME, CURVE, GROUPS = 2, FEWEST, FEWEST_CUSTOMERS
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A shop in numbers; `orders` are all of them by type, amounts are in its currency."""
+    """A shop in numbers; `orders` are all of them by type, amounts are in its currency.
+
+    `other_amounts` is net revenue of what is no product by its type (`product_type` of `dim_products`),
+    `unnamed_amount` that of lines that name no product.
+    """
 
     orders: dict[str, int] = field(default_factory=dict)
     lines: int = 0
@@ -30,11 +34,14 @@ class Facts:
     net_amount: float = 0.0
     has_costs: bool = False
     products: int = 0
+    other_amounts: dict[str, float] = field(default_factory=dict)
+    unnamed_amount: float = 0.0
     categories: int = 0
     customers: int = 0
     payment_methods: int = 0
     channels: int = 0
     hours: int = 0
+    devices: int = 0
     sessions: int = 0
     purchases: int = 0
     purchase_amount: float = 0.0
@@ -62,25 +69,32 @@ class Facts:
             "taken-back": bool(self.taken_back),
             "costs": self.has_costs,
             "products": self.products >= SOME,
+            "product-curve": self.products >= CURVE,
+            "other-revenue": any(self.other_amounts.values()),
             "categories": self.categories >= SOME,
             "customers": self.customers >= SOME,
+            "customer-curve": self.customers >= CURVE,
+            "segments": self.customers >= GROUPS,
             "payments": self.payment_methods >= SOME,
             "channels": self.channels >= SOME,
             "hours": self.hours,
             "sessions": self.sessions,
+            "devices": self.devices >= SOME,
         }
         return {word for word, is_there in there.items() if is_there}
 
 
 def read_facts(query: Callable[[str], pd.DataFrame]) -> Facts:
     """Return a shop's facts; `query` returns the rows of a query on its warehouse."""
-    return facts(query(read_query("queries/insights/orders")), query(read_query("queries/insights/entities")))
+    return facts(*(query(read_query(f"queries/insights/{name}")) for name in ("orders", "products", "entities")))
 
 
-def facts(by_type: pd.DataFrame, entities: pd.DataFrame) -> Facts:
-    """Return a shop's facts, of orders by their type and of the number of other things (one row)."""
+def facts(by_type: pd.DataFrame, sold: pd.DataFrame, entities: pd.DataFrame) -> Facts:
+    """Return a shop's facts, of orders by their type, of what was sold by its own, and of other things (one row)."""
     by_type = floats(by_type).set_index("order_type")
+    sold = floats(sold).set_index("product_type")
     cancelled = by_type.loc[by_type.index == "cancellation", "return_amount"].sum()
+    amounts = {str(name): float(amount) for name, amount in sold["net_amount"].items()}
     row = {str(name): as_float(value) for name, value in entities.iloc[0].items()}
     found = {name: int(value) if value > 0 else 0 for name, value in row.items() if name != "purchase_amount"}
     purchases = found.pop("converted_sessions")
@@ -93,6 +107,9 @@ def facts(by_type: pd.DataFrame, entities: pd.DataFrame) -> Facts:
         cancelled_amount=float(cancelled),
         net_amount=float(by_type["net_amount"].sum()),
         has_costs=bool(by_type["margin_amount"].notna().any()),
+        products=int(sold["products"].get("product", 0)),
+        unnamed_amount=amounts.get("unknown", 0.0),
+        other_amounts={name: amount for name, amount in amounts.items() if name not in ("product", "unknown")},
         purchases=purchases,
         purchase_amount=row["purchase_amount"] if row["purchase_amount"] > 0 else 0.0,
         **found,

@@ -8,7 +8,7 @@ drawing is in `lib.report`.
 import numpy as np
 import pandas as pd
 
-from lib.base.formatting import NBSP, compact, count, listing, percent
+from lib.base.formatting import NBSP, compact, count, listing, percent, small
 from lib.insights.answers import (
     bars,
     best_fifth,
@@ -46,10 +46,13 @@ def revenue_by_month(monthly: pd.DataFrame, currency: str | None = None, months:
         f"Line chart of net revenue by month, {period(shown['month'])}. The highest is {peak['month']:%B %Y} with "
         f"{money(peak['net_amount'], currency)}; the last month has {money(shown['net_amount'].iloc[-1], currency)}."
     )
+    season = _season(complete(monthly), currency)
+    if len(shown) > 1 and not monthly["is_complete"].any():
+        season = f"No month is complete; {peak['month']:%B %Y} has most: {money(peak['net_amount'], currency)}"
     figure = plots.line_by_month(shown["month"], shown["net_amount"], complete=shown["is_complete"])
     open_end = "" if shown["is_complete"].all() else ", open point: month not complete"
     subtitle = f"Net revenue by month{unit(currency)}{open_end}"
-    return Insight("revenue_by_month", _season(complete(monthly), currency), subtitle, alt, figure, shown)
+    return Insight("revenue_by_month", season, subtitle, alt, figure, shown)
 
 
 def _season(months: pd.DataFrame, currency: str | None) -> str:
@@ -89,7 +92,7 @@ def gross_to_net(monthly: pd.DataFrame, currency: str | None = None, taken_back:
     steps += [("Net", net, "total")]
     said = []
     if deducted:
-        said = [f"{listing(names).capitalize()} take {percent(share(gross - net, gross))} of gross sales"]
+        said = [f"{listing(names).capitalize()} take {small(share(gross - net, gross))} of gross sales"]
     if pd.notna(margin):
         steps += [("Cost", margin - net, "change"), ("Margin", margin, "total")]
         earned = f"{percent(share(margin, net))} of net revenue is margin"
