@@ -308,7 +308,7 @@ def _thin_best_seller(products: pd.DataFrame, currency: str | None) -> Found:
 def _unknown_customers(months: pd.DataFrame, currency: str | None) -> Found:
     unknown = months["unknown_net_amount"].sum()
     part = share(unknown, unknown + months["new_net_amount"].sum() + months["returning_net_amount"].sum())
-    if not part >= 0.1:
+    if not 0.1 <= part < 1:  # a shop that knows none of its buyers has chosen so, or its source does not say
         return None
     why = (
         f"**{percent(part)}** of revenue, {money(unknown, currency)}, cannot be tied to a customer: "
