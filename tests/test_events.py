@@ -65,6 +65,63 @@ def malformed(shop: SmallShop) -> list[tuple]:
     return duckdb.execute("select * from read_parquet(?) order by all", [parts]).fetchall() if parts else []
 
 
+# --- lists
+
+GA4 = {
+    "event_name": "purchase",
+    "event_timestamp": "1764583200123456",
+    "event_params": [
+        {"key": "page_location", "value": {"string_value": "https://shop/done", "int_value": None}},
+        {"key": "ga_session_id", "value": {"int_value": "1764583000"}},
+        {"key": "value", "value": {"double_value": 12.5}},
+    ],
+    "items": [
+        {"item_id": "MUG", "quantity": "2", "item_params": [{"key": "colour", "value": {"string_value": "red"}}]}
+    ],
+}
+
+
+def test_lists_of_keys_and_values_give_a_column_a_key_beside_the_list(tmp_path):
+    columns = {"event_at": "event_timestamp", "event_type": "event_name", "page": "event_params.page_location"}
+    shop = SmallShop(tmp_path, {"events": {"files": "*", "columns": columns}}, source={"kind": "events"})
+    view = {"event_name": "page_view", "event_timestamp": "1", "event_params": [], "items": []}
+    shop.write("a.jsonl", lines(view, GA4))
+    take(shop)
+    assert raw(shop, "event_params.page_location", "event_params.ga_session_id", "event_params.value") == [
+        (None, None, None),
+        ("https://shop/done", "1764583000", "12.5"),
+    ]
+    assert json.loads(raw(shop, "event_params")[1][0]) == GA4["event_params"]
+
+
+def test_each_element_of_a_list_is_a_row_with_what_is_around_it(tmp_path):
+    columns = {"event_at": "event_timestamp", "event_type": "event_name", "product_id": "items.item_id"}
+    options = {"files": "*", "columns": columns, "rows": "items"}
+    shop = SmallShop(tmp_path, {"events": options}, source={"kind": "events"})
+    two = GA4 | {"items": [*GA4["items"], {"item_id": "CUP", "price": 123456789012345.678901}]}
+    shop.write("a.jsonl", lines(GA4 | {"items": []}, "nonsense", two, {**GA4, "items": None}))
+    take(shop)
+    assert raw(shop, "event_name", "items.item_id", "items._number", "items.item_params.colour", "_row") == [
+        ("purchase", None, None, None, 0),
+        ("purchase", "MUG", "1", "red", 1),
+        ("purchase", "CUP", "2", None, 2),
+        ("purchase", None, None, None, 3),
+    ]
+    (batch,) = shop.lake.batches()
+    assert (batch.rows, batch.malformed) == (4, 1)
+    assert [(line, text) for _, line, text, _ in malformed(shop)] == [(2, "nonsense")]
+
+
+def test_pairs_of_a_name_and_a_value_are_no_lines_of_an_order(shop):
+    notes = [{"name": "gift", "value": "yes"}]
+    goods = [{"name": "Mug", "value": 5, "quantity": 1}]
+    shop.write("a.jsonl", lines(BASE | {"notes": notes, "goods": goods}))
+    take(shop)
+    (batch,) = shop.lake.batches()
+    assert [c for c in batch.columns if "." in c] == ["notes.gift"]
+    assert raw(shop, "notes.gift") == [("yes",)]
+
+
 # --- values
 
 
@@ -145,8 +202,8 @@ def test_lines_and_documents_are_read_plain_and_compressed(shop, name, content):
 
 
 def test_a_large_file_is_read_in_pieces_with_its_lines_counted_through(shop, monkeypatch):
-    monkeypatch.setattr("lib.sources.events.PIECE_BYTES", 400)
-    monkeypatch.setattr("lib.sources.events.LARGE_BYTES", 1000)
+    monkeypatch.setattr("lib.sources.json_files.PIECE_BYTES", 400)
+    monkeypatch.setattr("lib.sources.json_files.LARGE_BYTES", 1000)
     events = [BASE | {"event_id": str(i)} for i in range(50)]
     content = [*map(json.dumps, events[:40]), "broken", *map(json.dumps, events[40:])]
     shop.write("a.jsonl", lines(*content))
@@ -197,7 +254,7 @@ def test_malformed_lines_cost_only_themselves_and_keep_their_place(shop):
         ("torn.json.gz", packed(BASE)[:-8] + b"\0" * 8, "cannot be read to its end"),
         ("no.json.gz", lines(BASE), "cannot be read to its end"),
         ("page.json", b"<html>\n<p>Not found</p>\n", "has no line that is a JSON object; the first is '<html>'"),
-        ("other.json", lines({"id": "1", "event_at": "x"}), "has no 'event_id' in any line (mapped for events)"),
+        ("other.json", lines({"id": "1", "event_at": "x"}), "has no 'event_type' in any line (mapped for events)"),
     ],
 )
 def test_a_bad_file_is_kept_whole_with_its_reason_and_the_rest_is_read(shop, name, content, said):
@@ -213,9 +270,11 @@ def test_a_bad_file_is_kept_whole_with_its_reason_and_the_rest_is_read(shop, nam
 
 
 def test_where_nothing_is_usable_the_source_fails_and_says_why(shop):
-    shop.write("a.json.gz", packed({"eventid": "1"}))
+    shop.write("a.json.gz", packed({"eventid": "1", "eventat": "x"}))
     taken = shop.ingest()
-    with pytest.raises(SourceError, match=r"has no 'event_id' in any line.*found eventid. Did you mean 'eventid'\?"):
+    with pytest.raises(
+        SourceError, match=r"has no 'event_at' in any line.*found eventid, eventat. Did you mean 'eventat'\?"
+    ):
         taken.raise_failures()
     assert not shop.lake.batches()
 

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import json
 import zipfile
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -17,7 +18,7 @@ import yaml
 
 from lib.base.errors import ConfigError, SourceError
 from lib.lake import Batch
-from lib.sources import archives, nearest, sheets
+from lib.sources import archives, json_files, nearest, sheets
 from tests.small_shop import SmallShop, csv, one, rows
 
 HEADER = "order_id,ordered_at,customer_id"
@@ -851,3 +852,74 @@ def test_an_archive_that_cannot_be_used_costs_only_itself(shop, monkeypatch):
     assert "is no readable ZIP archive" in reasons[0]
     assert "has no file that matches '*' and can be read; found x.pdf" in reasons[1]
     assert "would come to 5,000,000 bytes from" in reasons[2]
+
+
+# JSON
+
+ORDERS = [
+    {"id": 1, "at": "2024-01-05T10:00:00Z", "buyer": {"email": "anna@example.com"}, "lines": [
+        {"sku": "00123", "qty": 2, "price": 3.5}, {"sku": "B", "qty": 1, "price": 1.0}]},
+    {"id": 2, "at": "2024-01-06T10:00:00Z", "buyer": None, "lines": []},
+]  # fmt: skip
+MAPPED = {"order_id": "id", "ordered_at": "at", "customer_id": "buyer.email"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("a.json", json.dumps(ORDERS), {}),
+        ("a.json", json.dumps(ORDERS, indent=2), {}),
+        ("a.jsonl", "\n".join(map(json.dumps, ORDERS)), {}),
+        ("a.ndjson.gz", gzip.compress("\n".join(map(json.dumps, ORDERS)).encode()), {}),
+        ("a.json", json.dumps({"meta": {"orders": [1]}, "data": {"orders": ORDERS}}), {"records": "data.orders"}),
+        ("a.json", json.dumps({"orders": ORDERS}, indent=1), {"records": "orders"}),
+        ("a.jsonl", "\n".join(json.dumps({"orders": [o]}) for o in ORDERS), {"records": "orders"}),
+        ("all.zip", zipped({"a.json": json.dumps(ORDERS)}), {}),
+    ],
+)
+@pytest.mark.parametrize("large", [1 << 20, 1])
+def test_json_files_are_lines_documents_and_lists(tmp_path, monkeypatch, large, name, content, options):
+    monkeypatch.setattr(json_files, "LARGE_BYTES", large)
+    shop = SmallShop(tmp_path, {"orders": {"columns": MAPPED, **options}})
+    shop.write(f"orders/{name}", content)
+    assert staged(shop) == [("1", "anna@example.com"), ("2", None)]
+
+
+def test_an_orders_lines_are_rows_of_their_own_in_json(tmp_path):
+    lines = {
+        "order_id": "id",
+        "line_number": "lines._number",
+        "product_id": "lines.sku",
+        "quantity": "lines.qty",
+        "unit_price": "lines.price",
+    }
+    entities = {
+        "orders": {"files": "orders/*", "columns": MAPPED},
+        "order_items": {"files": "orders/*", "columns": lines, "rows": "lines"},
+    }
+    shop = SmallShop(tmp_path, entities)
+    shop.write("orders/a.json", json.dumps(ORDERS))
+    found = rows(
+        shop.load(),
+        "select order_id, line_number, product_id, cast(quantity * unit_price as varchar) from stage.order_items"
+        " where _reject_rule is null order by line_number",
+    )
+    assert found == [("1", "1", "00123", "7.0000000"), ("1", "2", "B", "1.0000000")]
+
+
+def test_records_that_are_not_where_they_should_be_are_explained(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {"columns": MAPPED, "records": "order"}})
+    shop.write("orders/a.json", json.dumps({"orders": ORDERS}))
+    message = failure(shop)
+    assert "has no list at 'order'; found orders. Did you mean 'orders'? Correct 'records' of this entity" in message
+    shop.entities = {"orders": {"columns": MAPPED}}
+    message = failure(shop)
+    assert "has no 'id' in any line" in message
+    assert "Where the records are in 'orders', set 'records' of this entity" in message
+
+
+def test_one_entity_may_lie_in_files_of_several_kinds(shop):
+    shop.write("orders/a.csv", csv(HEADER, ROW))
+    shop.write("orders/b.json", json.dumps({"order_id": 2, "ordered_at": "2024-01-06", "customer_id": "bert"}))
+    shop.write("orders/c.xlsx", workbook({"x": [HEADER.split(","), [3, WHEN, "carl"]]}))
+    assert staged(shop) == [("1", "anna"), ("2", "bert"), ("3", "carl")]

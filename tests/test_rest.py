@@ -693,3 +693,32 @@ def test_pages_that_move_while_they_are_read_lose_and_double_nothing(script, tmp
     assert moving(lambda ids: ids.insert(0, "n"), tmp_path / "came") == list("abcdefghn")
     assert moving(lambda ids: ids.remove("b"), tmp_path / "went") == list("abcdefgh")
     assert moving(lambda ids: ids.append(ids.pop(0)), tmp_path / "moved") == list("abcdefgh")
+
+
+# Lists
+
+
+def test_the_lines_of_an_order_are_rows_with_the_orders_columns_beside_them(script, tmp_path):
+    def line(sku: str, price: float) -> dict[str, Any]:
+        return {"sku": sku, "price": {"amount": price}, "properties": [{"name": "engraving", "value": sku.lower()}]}
+
+    orders = [
+        {"id": "1", "at": "2024-01-05", "lines": [line("A", 1.5), line("B", 2.0), line("B", 2.0)]},
+        {"id": "2", "at": "2024-01-06", "lines": []},
+    ]
+    script.answer = lambda *_: {"data": orders}
+    columns = {
+        "order_id": "id",
+        "line_number": "lines._number",
+        "product_id": "lines.sku",
+        "quantity": {"constant": 1},
+        "unit_price": "lines.price.amount",
+    }
+    own = Taker(tmp_path, script.url, {}, {"order_items": {"columns": columns, "rows": "lines", "key": "id"}})
+    assert own.ingest().failures == {}
+    wanted = 'id, "lines._number", "lines.sku", "lines.price.amount", "lines.properties.engraving"'
+    first = [("1", "1", "A", "1.5", "a"), ("1", "2", "B", "2.0", "b"), ("1", "3", "B", "2.0", "b")]
+    assert own.rows(wanted, entity="order_items") == [*first, ("2", None, None, None, None)]
+    assert own.ingest().rows == 0
+    orders[0]["lines"][0]["price"]["amount"] = 1.25
+    assert own.ingest().rows == 3

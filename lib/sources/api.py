@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from lib.base.errors import SourceError, did_you_mean
 from lib.base.secrets import keep_secret, mask
 from lib.config import EntitySource, Source
-from lib.sources.json import LONG_NUMBER, Steps, keep_digits, pointer
+from lib.sources.json import LONG_NUMBER, Rows, keep_digits, pointer, steps_of
 
 if TYPE_CHECKING:
     import httpx
@@ -52,6 +52,7 @@ class RestEntity(EntitySource):
     total: str = ""
     since_parameter: str = "updated_since"
     overlap_seconds: int = Field(86_400, ge=0)
+    rows: Rows = ()
     parameters: dict[str, str] = Field({})
 
     @field_validator("key", mode="before")
@@ -69,7 +70,8 @@ class RestEntity(EntitySource):
 
     @property
     def reader(self) -> dict[str, Any]:
-        return {"path": self.path, "records": self.records, "key": self.key, "parameters": self.parameters}
+        options = {"path": self.path, "records": self.records, "key": self.key, "parameters": self.parameters}
+        return options | ({"rows": self.rows} if self.rows else {})
 
     def column_of(self, ours: str) -> str:
         """Return the API's name of one of our columns, empty where it has none."""
@@ -344,11 +346,6 @@ def _page(response: "httpx.Response", spec: RestEntity, connection: duckdb.DuckD
 
 def _is_json(text: str, connection: duckdb.DuckDBPyConnection) -> bool:
     return connection.execute("select json_valid(?)", [text]).fetchone() == (True,)
-
-
-def steps_of(dotted: str) -> Steps:
-    """Return the steps of a dotted name; the empty name is the whole answer."""
-    return tuple(dotted.split(".")) if dotted else ()
 
 
 def shown(url: str) -> str:

@@ -20,10 +20,11 @@ from pydantic import Field, field_validator, model_validator
 
 from lib.base.quoting import quoted, text_literal
 from lib.config import EntitySource, Source
-from lib.sources import sheets
+from lib.sources import json_files, sheets
 from lib.sources.delimited import SEPARATOR, Unusable, separated, split_records, text_of, write_utf8
 from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, write_malformed
 from lib.sources.headers import Header, Wanted, header_of_text
+from lib.sources.json import Rows
 from lib.sources.listing import Reading, files_at, some, suffix
 from lib.sources.nearest import did_you_mean_column
 
@@ -33,7 +34,8 @@ class FileEntity(EntitySource):
 
     `header` is the number of the line the header stands on, or `none`; `names` go before those of a header. Of lines
     in fixed columns, `widths` says how wide each is, or `fields` the first and last position of each by name. `sheet`
-    names one of a workbook, or several by a pattern.
+    names one of a workbook, or several by a pattern. In JSON, `records` is the way to the list of records, `rows` the
+    way to lists in them whose elements are the rows.
     """
 
     files: str = "*"
@@ -46,6 +48,8 @@ class FileEntity(EntitySource):
     widths: tuple[Annotated[int, Field(gt=0)], ...] = ()
     fields: dict[str, tuple[int, int]] = Field({})
     sheet: str = ""
+    records: str = ""
+    rows: Rows = ()
 
     @field_validator("header", mode="before")
     @classmethod
@@ -103,7 +107,7 @@ class FileEntity(EntitySource):
     def reader(self) -> dict[str, Any]:
         options = {"encoding": self.encoding, "delimiter": self.delimiter, "quote": self.quote}
         # What was read before there were these options was read without them.
-        later = {key: getattr(self, key) for key in ("header", "names", "widths", "fields", "sheet")}
+        later = {key: getattr(self, key) for key in ("header", "names", "widths", "fields", "sheet", "records", "rows")}
         return options | {key: value for key, value in later.items() if value and value != "auto"}
 
 
@@ -119,7 +123,7 @@ MODEL = FilesSource
 
 _TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
-ENDINGS = (*_TEXT, *_PARQUET, *sheets.ENDINGS)
+ENDINGS = (*_TEXT, *_PARQUET, *sheets.ENDINGS, *json_files.ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -160,8 +164,12 @@ def extract(source: FilesSource, task: Task) -> Delivery:
     """
     groups: dict[tuple[Any, ...], list[_Found]] = {}
     reading = _Reading(task)
-    listed = files_at(source.path, task.spec.files, ENDINGS, "CSV, Excel or Parquet")
+    listed = files_at(source.path, task.spec.files, ENDINGS, "CSV, Excel, JSON or Parquet")
+    objects: list[tuple[SourceFile, Path]] = []
     for number, (file, local) in enumerate(reading.new_files(listed, ENDINGS)):
+        if suffix(file.name) in json_files.ENDINGS:
+            objects.append((file, local))
+            continue
         try:
             found = _examined(file, local, task, number)
             if found.remark:
@@ -172,6 +180,7 @@ def extract(source: FilesSource, task: Task) -> Delivery:
     task.progress(f"{task.entity}: reading {sum(map(len, groups.values())):,} new files")
     for group in groups.values():
         reading.add(group)
+    json_files.JsonReading(reading).read(objects)
     return reading.delivery(source.path)
 
 

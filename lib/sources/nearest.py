@@ -44,7 +44,7 @@ def did_you_mean_column(missing: str, found: Sequence[str], ours: str = "", take
 def _likeness(missing: str, ours: str, name: str) -> float:
     spelling = SequenceMatcher(None, missing.casefold(), name.casefold()).ratio()
     meaning = max(_shared(missing, name), 0.9 * _shared(ours, name))
-    return max(meaning, spelling if spelling >= 0.6 else 0.0) + 0.2 * min(meaning, spelling)
+    return max(meaning, spelling if spelling >= 0.75 else 0.0) + 0.2 * min(meaning, spelling)
 
 
 def _shared(one: str, other: str) -> float:

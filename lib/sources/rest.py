@@ -20,9 +20,20 @@ import duckdb
 from lib.base.errors import SourceError, did_you_mean
 from lib.base.quoting import quoted, text_literal
 from lib.entities import ENTITIES
-from lib.sources.api import Api, RestEntity, RestSource, open_api, shown, steps_of
+from lib.sources.api import Api, RestEntity, RestSource, open_api, shown
 from lib.sources.delivery import Delivery, Extractor, SourceFile, State, Task, Totals
-from lib.sources.json import Steps, above, columns_of, name_columns, pointer, values
+from lib.sources.json import (
+    Place,
+    Steps,
+    above,
+    columns_of,
+    elements,
+    name_columns,
+    pairs_in,
+    pointer,
+    steps_of,
+    values,
+)
 
 MODEL = RestSource
 
@@ -116,19 +127,28 @@ def _read(api: Api, task: Task, key: tuple[str, ...], parameters: Mapping[str, s
 
 def _columns(
     task: Task, key: tuple[str, ...], where: str, is_discarding: bool
-) -> tuple[dict[str, Steps], dict[Steps, None]]:
+) -> tuple[dict[str, Place], dict[Steps, None]]:
     """Return the columns by name with the way to their values, and the ways to objects in any record."""
     connection, types = task.connection, task.state.types
+    for name in task.spec.rows:
+        objects = "(select position, record from _records where json_type(record) = 'OBJECT')"
+        connection.execute(
+            "create or replace temp table _records as"
+            " select row_number() over (order by position, number) - 1 as position, record"
+            f" from ({elements(objects, 'record', name)}"
+            " union all by name select *, 1 as number from _records where json_type(record) <> 'OBJECT')"
+        )
     connection.execute(
         "create or replace temp view _lines as"
         " select position as i, 0 as piece, record as line from _records where json_type(record) = 'OBJECT'"
     )
-    known: dict[Steps, None] = {}
-    names: dict[Steps, str] = {}
-    paths = columns_of(connection, known).get(0, {})
+    known: dict[Steps, bool] = {}
+    names: dict[Place, str] = {}
+    paths: dict[Place, None] = dict.fromkeys(columns_of(connection, known).get(0, {}))
+    paths |= pairs_in(connection, known, task.spec.mapped)
     expected = [name for use in task.spec.uses(task.entity) for name in use.names] if task.spec.columns else []
     name_columns(paths, [*key, *expected, *types], names)
-    columns = {names[path]: path for path in paths}
+    columns: dict[str, Place] = {names[path]: path for path in paths}
     columns |= _unseen(task, key, list(columns), where)
     if is_discarding and types:
         # What is left out of the lake must not make a record differ from it.
@@ -166,7 +186,7 @@ def _unseen(task: Task, key: tuple[str, ...], found: list[str], where: str) -> d
 
 def _flatten(
     connection: duckdb.DuckDBPyConnection,
-    columns: Mapping[str, Steps],
+    columns: Mapping[str, Place],
     objects: Mapping[Steps, None],
     key: tuple[str, ...],
 ) -> None:
