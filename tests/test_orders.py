@@ -99,3 +99,257 @@ def test_where_documents_state_the_same_times_their_names_decide(tmp_path):
         (f"order_lines/week_{week}.csv", "restated", "order refunded is stated anew in order_lines/week_10.csv")
         for week in (11, 9)
     ]
+
+
+def test_files_of_other_orders_add_up_and_pieces_of_an_order_do_where_the_mapping_says_so(tmp_path):
+    pieces = [csv(LINES, f"tab,2024-05-01T1{hour}:00:00Z,,paid,store,,MUG,Mug,1,{hour}.50") for hour in (1, 2)]
+    for mode, expected in (("append", [("tab", 2, 4)]), ("restate", [("tab", 1, 2.5)])):
+        shop = flat(tmp_path / mode, mode=mode)
+        for number, piece in enumerate(pieces):
+            shop.write(f"order_lines/{number}.csv", piece)
+        shop.write("order_lines/2023.csv", csv(LINES, "old,2023-05-01,,paid,store,,MUG,Mug,1,7"))
+        warehouse = shop.build()
+        found = rows(warehouse, "select order_id, line_count, net_amount from warehouse.fact_orders order by 1")
+        assert found == [("old", 1, 7), *expected]
+
+
+ITEMS = "order_id,product_id,quantity,unit_price,discount_amount,updated_at"
+ORDERS = "order_id,ordered_at,status,total_amount,shipping_amount,tax_amount,discount_amount"
+
+
+@pytest.fixture(scope="module", params=["keep", "merge"])
+def repeated(request, tmp_path_factory) -> tuple[str, Warehouse]:
+    """Orders with two equal lines: as lines of their own, and in a flat export."""
+    shop = SmallShop(
+        tmp_path_factory.mktemp(request.param),
+        {
+            "orders": {},
+            "order_items": {"equal_lines": request.param},
+            "order_lines": {"equal_lines": request.param},
+            "payments": {"equal_lines": request.param},
+            "events": {"equal_lines": request.param},
+        },
+    )
+    shop.write(
+        "orders/1.csv",
+        csv(
+            ORDERS,
+            "untold,2024-05-01,paid,,,,",
+            "two,2024-05-01,paid,25,5,,",
+            "one,2024-05-01,paid,15,5,,",
+            "taxed,2024-05-01,paid,21.40,,1.40,",
+            "reduced,2024-05-01,paid,8,,,2",
+            "neither,2024-05-01,paid,99,,,",
+        ),
+    )
+    lines = [f"{order},MUG,1,10,,2024-05-01" for order in ("untold", "two", "one", "taxed", "reduced", "neither")]
+    # Of two that differ in the time of their change alone, the newer one is the line.
+    shop.write(
+        "order_items/1.csv", csv(ITEMS, *lines, *lines, "untold,TEE,1,1,,2024-05-01", "untold,TEE,1,1,,2024-05-02")
+    )
+    flat_lines = "flat {},2024-05-01,ann,paid,web,{},MUG,Mug,1,10"
+    flat_lines = [flat_lines.format(*order) for order in (("untold", ""), ("two", 20), ("one", 10))]
+    shop.write("order_lines/1.csv", csv(LINES, *flat_lines, *flat_lines))
+    # What is equal to the lines of another file is the same delivered again.
+    shop.write("order_lines/2.csv", csv(LINES, *flat_lines, *flat_lines))
+    shop.write("payments/1.csv", csv("order_id,method,amount", "two,card,12.50", "two,card,12.50"))
+    event = "2024-05-01T10:00:00Z,page_view,ann"
+    shop.write("events/1.csv", csv("event_at,event_type,visitor_id", event, event))
+    return request.param, shop.build()
+
+
+def test_an_orders_total_decides_whether_equal_lines_are_one_else_the_mapping_does(repeated):
+    setting, warehouse = repeated
+    open_ones = 2 if setting == "keep" else 1
+    expected = {"two": 2, "one": 1, "taxed": 2, "reduced": 1, "neither": open_ones, "untold": open_ones + 1}
+    expected |= {"flat two": 2, "flat one": 1, "flat untold": open_ones}
+    assert dict(rows(warehouse, "select order_id, count(*) from clean.order_items group by 1")) == expected
+    assert unaccounted(warehouse) == 0
+    reasons = rows(
+        warehouse, "select distinct reason from ops.dispositions_order_items where row_key like 'one|%' order by 1"
+    )
+    assert reasons == [("same content as order_items/1.csv row 9, and the order's total is without it",)]
+
+
+def test_what_hangs_on_equal_lines_is_counted(repeated):
+    setting, warehouse = repeated
+    found = rows(
+        warehouse,
+        "select entity, outcome, decided_by, count(*), sum(amount) from ops.equal_lines group by 1, 2, 3 order by all",
+    )
+    outcome = {"keep": "kept", "merge": "merged"}[setting]
+    expected = [
+        ("order_items", "kept", "the order's total", 2, 20),
+        ("order_items", "merged", "the order's total", 2, 20),
+    ]
+    expected += [
+        ("order_lines", "kept", "the order's total", 1, 10),
+        ("order_lines", "merged", "the order's total", 1, 10),
+    ]
+    expected += [("order_items", outcome, "the mapping", 2, 20), ("order_lines", outcome, "the mapping", 1, 10)]
+    assert found == sorted(expected)
+
+
+def test_equal_payments_and_events_without_an_id_are_told_apart(repeated):
+    setting, warehouse = repeated
+    count = 2 if setting == "keep" else 1
+    assert one(warehouse, "select count(*) from clean.payments") == count
+    assert one(warehouse, "select count(*) from clean.events") == count
+
+
+@pytest.fixture(scope="module")
+def reused(tmp_path_factory) -> Warehouse:
+    """Numbers that are used again, and what looks like it."""
+    root = tmp_path_factory.mktemp("reused")
+    web = {"kind": "files", "path": str(root / "web"), "entities": {"orders": {"files": "*"}}}
+    shop = SmallShop(root, {"order_lines": {}, "order_items": {}}, shop={"time_zone": "UTC"})
+    shop.config = {"sources": {"web": web, "exports": web | {
+        "path": str(root / "exports"),
+        "entities": {"order_lines": {"files": "order_lines/*"}, "payments": {"files": "payments/*"}},
+    }}}  # fmt: skip
+    shop.write(
+        "order_lines/2023.csv",
+        csv(
+            LINES,
+            "again,2023-01-03,,paid,,,MUG,Mug,1,10",
+            "others,2023-01-03T10:00:00Z,ann,paid,,,MUG,Mug,1,10",
+            "others,2023-01-03T10:00:00Z,BOB,paid,,,MUG,Mug,1,10",
+            "customers,2023-01-03,ann,paid,,,MUG,Mug,1,10",
+            "refund,2023-01-03,ann,paid,,,MUG,Mug,1,10",
+            "refund,2023-03-03,ann,refunded,,,MUG,Mug,-1,10",
+            "shops,2023-01-03,ann,paid,,,MUG,Mug,1,10",
+            "long,2023-01-03,ann,paid,,,MUG,Mug,1,10",
+            "late,2023-01-03,ann,paid,,,MUG,Mug,1,10",
+        ),
+    )
+    shop.write(
+        "order_lines/2024.csv",
+        csv(
+            LINES,
+            "again,2024-01-02,,paid,,,MUG,Mug,3,10",
+            "customers,2023-01-05,cid,paid,,,MUG,Mug,1,10",
+            "long,2023-01-30,ann,paid,,,MUG,Mug,1,10",
+            "late,2024-01-03,ann,refunded,,,MUG,Mug,1,10",
+        ),
+    )
+    shop.write("payments/1.csv", csv("payment_id,order_id,method,amount", "p,again,card,10"))
+    (root / "web").mkdir()
+    (root / "web" / "orders.csv").write_text(
+        csv("order_id,ordered_at,customer_id", "shops,2023-01-20,zoe", "twice,2023-01-01,ann", "twice,2023-05-01,ann")
+    )
+    return shop.build()
+
+
+def test_a_number_that_stands_for_two_orders_is_refused_with_the_key_that_mends_it(reused):
+    found = rows(
+        reused, "select order_id, _rule, count(*), min(_reason) from quarantine.order_lines group by 1, 2 order by 1"
+    )
+    assert [(order, rule, count) for order, rule, count, _ in found] == [
+        ("again", "reused_order_number", 2),
+        ("customers", "reused_order_number", 2),
+        ("late", "reused_order_number", 2),
+        ("others", "reused_order_number", 2),
+        ("shops", "reused_order_number", 1),
+    ]
+    assert found[0][3] == (
+        "order number again stands for two orders: 2023-01-03 (order_lines/2023.csv row 1) and 2024-01-02"
+        " (order_lines/2024.csv row 1). Tell them apart in the mapping, with the year in the number, as"
+        " order_id: {sql: ...}, or with id_prefixes"
+    )
+    assert " of customer ann (" in found[3][3] and " of customer bob (" in found[3][3]
+    assert rows(reused, "select distinct order_id, _rule from quarantine.orders order by 1") == [
+        ("shops", "reused_order_number"),
+        ("twice", "reused_order_number"),
+    ]
+    assert rows(reused, "select _rule, _reason from quarantine.payments") == [
+        ("order_in_quarantine", "order again is in quarantine: reused_order_number")
+    ]
+    assert rows(reused, "select order_id, net_amount from warehouse.fact_orders order by 1") == [
+        ("long", 10),
+        ("refund", 0),
+    ]
+    assert unaccounted(reused) == 0
+
+
+def test_lines_without_a_price_wait_with_their_order_and_are_refused_where_it_was_sold(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {}, "order_items": {}, "order_lines": {}})
+    shop.write(
+        "orders/1.csv",
+        csv(
+            "order_id,ordered_at,status,cancelled_at",
+            *(f"{s},2024-05-01,{s}," for s in ("Canceled", "wc-pending", "sold")),
+        )
+        + "voided,2024-05-01,paid,2024-05-02\n",
+    )
+    lines = ("Canceled", "wc-pending", "sold", "voided")
+    shop.write("order_items/1.csv", csv("order_id,product_id,quantity,unit_price", *(f"{o},MUG,1," for o in lines)))
+    flat_lines = [
+        f"flat {status},2024-05-01,ann,{status},,,MUG,Mug,1," for status in ("Cancelled", "Unpaid", "Shipped")
+    ]
+    shop.write("order_lines/1.csv", csv(LINES, *flat_lines))
+    warehouse = shop.build()
+    for entity, sold in (("order_items", "sold"), ("order_lines", "flat Shipped")):
+        assert rows(warehouse, f"select order_id, _rule, _reason from quarantine.{entity}") == [
+            (sold, "missing_unit_price", "unit_price is missing")
+        ]
+    assert rows(
+        warehouse, "select order_id, order_type, net_amount from warehouse.fact_orders where line_count = 1 order by 1"
+    ) == [
+        ("Canceled", "cancellation", 0),
+        ("flat Cancelled", "cancellation", 0),
+        ("flat Unpaid", "pending", 0),
+        ("voided", "cancellation", 0),
+        ("wc-pending", "pending", 0),
+    ]  # fmt: skip
+
+
+def test_a_name_is_the_most_frequent_one_and_a_blank_overwrites_nothing(tmp_path):
+    header = LINES + ",product_category,customer_city,customer_email"
+    shop = flat(tmp_path)
+    shop.write(
+        "order_lines/1.csv",
+        csv(
+            header,
+            "1,2024-05-01,ann,paid,web,,MUG,Mug,1,10,Cups,Testville,ann@example.com",
+            "2,2024-05-02,ann,paid,,,MUG,Mug,1,10,Cups,,ann@example.org",
+            "2,2024-05-02,ann,,,,MUG,thrown away,-1,0,Waste,,",
+            "2,2024-05-02,,,,,,Gift box,1,4,,,",
+        ),
+    )
+    warehouse = shop.build()
+    assert rows(warehouse, "select product_id, name, category from clean.products order by 1") == [
+        ("MUG", "Mug", "Cups"),
+        ("unknown: Gift box", "Gift box", None),
+    ]
+    assert rows(warehouse, "select customer_id, city, email from clean.customers") == [
+        ("ann", "Testville", "ann@example.org")
+    ]
+    assert rows(warehouse, "select order_id, customer_id, status from clean.orders order by 1") == [
+        ("1", "ann", "paid"),
+        ("2", "ann", "paid"),
+    ]
+
+
+def test_words_of_a_shop_say_what_its_statuses_and_events_mean_and_those_of_nobody_are_listed(tmp_path):
+    models = {
+        "statuses": {"Abgeholt": "sale", "in Klärung": "pending", "Paid": "returned"},
+        "events": {"Kasse": "checkout"},
+    }
+    shop = SmallShop(tmp_path, {"orders": {}, "events": {}}, config={"models": models})
+    statuses = ["Abgeholt", "in klärung", "PAID", "unavailable", "unavailable", "Return pending", ""]
+    shop.write(
+        "orders/1.csv",
+        csv("order_id,ordered_at,status,total_amount", *(f"{n},2024-05-01,{s},10" for n, s in enumerate(statuses))),
+    )
+    events = ["Kasse", "page_ping", "page_ping", "order completed"]
+    shop.write("events/1.csv", csv("event_at,event_type,visitor_id", *(f"2024-05-01,{e},ann" for e in events)))
+    warehouse = shop.build()
+    assert [s for (s,) in rows(warehouse, "select state from clean.orders order by order_id")] == [
+        "sale", "pending", "returned", "unclear", "unclear", "unclear", "sale",
+    ]  # fmt: skip
+    assert rows(warehouse, "select kind, word, source, rows, amount from quality.unclear_words order by 1, 2") == [
+        ("event", "page_ping", "exports", 2, None),
+        ("status", "return pending", "exports", 1, 10),
+        ("status", "unavailable", "exports", 2, 20),
+    ]
+    assert one(warehouse, "select checkouts + purchases from warehouse.fact_sessions") == 2

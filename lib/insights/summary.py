@@ -41,7 +41,7 @@ NO_AMOUNTS = "Neither their lines nor their totals state one: `02_ingest` says w
 #: The shares that a shop may not have at all, and the column that says so.
 FLEETING = {"return_share": "return_amount", "returning_share": "returning_net_amount"}
 #: How an order is called that was not sold for good, by its type.
-ORDER_TYPES = {"cancellation": "cancelled", "return": "returned", "adjustment": "without a sale"}
+ORDER_TYPES = {"cancellation": "cancelled", "return": "returned", "adjustment": "without a sale", "pending": "pending"}
 
 #: An action with the amount at stake.
 Found = tuple[float, Action] | None

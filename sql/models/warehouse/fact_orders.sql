@@ -68,7 +68,7 @@ rated as (
 summed as (
 
     select
-        rated.order_id, rated.order_date, rated.ordered_at, rated.customer_id, rated.status, rated.channel, rated.store_id,
+        rated.order_id, rated.order_date, rated.ordered_at, rated.customer_id, rated.status, rated.state, rated.channel, rated.store_id,
         rated.campaign, rated.amount_currency, rated.exchange_rate, rated.total_amount, rated._source,
         cast(coalesce(lines.line_count, 0) as bigint) as line_count,
         coalesce(lines.returned_lines, 0) as returned_lines,
@@ -76,6 +76,7 @@ summed as (
             when rated.is_cancelled then 'cancellation'
             when rated.is_returned or (lines.sold_lines = 0 and lines.returned_lines > 0) then 'return'
             when lines.sold_lines = 0 then 'adjustment'
+            when rated.state = 'pending' and coalesce(lines.original_gross_amount, rated.total_amount, 0) = 0 then 'pending'
             else {{ label("'sale'") }}
         end as order_type,
         case when lines.line_count > 0 then 'lines' else coalesce(lines.total_basis, {{ label("'none'") }}) end as amount_basis,
@@ -107,6 +108,7 @@ select
     coalesce(customers.customer_id, 'unknown') as customer_id,
     summed.order_type,
     summed.status,
+    summed.state,
     summed.channel,
     summed.store_id,
     summed.campaign,
