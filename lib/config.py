@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from lib.base.errors import did_you_mean
 from lib.base.expressions import parse, resolve
@@ -24,6 +24,14 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{value!r} is no IANA time zone such as Europe/Berlin") from error
+    return value
+
+
 class Shop(_Model):
     """Who the data belong to: the name on reports, the reporting currency, the business time zone, and the file of
     exchange rates (empty: there is none)."""
@@ -36,11 +44,7 @@ class Shop(_Model):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{value!r} is no IANA time zone such as Europe/Berlin") from error
-        return value
+        return _zone(value)
 
 
 def _scalar(value: Any) -> Any:
@@ -207,6 +211,7 @@ class EntitySource(_Model):
     expect: Expected = Expected()
     where: str = ""
     fill_down: tuple[str, ...] = ()
+    missing_prices: Literal["refuse", "list_price"] = "refuse"
     columns: dict[str, ColumnMapping] = {}
 
     @model_validator(mode="after")
@@ -277,14 +282,33 @@ class Source(_Model):
     """
 
     kind: str
-    time_zone: str = "UTC"
+    time_zone: str = ""
     schema_changes: Literal["evolve", "freeze", "discard"] = "evolve"
     optional: bool = False
     id_prefixes: dict[str, str] = {}
     expect: Expected = Expected()
     entities: Mapping[str, EntitySource] = Field(min_length=1)
 
-    _zone = field_validator("time_zone")(Shop._known_zone.__func__)  # type: ignore[attr-defined]
+    _shop_zone: str = PrivateAttr("")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return _zone(value) if value else value
+
+    @property
+    def zone(self) -> str:
+        """The zone of times that state none: its own, else the shop's."""
+        return self.time_zone or self.shop_zone
+
+    @property
+    def shop_zone(self) -> str:
+        """The shop's zone: a value without a time of day is a business date there, whatever the source's zone."""
+        return self._shop_zone or self.time_zone or "UTC"
+
+    def of_shop(self, shop: Shop) -> None:
+        """Note the shop that it is a source of."""
+        self._shop_zone = shop.time_zone
 
     @model_validator(mode="after")
     def _known_entities(self) -> "Source":
@@ -419,6 +443,12 @@ class Config(_Model):
     models: Models = Models()
     quality: Gate = Gate()
     sources: dict[str, Source] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _sources_know_their_shop(self) -> "Config":
+        for source in self.sources.values():
+            source.of_shop(self.shop)
+        return self
 
     @field_validator("sources")
     @classmethod

@@ -4,6 +4,7 @@ A sources file maps onto these names, `lib.cells` reads raw columns as these typ
 loader creates the `stage` tables from them. SQL lives in `sql/`; nothing here touches data.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -153,6 +154,22 @@ def _order_lines() -> tuple[Column, ...]:
     product = [replace(c, name=f"product_{c.name}") for c in _PRODUCTS if c.name != "product_id"]
     return tuple(order + lines + customer + product)
 
+
+#: Columns of order_lines that say something of the order as a whole, or of its customer.
+ORDER_LEVEL = (
+    *(c.name for c in _ORDERS if c.name not in ("order_id", "discount_amount")),
+    "order_discount_amount",
+    *(f"customer_{c.name}" for c in _CUSTOMERS if c.name != "customer_id"),
+)
+
+#: Statuses of orders that nobody pays for, or not yet: their lines may lack a price.
+UNPAID_STATUSES = frozenset(
+    re.findall(
+        r"\w+",
+        "cancelled canceled cancelled_by_customer void voided pending pending_payment payment_pending awaiting_payment"
+        " unpaid on_hold failed payment_failed declined rejected expired",
+    )
+)
 
 ENTITIES: dict[str, Entity] = {
     e.name: e

@@ -242,7 +242,8 @@ def test_an_order_waits_for_its_customer_and_its_lines_and_payments_wait_with_it
 
 
 def test_of_two_contents_of_one_time_the_one_without_faults_is_kept(waiting):
-    assert one(waiting, "select signup_at from clean.customers where customer_id = 'anna'") == datetime(2024, 1, 1)
+    signup_at = one(waiting, "select signup_at from clean.customers where customer_id = 'anna'")
+    assert signup_at == datetime(2023, 12, 31, 23), "midnight in Berlin"
     assert rows(waiting, "select _source_file, rule from ops.dispositions_customers where row_key = 'anna'") == [
         ("customers/2.csv", "older_version")
     ]

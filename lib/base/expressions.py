@@ -58,15 +58,33 @@ class Expression:
         """The columns that it names, each once, in their order."""
         return list(dict.fromkeys(_parts(node) for node, _ in _references(self._tree(), False)))
 
-    def sql(self, column: Callable[[Parts, bool], Sequence[str]]) -> str:
-        """Return it as SQL with each column in the place that `column` gives for it; true asks for it as a number."""
+    def sql(self, column: Callable[[Parts, bool], Sequence[str]], zone_of: str = "") -> str:
+        """Return it as SQL with each column in the place that `column` gives for it; true asks for it as a number.
+
+        Where `zone_of` names a function, it is what reads the name of a time zone that is no constant.
+        """
         statement = json.loads(self._parsed)
         node = statement["statements"][0]["node"]
         node["select_list"] = [_compared(node["select_list"][0])]
+        for call in self._zoned(node["select_list"][0]) if zone_of else ():
+            call["arguments"][0]["expression"] = _call(zone_of, call["arguments"][0]["expression"])
         for reference, is_number in _references(node["select_list"][0], False):
             reference["column_names"] = list(column(_parts(reference), is_number))
         (text,) = _ask("select json_deserialize_sql(?::json)", json.dumps(statement))
         return f"({str(text).removeprefix('SELECT ')})"
+
+    @property
+    def has_zones(self) -> bool:
+        """Whether it names a time zone that may be another in each row."""
+        return any(True for _ in self._zoned(self._tree()))
+
+    @staticmethod
+    def _zoned(tree: Any) -> Iterator[dict[str, Any]]:
+        for node in _nodes(tree):
+            if node["class"] != "FUNCTION" or node["function_name"].lower() != "timezone":
+                continue
+            if len(node["arguments"]) == 2 and node["arguments"][0]["expression"]["class"] != "CONSTANT":
+                yield node
 
     def _tree(self) -> Any:
         return json.loads(self._parsed)["statements"][0]["node"]["select_list"][0]
@@ -260,6 +278,12 @@ def _plus_zero(node: Any) -> Any:
     arguments = [{"name": "", "expression": json.loads(json.dumps(n))} for n in (node, zero)]
     template = json.loads(parse("a + b")._parsed)["statements"][0]["node"]["select_list"][0]
     return {**template, "arguments": arguments}
+
+
+def _call(function: str, argument: Any) -> Any:
+    template = json.loads(parse("lower(a)")._parsed)["statements"][0]["node"]["select_list"][0]
+    named = {"function_name": function, "qualified_name": {"path": [function]}}
+    return {**template, **named, "arguments": [{"name": "", "expression": argument}]}
 
 
 def _node(kind: str, detail: str, **values: Any) -> dict[str, Any]:

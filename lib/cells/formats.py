@@ -7,13 +7,16 @@ apart (`number_parts`, `time_parts`: a struct), then its parts are read.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import duckdb
 
 from lib.base.queries import read_query
 from lib.base.quoting import text_literal
 from lib.cells.codes import CURRENCIES
-from lib.config import EntitySource
+from lib.cells.zones import NAMES
+from lib.config import EntitySource, Source
 from lib.entities import Column
 
 #: Times out of these bounds are placeholders or errors (1900-01-00, 0001-01-01, 9999-12-31). With them, dim_date would
@@ -26,6 +29,20 @@ _CURRENCY = rf"[A-Z]{{0,2}}\p{{Sc}}|{'|'.join(sorted(CURRENCIES))}|EUROS?|S?FR\.
 def define_macros(connection: duckdb.DuckDBPyConnection) -> None:
     """Define the macros that the expressions of this room call."""
     connection.execute(read_query("cells/macros"))
+
+
+def define_zones(connection: duckdb.DuckDBPyConnection) -> None:
+    """Define `zone_of`: the IANA zone of a name as exports write it, null where none is known."""
+    known = {zone: zone for (zone,) in connection.execute("select name from pg_timezone_names()").fetchall()}
+    named = {name.lower(): zone for name, zone in {**known, **NAMES}.items()}
+    first = [name.lower() for name in NAMES]
+    cases = " ".join(
+        f"when {text_literal(name)} then {text_literal(named[name])}" for name in dict.fromkeys([*first, *named])
+    )
+    connection.execute(
+        "create or replace temp macro zone_of(name) as"
+        f" coalesce(case lower(trim(name)) {cases} end, zone_of_offset(name))"
+    )
 
 
 def number(text: str, column: Column, spec: EntitySource) -> str:
@@ -46,28 +63,88 @@ def other_number(parts: str, column: Column, spec: EntitySource) -> str:
     return _as_number(f"plain_number({parts}, '{spec.decimal}', {text_literal(spec.thousands)})", column)
 
 
-def time(text: str, spec: EntitySource, time_zone: str) -> str:
-    """Return the expression that reads a text as a UTC timestamp: as the formats say, else as ISO 8601 writes it."""
-    zoned, local = _formats(spec)
-    on_clocks = f"coalesce(try_strptime({text}, {local}), iso_local({text}))" if local else f"iso_local({text})"
-    read = f"case when has_offset({text}) then iso_utc({text}) else {to_utc(on_clocks, time_zone)} end"
-    return f"coalesce(timezone('UTC', try_strptime({text}, {zoned})), {read})" if zoned else read
+@dataclass(frozen=True)
+class Zones:
+    """SQL of the zones in which times are read: `clock` of those that state none, `day` of dates without a time."""
+
+    clock: str
+    day: str
+
+    @classmethod
+    def of(cls, source: Source) -> "Zones":
+        return cls(text_literal(source.zone), text_literal(source.shop_zone))
+
+
+def time(text: str, spec: EntitySource, zones: Zones, *, is_date: bool = False) -> str:
+    """Return the expression that reads a text as a UTC timestamp: as the formats say, else as ISO 8601 writes it.
+
+    Where a column `is_date`, what counts is the date that is written, whatever clock and zone stand beside it.
+    """
+    zoned, clocks, days = _formats(spec)
+    if is_date:
+        in_zone = [f"timezone({zones.clock}, {_strptime(text, zoned)})"] if zoned else []
+        local = [_strptime(text, [*clocks, *days])] if clocks or days else []
+        written = ", ".join([*in_zone, *local, f"iso_local(substr({text}, 1, 10))"])
+        return f"to_utc(date_trunc('day', coalesce({written})), {zones.day})"
+    if zones.clock == zones.day:
+        either = [_strptime(text, [*clocks, *days])] if clocks or days else []
+        read_local = _coalesced([*either, f"iso_local({text})"])
+        on_clocks = f"to_utc({read_local}, {zones.clock})"
+    else:
+        by_zone = ((clocks, zones.clock), (days, zones.day))
+        formatted = [f"to_utc({_strptime(text, some)}, {zone})" for some, zone in by_zone if some]
+        # A text in ISO form with a time of day is longer than a date.
+        iso = f"case when length({text}) <= 10 then to_utc(iso_local({text}), {zones.day})"
+        on_clocks = _coalesced([*formatted, f"{iso} else to_utc(iso_local({text}), {zones.clock}) end"])
+    read = f"case when has_offset({text}) then iso_utc({text}) else {on_clocks} end"
+    return f"coalesce(timezone('UTC', {_strptime(text, zoned)}), {read})" if zoned else read
 
 
 def states_zone(text: str, spec: EntitySource) -> str:
     """Return the condition that a text which `time` can read states its zone."""
-    zoned, _ = _formats(spec)
-    return f"(has_offset({text}){f' or try_strptime({text}, {zoned}) is not null' if zoned else ''})"
+    zoned, _, _ = _formats(spec)
+    return f"(has_offset({text}){f' or {_strptime(text, zoned)} is not null' if zoned else ''})"
 
 
-def other_time(text: str, parts: str, time_zone: str) -> str:
-    """Return the expression that reads a time from its parts, or from the seconds or milliseconds since 1970."""
-    return f"time_of({text}, {parts}, {text_literal(time_zone)})"
+def other_time(text: str, parts: str, zones: Zones, *, is_date: bool = False) -> str:
+    """Return the expression that reads a time from its parts, from a number of seconds since 1970, or of days."""
+    if is_date:
+        return f"to_utc(date_of({text}, {parts}), {zones.day})"
+    return f"time_of({text}, {parts}, {zones.clock}, {zones.day})"
 
 
-def to_utc(local: str, time_zone: str) -> str:
-    """Return the expression of a time on a zone's clocks as UTC."""
-    return f"to_utc({local}, {text_literal(time_zone)})"
+def typed_time(value: str, kind: str, zones: Zones, *, is_date: bool = False) -> str:
+    """Return the expression of a DuckDB date, timestamp or timestamp with time zone as a UTC timestamp."""
+    if kind == "DATE":
+        return f"to_utc(cast({value} as timestamp), {zones.day})"
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        if is_date:
+            return f"to_utc(day_stated({value}, {zones.clock}), {zones.day})"
+        return f"timezone('UTC', {value})"
+    local = f"cast({value} as timestamp)"
+    return f"to_utc(date_trunc('day', {local}), {zones.day})" if is_date else f"to_utc({local}, {zones.clock})"
+
+
+def is_exact(kind: str) -> bool:
+    """Whether a DuckDB type is one of exact numbers."""
+    return kind.removeprefix("U").removesuffix("EGER").endswith("INT") or kind.startswith("DECIMAL")
+
+
+def double(text: str, spec: EntitySource) -> str:
+    """Return the expression that reads a number, or a percentage, as the source writes it; of any size."""
+    return f"percent_of({text}, finite(try_cast({_declared(_without_percent(text), spec)} as double)))"
+
+
+def other_double(text: str, spec: EntitySource) -> str:
+    """Return the expression that reads a number, or a percentage, in another form that leaves one reading."""
+    plain = f"without_currency(with_plain_signs({_without_percent(text)}), {text_literal(_CURRENCY)})"
+    read = f"plain_number(number_parts({plain}), '{spec.decimal}', {text_literal(spec.thousands)})"
+    return f"percent_of({text}, try_cast({read} as double))"
+
+
+def percentage(text: str) -> str:
+    """Return the expression of what a number is multiplied by: 0.01 where its text is a percentage."""
+    return f"case when ends_with({text}, '%') then 0.01 else 1.00 end"
 
 
 def shown(value: str, column: Column) -> str:
@@ -103,9 +180,36 @@ def _as_number(plain: str, column: Column) -> str:
     return f"try_cast({plain} as {column.sql_type})"
 
 
-def _formats(spec: EntitySource) -> tuple[str, str]:
-    """Return the lists of declared formats that state a zone, and of those that do not; empty where there are none."""
+def _without_percent(text: str) -> str:
+    return f"rtrim({text}, '% ')"
+
+
+def _coalesced(expressions: list[str]) -> str:
+    return f"coalesce({', '.join(expressions)})" if len(expressions) > 1 else expressions[0]
+
+
+def _formats(spec: EntitySource) -> tuple[list[str], list[str], list[str]]:
+    """Return the declared formats that state a zone, those of a time on local clocks, and those of a date alone."""
     zoned = [f for f in spec.timestamp_formats if "%z" in f or "%Z" in f]
-    local = [f for f in spec.timestamp_formats if f not in zoned]
-    listed = [f"[{', '.join(map(text_literal, formats))}]" if formats else "" for formats in (zoned, local)]
-    return listed[0], listed[1]
+    days = [f for f in spec.timestamp_formats if f not in zoned and not re.search(r"%-?[HIMSsfgncTXRprx]", f)]
+    return zoned, [f for f in spec.timestamp_formats if f not in (*zoned, *days)], days
+
+
+def _strptime(text: str, formats: Sequence[str]) -> str:
+    """Return the expression of a time in one of some formats, whatever their order.
+
+    A year of four digits is looked for first, and one before 1900 is a misfit: `%Y` reads 26 in 03.09.26 as such.
+    Formats that differ in the places of day and month say nothing where both fit: the text is then not read by them.
+    """
+    ordered = sorted(formats, key=lambda f: "%y" in f)
+    reads = {f: f"plausible(try_strptime({text}, {text_literal(f)}))" for f in ordered}
+    for n, one in enumerate(ordered):
+        for other in ordered[n + 1 :]:
+            if one in reads and other in reads and one != other and _places(one) == _places(other):
+                reads[one] = f"agreed({reads[one]}, {reads.pop(other)})"
+    return _coalesced(list(reads.values()))
+
+
+def _places(form: str) -> str:
+    """Return a format without what tells its day and month apart."""
+    return re.sub(r"%-?[dm]", "%d", form)

@@ -9,13 +9,27 @@ from typing import Literal, get_args
 
 from lib.base.quoting import quoted, text_literal
 from lib.cells import formats
-from lib.config import ColumnMapping, EntitySource, Source
+from lib.cells.formats import Zones
+from lib.cells.rows import RawRows, is_blank
+from lib.config import NUMBERS, ColumnMapping, EntitySource, Source
 from lib.entities import Column
 
-#: What may be wrong with the raw values of a column: needless blanks or misencoded letters (`untidy`), texts decoded
-#: with the wrong encoding, texts that the source's own form does not explain, times out of bounds, codes or names that
-#: are invalid or in unusual capitals, required values that are missing, times that state no zone.
-Symptom = Literal["untidy", "misencoded", "unreadable", "out_of_bounds", "noncanonical", "missing", "zoneless"]
+#: What may be wrong with the raw values of a column: needless blanks, misencoded letters or marks of a spreadsheet
+#: (`untidy`), texts decoded with the wrong encoding, a spreadsheet's error texts, texts that the source's own form does
+#: not explain, times out of bounds, codes or names that are invalid or in unusual capitals, required values that are
+#: missing, times that state no zone, ids that a spreadsheet rounded, values that an expression cannot be computed from.
+Symptom = Literal[
+    "untidy",
+    "misencoded",
+    "error_text",
+    "unreadable",
+    "out_of_bounds",
+    "noncanonical",
+    "missing",
+    "zoneless",
+    "damaged",
+    "troubled",
+]
 
 #: Those that are looked for where nobody has inspected the rows; repairing an encoding needs a list of texts first.
 SYMPTOMS: frozenset[Symptom] = frozenset(get_args(Symptom)) - {"misencoded"}
@@ -30,24 +44,37 @@ _ROLES: dict[str, Role] = {
     "currency": "currency",
 }
 
+#: Texts beside ids that spreadsheets take for numbers unless they are marked as text.
+_CODES_OF_DIGITS = ("postal_code", "phone")
+
 
 @dataclass(frozen=True)
 class Cell:
     """One of our columns as a source delivers it.
 
-    `raw` is the SQL of its raw value over the raw rows `r`, `source_column` the raw column that it is, empty where the
-    mapping alone states the value. `is_text` is true where the source has text; where it has a fitting type, `typed` is
-    the SQL of our type over `x`. `default` and `prefix` are what the mapping adds to a text, as SQL. Only rules against
+    `raw` is the SQL of its raw value over the raw rows `r`. `is_stated` is true where the row states it, false where
+    the mapping alone does; `source_column` is the raw column that it is, empty where it is computed of several.
+    `is_text` is true where the source has text; where it has a fitting type, `typed` is the SQL of our type over `x`.
+
+    What the mapping does to a text: `translation` is the SQL of its translation over `plain_<name>`, `default` and
+    `prefix` what it adds; to a number: `factor`; to a time: `zone` is the SQL of the zone's name over `r`, `is_date`
+    says that its date alone counts. `trouble` is the SQL over `r` of why it cannot be computed. Only rules against
     `symptoms` are applied.
     """
 
     column: Column
     raw: str
     source_column: str = ""
+    is_stated: bool = False
     is_text: bool = False
     typed: str = ""
+    translation: str = ""
     default: str = ""
     prefix: str = ""
+    factor: str = ""
+    zone: str = ""
+    is_date: bool = False
+    trouble: str = ""
     symptoms: frozenset[Symptom] = SYMPTOMS
 
     @property
@@ -69,74 +96,139 @@ class Cell:
         return not (self.typed or self.is_free or self.kind == "boolean")
 
     @property
+    def is_rate(self) -> bool:
+        """Whether it may be written as a percentage."""
+        return self.name.endswith("_rate")
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether a spreadsheet may have marked it as text."""
+        return self.is_text and (self.kind == "id" or self.name.endswith(_CODES_OF_DIGITS))
+
+    @property
     def role(self) -> Role:
         """What kind of code, name or address a source's own text is, if any."""
-        if not self.source_column or self.kind != "text":
+        if not self.is_stated or self.kind != "text":
             return ""
         return _ROLES.get(self.name.removeprefix("customer_").removeprefix("product_"), "")
 
+    def zones(self, zones: Zones) -> Zones:
+        """Return the zones in which its times are read: one that its rows name goes before the source's."""
+        return Zones(f"zone_{self.name}", zones.day) if self.zone else zones
 
-def cells(columns: Iterable[Column], spec: EntitySource, source: Source, types: dict[str, str]) -> list[Cell]:
-    """Return some of our columns as a source delivers them; `types` has the DuckDB type of each of its raw columns."""
-    return [_cell(column, spec, source, types) for column in columns]
+
+def cells(columns: Iterable[Column], spec: EntitySource, source: Source, rows: RawRows) -> list[Cell]:
+    """Return some of our columns as a source delivers them in some raw rows."""
+    return [_cell(column, spec, source, rows) for column in columns]
 
 
-def _cell(column: Column, spec: EntitySource, source: Source, types: dict[str, str]) -> Cell:
+def _cell(column: Column, spec: EntitySource, source: Source, rows: RawRows) -> Cell:
     prefix = text_literal(source.id_prefixes[column.name]) if column.name in source.id_prefixes else ""
     mapping = spec.columns.get(column.name) if spec.columns else ColumnMapping(column=(column.name,))
-    default, name = "", None
-    if mapping is not None:
-        if mapping.constant is not None:
-            return Cell(column, text_literal(mapping.constant), prefix=prefix)
-        name = next((n for n in mapping.column if n in types), None)
-        if mapping.match:
-            return Cell(column, _matched(mapping, name, spec), prefix=prefix)
-        default = text_literal(mapping.default) if mapping.default is not None else ""
-    if name is None:
-        if default:
-            return Cell(column, default, prefix=prefix)
-        return Cell(column, f"cast(null as {column.sql_type})", typed=f"x.raw_{column.name}")
-    raw, kind = f"r.{quoted(name)}", types[name]
-    typed = _from_type(column, kind, source.time_zone)
-    if typed and not spec.null_values and not default:
-        return Cell(column, raw, source_column=name, typed=typed)
+    absent = Cell(column, f"cast(null as {column.sql_type})", typed=f"x.raw_{column.name}")
+    if mapping is None:
+        return absent
+    if mapping.constant is not None:
+        return Cell(column, _written(mapping.constant, column, spec), prefix=prefix)
+    default = _written(mapping.default, column, spec) if mapping.default is not None else ""
+    computed = rows.computed.get(column.name)
+    names = [next((n for n in some if n in rows.types), "") for some in (mapping.column, mapping.default_column)]
+    name = names[0] or names[1]
+    if computed:
+        raw, kind, name = computed.sql, computed.type, ""
+    elif name:
+        raw, kind = f"r.{quoted(name)}", rows.types[name]
+    else:
+        return Cell(column, default, prefix=prefix) if default else absent
+    if names[1] and names[1] != name:
+        raw, kind = _first_stated(raw, kind, names[1], rows, spec)
+        name = ""
+    zones = Zones.of(source)
+    zone = _zone_of_row(mapping, rows, spec, zones) if column.kind == "timestamp" and mapping.zone else ""
+    is_translated = bool(mapping.match or mapping.values)
+    typed = ""
+    if default and column.kind in NUMBERS and not is_translated and kind != "VARCHAR":
+        raw, default = f"coalesce({raw}, {mapping.default})", ""
+    if not (spec.null_values and not computed) and not default and not is_translated:
+        own = Zones(f"x.zone_{column.name}", zones.day) if zone else zones
+        typed = _from_type(column, kind, own, is_date=mapping.date, is_computed=computed is not None)
     is_text = kind == "VARCHAR"
-    raw = raw if is_text else f"cast({raw} as varchar)"
-    return Cell(column, raw, source_column=name, is_text=is_text, default=default, prefix=prefix)
-
-
-def _matched(mapping: ColumnMapping, name: str | None, spec: EntitySource) -> str:
-    """Return the SQL of a value that depends on which pattern a raw column matches."""
-    default = text_literal(mapping.default) if mapping.default is not None else "cast(null as varchar)"
-    if name is None:
-        return default
-    text = f"nullif(without_blanks_around(cast(r.{quoted(name)} as varchar)), '')"
-    text = without_nulls(text, spec)
-    cases = " ".join(
-        f"when regexp_matches({text}, {text_literal(m.pattern)}) then {text_literal(m.value or '')}"
-        for m in mapping.match
+    factor = str(mapping.factor) if mapping.factor is not None else ""
+    if column.name.endswith("_rate") and is_text:
+        factor = f"{f'{factor} * ' if factor else ''}{formats.percentage(f'text_{column.name}')}"
+    return Cell(
+        column,
+        raw if is_text or typed else f"cast({raw} as varchar)",
+        source_column=name,
+        is_stated=True,
+        is_text=is_text,
+        typed=typed,
+        translation=_translation(mapping, column, spec) if is_translated else "",
+        default=default,
+        prefix=prefix,
+        factor=factor,
+        zone=zone,
+        is_date=mapping.date,
+        trouble=computed.trouble if computed else "",
     )
-    return f"case {cases} else {default} end"
 
 
-def without_nulls(text: str, spec: EntitySource) -> str:
-    """Return the SQL of a text, null where it is one of the words by which the source means no value."""
-    for word in spec.null_values:
-        text = f"nullif({text}, {text_literal(word)})"
-    return text
+def _written(value: str, column: Column, spec: EntitySource) -> str:
+    """Return the SQL of a value that the mapping states; a number has a decimal point there, in any source."""
+    return text_literal(value.replace(".", spec.decimal) if column.kind in NUMBERS else value)
 
 
-def _from_type(column: Column, kind: str, time_zone: str) -> str:
-    """Return the SQL of our type where a raw column has a fitting one; nothing where its text is to be read."""
+def _first_stated(raw: str, kind: str, other: str, rows: RawRows, spec: EntitySource) -> tuple[str, str]:
+    """Return the SQL of a raw value, or of another column's where there is none, and its type."""
+    is_text = kind == "VARCHAR"
+    same = rows.types[other] == kind
+    second = f"r.{quoted(other)}" if same else f"cast(r.{quoted(other)} as varchar)"
+    first = raw if same or is_text else f"cast({raw} as varchar)"
+    blank = f"nullif(trim({raw}), '') is null" if is_text else f"{raw} is null"
+    if raw.startswith('r."'):
+        name = next((n for n in rows.types if f"r.{quoted(n)}" == raw), "")
+        blank = is_blank(name, rows, spec) if name else blank
+    return f"case when {blank} then {second} else {first} end", kind if same else "VARCHAR"
+
+
+def _zone_of_row(mapping: ColumnMapping, rows: RawRows, spec: EntitySource, zones: Zones) -> str:
+    """Return the SQL of the zone that a row names: the source's where it names none, null where nobody knows it."""
+    name = next((n for n in mapping.zone if n in rows.types), "")
+    if not name:
+        return zones.clock
+    return (
+        f"case when {is_blank(name, rows, spec)} then {zones.clock} else zone_of(cast(r.{quoted(name)} as varchar)) end"
+    )
+
+
+def _translation(mapping: ColumnMapping, column: Column, spec: EntitySource) -> str:
+    """Return the SQL of a text by the words and patterns of the mapping; what they do not name stays as it is."""
+    text = f"plain_{column.name}"
+
+    def value(ours: str | None) -> str:
+        return "null" if ours is None else _written(ours, column, spec)
+
+    cases = [f"when lower({text}) = lower({text_literal(w)}) then {value(ours)}" for w, ours in mapping.values.items()]
+    cases += [f"when regexp_matches({text}, {text_literal(m.pattern)}) then {value(m.value)}" for m in mapping.match]
+    if mapping.otherwise == "keep" or (mapping.otherwise is None and mapping.default is None):
+        rest = text
+    elif mapping.otherwise is not None:
+        rest = f"case when {text} is not null then {value(mapping.otherwise)} end"
+    else:
+        rest = "null"
+    return f"case {' '.join(cases)} else {rest} end"
+
+
+def _from_type(column: Column, kind: str, zones: Zones, *, is_date: bool, is_computed: bool) -> str:
+    """Return the SQL of our type where a raw value has a fitting one; nothing where its text is to be read."""
     raw = f"x.raw_{column.name}"
-    is_whole = kind.removeprefix("U").removesuffix("EGER").endswith("INT")
     match column.kind:
-        case "amount" | "quantity" | "measure" if is_whole or kind.startswith("DECIMAL"):
+        case "amount" | "quantity" | "measure" if formats.is_exact(kind) or (
+            is_computed and kind in ("DOUBLE", "FLOAT")
+        ):
             return f"try_cast({raw} as {column.sql_type})"
         case "boolean" if kind == "BOOLEAN":
             return raw
-        case "timestamp" if kind == "TIMESTAMP WITH TIME ZONE":
-            return f"timezone('UTC', {raw})"
         case "timestamp" if kind == "DATE" or kind.startswith("TIMESTAMP"):
-            return formats.to_utc(f"cast({raw} as timestamp)", time_zone)
+            return formats.typed_time(raw, kind, zones, is_date=is_date)
     return ""

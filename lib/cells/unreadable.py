@@ -12,9 +12,10 @@ from pathlib import Path
 import duckdb
 
 from lib.base.quoting import quoted, text_literal
-from lib.cells.formats import LAST_TIME, define_macros
+from lib.cells.formats import LAST_TIME, Zones, define_macros
 from lib.cells.mapping import SYMPTOMS, Cell, Symptom, cells
 from lib.cells.reading import read
+from lib.cells.rows import RawRows
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES, TYPE_WORDS
 
@@ -44,11 +45,17 @@ def unreadable_columns(
     Only text columns of the part that are named in `texts` are looked at.
     """
     columns = [c for c in ENTITIES[entity].columns if c.kind in TYPE_WORDS]
-    suspects = [c for c in cells(columns, spec, source, dict.fromkeys(texts, "VARCHAR")) if c.is_text]
+    part_rows = f"read_parquet({text_literal(glob.escape(str(part)))}) r"
+    found_in = RawRows(part_rows, dict.fromkeys(texts, "VARCHAR"))
+    # What is computed, looked up or translated is judged where its rows are read.
+    suspects = [
+        c for c in cells(columns, spec, source, found_in) if c.is_text and c.source_column and not c.translation
+    ]
+    suspects = [replace(c, zone="") for c in suspects]
     if not suspects:
         return []
     define_macros(connection)
-    rows = f"read_parquet({text_literal(glob.escape(str(part)))}) r"
+    rows, zones = part_rows, Zones.of(source)
     documents: dict[str, list[str]] = {}
     # Other forms than the source's own are tried only where the value is not in that.
     steps: tuple[frozenset[Symptom], ...] = (frozenset({"untidy"}), SYMPTOMS)
@@ -60,7 +67,7 @@ def unreadable_columns(
         query = read(
             [cell],
             spec,
-            source.time_zone,
+            zones,
             LAST_TIME,
             f"(select * from {rows} where list_contains(?, _file)) r",
             ["r._file"],
@@ -83,7 +90,7 @@ def _doubtful(
         return {}
     values = ", ".join(f"any_value({name}) as {name}" for name in {quoted(c.source_column) for c in cells})
     sample = f"(select _file, {values} from {rows} group by _file having count(*) >= {enough}) r"
-    query = read(cells, spec, source.time_zone, LAST_TIME, sample, ["r._file"])
+    query = read(cells, spec, Zones.of(source), LAST_TIME, sample, ["r._file"])
     lists = ", ".join(f"list(_file) filter (where raw_{c.name} is not null and value_{c.name} is null)" for c in cells)
     answers = connection.execute(f"select {lists} from ({query})").fetchone() or ()
     return {cell.name: names for cell, names in zip(cells, answers, strict=True) if names}

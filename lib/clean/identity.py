@@ -5,10 +5,11 @@ the ids that they lacked and their place, `_source_file` and `_source_row`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import duckdb
 
+from lib.cells.formats import Zones
 from lib.cells.mapping import Cell
 from lib.cells.reading import read
 from lib.config import EntitySource
@@ -38,15 +39,15 @@ def identity_of(
     entity: Entity,
     own: Sequence[Cell],
     spec: EntitySource,
-    zone: str,
+    zones: Zones,
     latest: str,
     rows: str,
 ) -> Identity:
     """Return how the raw rows `r`, given as a `from` clause, are identified; look into the columns that decide it."""
-    cells = {c.name: replace(c, symptoms=frozenset()) for c in own}
+    cells = {c.name: c for c in own}
 
     def values(names: Iterable[str]) -> str:
-        return read([cells[name] for name in names], spec, zone, latest, rows, ["r._file"])
+        return read([cells[name] for name in names], spec, zones, latest, rows, ["r._file"])
 
     own_id = _OWN_IDS.get(entity.name, "")
     has_unnumbered = bool(own_id) and _is_found(connection, f"({values([own_id])}) where value_{own_id} is null")

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 
 from lib.base.quoting import text_literal
 from lib.cells import formats
+from lib.cells.leftovers import Leftovers
 from lib.cells.mapping import Cell
-from lib.cells.reading import is_invalid
+from lib.cells.reading import is_invalid, tidied
 from lib.clean.rules import Outcome
 from lib.config import EntitySource
-from lib.entities import TYPE_WORDS
+from lib.entities import TYPE_WORDS, UNPAID_STATUSES
 
 #: Larger values are mistakes, such as a bar code in the quantity; amounts and their sums would not fit their type.
 _LARGEST_QUANTITY, _LARGEST_AMOUNT = 10**9, 10**11
+
+#: Ids without which a row says nothing, or is taken for another.
+_NEEDED_IDS = ("order_id", "line_number", "product_id", "payment_id", "event_id")
 
 _CODES = {"email": "e-mail address", "country": "country code", "currency": "currency code"}
 
@@ -41,14 +45,15 @@ class RuleHit:
 
 def rule_hits(cell: Cell, spec: EntitySource, latest: str) -> list[RuleHit]:
     """Return the rules that may apply to a cell; `latest` is the latest time that is accepted."""
-    repairs = _repairs(cell, spec) if cell.source_column and not cell.typed else ()
+    repairs = _repairs(cell, spec) if cell.is_stated and not cell.typed else ()
     return [*_faults(cell, spec, latest), *repairs]
 
 
 def _faults(cell: Cell, spec: EntitySource, latest: str) -> Iterator[RuleHit]:
     """Yield what cannot be repaired: the cell is left empty, or its row is refused."""
     column, name, shown = cell.column, cell.name, as_read(cell)
-    text = f"raw_{name}" if cell.typed else f"text_{name}"
+    raw = f"raw_{name}"
+    text = raw if cell.typed else f"text_{name}"
     before = shown if cell.typed else f"without_nul(raw_{name})"
     none = f"value_{name} is null and {text} is not null"
 
@@ -58,20 +63,48 @@ def _faults(cell: Cell, spec: EntitySource, latest: str) -> Iterator[RuleHit]:
         refusal = rule if rejects else ""
         return RuleHit(name, rule, outcome, condition, before, text=shown, refusal=refusal, reason=reason)
 
+    if "damaged" in cell.symptoms and cell.kind == "id" and not cell.typed:
+        is_needed = name in _NEEDED_IDS or column.rejects
+        sentence = f"{name} was rounded by a spreadsheet that took it for a number; export it as text"
+        yield lost("damaged_id", f"coalesce(is_damaged_id({tidied(cell)}), false)", sentence, rejects=is_needed)
+    if "error_text" in cell.symptoms and cell.is_text:
+        yield RuleHit(name, "error_text", "emptied", f"has_error({raw}) and {text} is null", before, text=before)
+    trouble = f"trouble_{name}" if "troubled" in cell.symptoms and cell.trouble else ""
+    if trouble:
+        outcome: Outcome = "rejected" if column.rejects else "emptied"
+        yield RuleHit(
+            name,
+            "not_computed",
+            outcome,
+            f"{text} is null and {trouble} is not null",
+            trouble,
+            text=trouble,
+            refusal="not_computed" if column.rejects else "",
+            reason=f"{text_literal(f'{name}: ')} || {trouble}",
+        )
+    if cell.zone and cell.symptoms & {"unreadable", "out_of_bounds"}:
+        unknown = f"zone_{name} is null"
+        yield lost("unknown_zone", f"{none} and {unknown}", f"{name} stands beside a time zone that nobody knows")
+        none += f" and not {unknown}"
     if "out_of_bounds" in cell.symptoms or ("unreadable" in cell.symptoms and cell.kind == "timestamp"):
         later = f"parsed_{name} > timestamp '{latest}' and parsed_{name} <= timestamp '{formats.LAST_TIME}'"
         future = f"coalesce({later}, false)"
         yield lost("date_in_future", f"{none} and {future}", f"{name} had not come yet when it was delivered")
         none += f" and not {future}"
     if "unreadable" in cell.symptoms and cell.kind == "timestamp" and not cell.typed:
-        ambiguous = f"coalesce(parsed_{name} is null and is_ambiguous(parts_{name}), false)"
-        yield lost("ambiguous_date", f"{none} and {ambiguous}", f"{name} can be read in two ways")
+        ambiguous = f"coalesce(parsed_{name} is null and is_ambiguous({text}, parts_{name}), false)"
+        sentence = (
+            f"{name} can be read in two ways, as day and month are open; say in timestamp_formats which comes first"
+        )
+        yield lost("ambiguous_date", f"{none} and {ambiguous}", sentence)
         none += f" and not {ambiguous}"
     if cell.symptoms & {"unreadable", "out_of_bounds"}:
         word = TYPE_WORDS[column.kind]
-        yield lost(f"not_a_{word.replace(' ', '_')}", none, f"{name} is no {word}")
+        form = f" with {spec.thousands!r} between thousands" if spec.thousands and word == "number" else ""
+        yield lost(f"not_a_{word.replace(' ', '_')}", none, f"{name} is no {word}{form}")
     if "missing" in cell.symptoms and column.required:
         reason, missing = text_literal(f"{name} is missing"), f"{text} is null"
+        missing += f" and {trouble} is null" if trouble else ""
         yield RuleHit(name, "missing", "rejected", missing, before, refusal=f"missing_{name}", reason=reason)
     elif "missing" in cell.symptoms and name in spec.required:
         yield RuleHit(name, "missing", "flagged", f"{text} is null", before)
@@ -85,12 +118,20 @@ def _repairs(cell: Cell, spec: EntitySource) -> Iterator[RuleHit]:
     raw, text, parts = f"raw_{name}", f"text_{name}", f"parts_{name}"
     before, after = f"without_nul({raw})", formats.shown(f"value_{name}", cell.column)
 
+    # What the mapping makes of a text is no repair.
+    kept = f" and {text} = plain_{name}" if cell.translation else ""
+
     def repaired(rule: str, condition: str) -> RuleHit:
+        condition += kept
         return RuleHit(name, rule, "repaired", f"{condition} and value_{name} is not null", before, after)
 
     if cell.is_text and "untidy" in cell.symptoms:
         decoded = f"decoded_{name}" if "misencoded" in cell.symptoms else raw
-        yield repaired("whitespace", f"trimmed_{name} <> without_nul({decoded})")
+        differs = f"trimmed_{name} <> without_nul({decoded})"
+        if cell.is_marked:
+            yield repaired("text_mark", f"has_text_mark(without_blanks_around({decoded}))")
+            differs += f" and not has_text_mark(without_blanks_around({decoded}))"
+        yield repaired("whitespace", differs)
     if "misencoded" in cell.symptoms:
         yield repaired("encoding", f"decoded_{name} <> {raw}")
     if cell.role and "noncanonical" in cell.symptoms:
@@ -103,6 +144,32 @@ def _repairs(cell: Cell, spec: EntitySource) -> Iterator[RuleHit]:
         if has_parts:
             lacks = f"case when {parts} is null then {lacks} else lacks_zone({text}, {parts}) end"
         yield repaired("zone_missing", lacks)
+
+
+def missing_price(cells: Mapping[str, Cell], spec: EntitySource) -> list[RuleHit]:
+    """Return the hit of a line that states no price and no amount, unless its order is none that is paid for."""
+    if spec.missing_prices == "list_price":
+        return []
+    priced = [cells[name] for name in ("unit_price", "line_total", "line_amount")]
+    nothing = [f"value_{c.name} is null and {f'raw_{c.name}' if c.typed else f'text_{c.name}'} is null" for c in priced]
+    nothing += [f"trouble_{c.name} is null" for c in priced if c.trouble and "troubled" in c.symptoms]
+    if "status" in cells:
+        states = ", ".join(map(text_literal, sorted(UNPAID_STATUSES)))
+        nothing.append(f"coalesce(translate(lower(value_status), ' -', '__') not in ({states}), true)")
+    reason = text_literal("unit_price is missing, and so are line_total and line_amount")
+    condition = " and ".join(nothing)
+    return [
+        RuleHit("unit_price", "missing", "rejected", condition, "null", refusal="missing_unit_price", reason=reason)
+    ]
+
+
+def undecided(leftovers: Leftovers) -> RuleHit:
+    """Return the hit of a row of which nobody can tell whether it is to be left out."""
+    reason = f"'where: ' || {leftovers.trouble}"
+    condition, rule = f"{leftovers.trouble} is not null", "not_computed"
+    return RuleHit(
+        "", rule, "rejected", condition, leftovers.trouble, text=leftovers.trouble, refusal=rule, reason=reason
+    )
 
 
 def too_large(cells: Mapping[str, Cell]) -> RuleHit:

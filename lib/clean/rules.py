@@ -9,7 +9,7 @@ from typing import Literal
 
 Level = Literal["row", "set", "check"]
 
-Outcome = Literal["repaired", "emptied", "rejected", "merged", "quarantined", "flagged"]
+Outcome = Literal["repaired", "emptied", "rejected", "merged", "quarantined", "left_out", "flagged"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,28 @@ RULES: dict[str, Rule] = {
     "whitespace": Rule("row", ("repaired",), "Blanks around a text are removed; several within it become one."),
     "letter_case": Rule("row", ("repaired",), "Codes, e-mail addresses and names are put into their usual spelling."),
     "encoding": Rule(
-        "row", ("repaired",), "Text that was decoded with the wrong encoding is decoded with the right one."
+        "row",
+        ("repaired",),
+        "Text that was decoded with the wrong encoding is decoded with the right one, HTML's entities too.",
     ),
+    "text_mark": Rule("row", ("repaired",), "A spreadsheet's apostrophe before an id or a postal code is removed."),
+    "error_text": Rule("row", ("emptied",), "A spreadsheet's error text, such as #N/A, is no value."),
+    "damaged_id": Rule(
+        "row", ("rejected", "emptied"), "An id that a spreadsheet rounded, such as 4.711E+12, is not taken for an id."
+    ),
+    "not_computed": Rule(
+        "row", ("rejected", "emptied"), "What the mapping cannot compute from the values of a row is left empty."
+    ),
+    "unknown_zone": Rule(
+        "row",
+        ("rejected", "emptied"),
+        "A time beside a time zone that nobody knows is not taken for one of another zone.",
+    ),
+    "left_out": Rule(
+        "row", ("left_out",), "A row for which the condition 'where' of its source is not true is left out.", False
+    ),
+    "repeated_header": Rule("row", ("left_out",), "A line that repeats the header is left out.", False),
+    "totals_row": Rule("row", ("left_out",), "A row of totals, which states no order of its own, is left out.", False),
     "number_text": Rule("row", ("repaired",), "Numbers with currency signs or other separators are read as numbers."),
     "date_format": Rule("row", ("repaired",), "A time in another format is read where it has only one meaning."),
     "zone_missing": Rule("row", ("repaired",), "A time without a zone is read in the time zone of its source."),

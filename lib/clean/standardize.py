@@ -16,22 +16,24 @@ from pathlib import Path
 
 import duckdb
 
-from lib.base.errors import ConfigError, LakeError
+from lib.base.errors import ConfigError, LakeError, did_you_mean
 from lib.base.hashing import fingerprint
 from lib.base.queries import read_query
 from lib.base.quoting import text_literal
-from lib.cells.formats import define_macros
+from lib.cells.formats import Zones, define_macros
+from lib.cells.leftovers import Leftovers, header_suspicion, left_out
 from lib.cells.mapping import Cell, cells
 from lib.cells.reading import inspect, read
+from lib.cells.rows import VALUE_ERRORS, RawRows, diagnosed, prepared
 from lib.clean.identity import Identity, derived, identified, identity_of
-from lib.clean.rule_hits import RuleHit, rule_hits, too_large
+from lib.clean.rule_hits import RuleHit, missing_price, rule_hits, too_large, undecided
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES, LINEAGE, Entity
 from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
 
 #: To be raised by one with every change of what the rules make of the same raw rows.
-RULES_VERSION = 6
+RULES_VERSION = 7
 
 #: How far a time may lie after its delivery: clocks and zones differ.
 _AHEAD = timedelta(days=1)
@@ -47,6 +49,8 @@ def standardize(settings: Settings, lake: Lake, batches: Iterable[Batch]) -> Ite
     `_reject_rule` too. `_findings` lists what the rules repaired, emptied, refused or flagged: field, rule, outcome,
     before, after; null where there was nothing.
     """
+    batches = list(batches)
+    _check_columns(settings, batches)
     with contextlib.ExitStack() as stack:
         connection: duckdb.DuckDBPyConnection | None = None
         for batch in batches:
@@ -80,9 +84,8 @@ def _make(
     """Write a batch's typed rows into the lake; raise LakeError where the batch cannot be read."""
     scratch = Path(tempfile.mkdtemp(prefix="standardize-", dir=settings.work_dir))
     try:
-        query = _query(connection, lake, batch, spec, source, _latest(settings, batch))
         target = scratch / "rows.parquet"
-        connection.execute(f"copy ({query}) to {text_literal(str(target))} (format parquet, compression zstd)")
+        _write(connection, lake, batch, spec, source, _latest(settings, batch), target)
         lake.place(target, relative)
     except (duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
         if "No space left" in str(error):
@@ -100,7 +103,30 @@ def rules_of(entity: str, spec: EntitySource, source: Source) -> str:
     contract = [(c.name, c.kind, c.required) for c in ENTITIES[entity].columns]
     options = spec.model_dump(include=set(EntitySource.model_fields) - {"expect"})
     restates = [spec.restates(entity, is_numbered) for is_numbered in (False, True)]
-    return fingerprint([RULES_VERSION, contract, source.time_zone, source.id_prefixes, options, restates])
+    zones = [source.zone, source.shop_zone]
+    return fingerprint([RULES_VERSION, contract, zones, source.id_prefixes, options, restates])
+
+
+def _check_columns(settings: Settings, batches: Sequence[Batch]) -> None:
+    """Raise ConfigError where the mapping names a column that no batch of a source's tables has.
+
+    Ingest asks the same of every new document; a mapping that changed since is asked here.
+    """
+    known: dict[tuple[str, str], dict[str, None]] = {}
+    for batch in batches:
+        known.setdefault((batch.source, batch.entity), {}).update(dict.fromkeys(batch.types))
+    for (name, entity), columns in known.items():
+        source = settings.config.sources.get(name)
+        spec = source.entities.get(entity) if source else None
+        if spec is None or source is None or source.kind not in ("files", "database") or not columns:
+            continue
+        for use in spec.missing(entity, columns):
+            place = f"sources.{name}.entities.{entity}.{'where' if use.ours == 'where' else f'columns.{use.ours}'}"
+            raise ConfigError(
+                f"{place}: no column {use} has been delivered; found {', '.join(list(columns)[:20])}."
+                f"{did_you_mean(use.names[0], columns)}"
+                " Correct the name, or set 'optional: true' where it may be missing."
+            )
 
 
 def _check_mapping(connection: duckdb.DuckDBPyConnection, batch: Batch, spec: EntitySource) -> None:
@@ -128,10 +154,16 @@ def _latest(settings: Settings, batch: Batch) -> str:
     return (ingested + _AHEAD).isoformat(sep=" ", timespec="seconds")
 
 
-def _query(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, batch: Batch, spec: EntitySource, source: Source, latest: str
-) -> str:
-    """Return the query that gives a batch's typed rows."""
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    batch: Batch,
+    spec: EntitySource,
+    source: Source,
+    latest: str,
+    target: Path,
+) -> None:
+    """Write a batch's typed rows to a Parquet file."""
     entity = ENTITIES[batch.entity]
     parts, malformed = (
         [glob.escape(lake.path(f"{batch.folder}/{part}")) for part in batch.parts if part.startswith(start)]
@@ -142,47 +174,94 @@ def _query(
     if malformed:
         connection.execute(f"create or replace temp view _malformed as from {_parquet(malformed)}")
         selects.append(read_query("cells/malformed_rows"))
+    rows = None
     if parts:
         files = [[f.name for f in batch.files], [f.first_row for f in batch.files]]
         connection.execute(
             "create or replace temp table _files as select unnest(?) as name, unnest(?) as first_row", files
         )
-        rows = f"{_parquet(parts)} r"
-        types = dict(connection.execute(f"select column_name, column_type from (describe from {rows})").fetchall())
-        own = cells(entity.columns, spec, source, types)
-        own = inspect(connection, own, spec, source.time_zone, latest, rows)
-        identity = identity_of(connection, entity, own, spec, source.time_zone, latest, rows)
-        noted = _noted_sql(own, spec, source, rows, latest)
-        selects.append(_rows_sql(entity, spec, identity, noted, is_shifted=bool(malformed)))
+        place = f"sources.{batch.source}.entities.{batch.entity}"
+        raw = f"{_parquet(parts)} r"
+        types = dict(connection.execute(f"select column_name, column_type from (describe from {raw})").fetchall())
+        rows = prepared(connection, RawRows(raw, types), batch.entity, spec, place)
     constants = {"_source": batch.source, "_batch_id": batch.batch_id, "_ingested_at": batch.ingested_at}
     given = ", ".join(f"cast({text_literal(text)} as {LINEAGE[name]}) as {name}" for name, text in constants.items())
-    return f"select * replace ({given}) from ({' union all by name '.join(selects)})"
+
+    def write(rows: RawRows | None) -> None:
+        read = [_read_sql(connection, entity, spec, source, rows, latest, is_shifted=bool(malformed))] if rows else []
+        query = f"select * replace ({given}) from ({' union all by name '.join([*selects, *read])})"
+        connection.execute(f"copy ({query}) to {text_literal(str(target))} (format parquet, compression zstd)")
+
+    try:
+        write(rows)
+    except VALUE_ERRORS:
+        # An expression of the mapping met a value that it cannot use: from now on such rows are told apart.
+        if rows is None or (guarded := diagnosed(connection, rows, place)) is None:
+            raise
+        write(guarded)
 
 
 def _parquet(paths: Iterable[str]) -> str:
     return f"read_parquet([{', '.join(map(text_literal, paths))}], union_by_name = true)"
 
 
-def _noted_sql(own: list[Cell], spec: EntitySource, source: Source, rows: str, latest: str) -> str:
-    """Return the query that types the well-formed rows and notes what the rules found in them."""
+def _read_sql(
+    connection: duckdb.DuckDBPyConnection,
+    entity: Entity,
+    spec: EntitySource,
+    source: Source,
+    rows: RawRows,
+    latest: str,
+    *,
+    is_shifted: bool,
+) -> str:
+    """Return the query that reads well-formed rows as the rules say, and notes what they found."""
+    zones = Zones.of(source)
+    suspicion = header_suspicion(spec, rows)
+    own = cells(entity.columns, spec, source, rows)
+    own, has_headers = inspect(connection, own, spec, zones, latest, rows.source, suspicion)
+    leftovers = left_out(own, spec, rows, has_headers=has_headers)
+    identity = identity_of(connection, entity, own, spec, zones, latest, rows.source)
+    noted = _noted_sql(own, spec, zones, rows, latest, leftovers)
+    return _rows_sql(entity, spec, identity, noted, is_shifted)
+
+
+def _noted_sql(
+    own: list[Cell], spec: EntitySource, zones: Zones, rows: RawRows, latest: str, leftovers: Leftovers
+) -> str:
+    """Return the query that types the well-formed rows and notes what the rules found in them.
+
+    Of a row that is left out nothing is noted but the rule by which it is.
+    """
     found = [f for cell in own for f in rule_hits(cell, spec, latest)]
     named = {cell.name: cell for cell in own}
     if {"quantity", "unit_price"} <= set(named):
-        found.append(too_large(named))
+        found += [too_large(named), *missing_price(named, spec)]
+    if leftovers.trouble:
+        found.append(undecided(leftovers))
     faults = [f for f in found if f.outcome != "repaired"]
     refusals = [f for f in faults if f.refusal]
     issues = [f"{{'column': '{f.field}', 'rule': '{f.rule}', 'value': {f.text}}}" for f in faults]
     rule = " ".join(f"when {f.condition} then '{f.refusal}'" for f in refusals)
     reasons = ", ".join(f"case when {f.condition} then {f.reason} end" for f in refusals)
-    steps = read(own, spec, source.time_zone, latest, rows, ["r._file", "r._row", "r as _row_values"])
+    also = ["r._file", "r._row", f"{rows.whole} as _row_values", *leftovers.columns]
+    steps = read(own, spec, zones, latest, rows.source, also)
+    if leftovers.rule:
+        steps = f"select x.*, {leftovers.rule} as _left_out from ({steps}) x"
     none, noted = "cast(null as varchar)", _listed(found, [_note(f) for f in found])
     is_noted, is_faulty = (_any([f.condition for f in some]) for some in (found, faults))
+    reject_rule = f"case when _is_faulty then case {rule} end end" if rule else none
+    reject_reason = f"case when _is_faulty then nullif(concat_ws('; ', {reasons}), '') end" if rule else none
+    if leftovers.rule:
+        is_noted, is_faulty = f"_left_out is null and {is_noted}", f"_left_out is null and {is_faulty}"
+        reject_rule = f"coalesce(_left_out, {reject_rule})"
+        reject_reason = f"case when _left_out is null then {reject_reason} else {leftovers.reason} end"
     return f"""
     select {", ".join(f"value_{name} as {name}" for name in named)}, _file, _row,
         case when _is_faulty then cast(to_json({_listed(faults, issues)}) as varchar) end as _issues,
         case when _is_faulty then cast(to_json(_row_values) as varchar) end as _raw,
-        {f"case when _is_faulty then case {rule} end end" if rule else none} as _reject_rule,
-        {f"case when _is_faulty then nullif(concat_ws('; ', {reasons}), '') end" if rule else none} as _reject_reason,
+        {reject_rule} as _reject_rule,
+        {reject_reason} as _reject_reason,
         cast(case when _is_noted then {noted} end as {_FINDINGS}) as _findings
     from (select x.*, {is_noted} as _is_noted, {is_faulty} as _is_faulty from ({steps}) x)
     """

@@ -12,6 +12,10 @@ create or replace temp macro has_needless_blanks(text) as regexp_matches(text,
 create or replace temp macro has_mojibake(text) as regexp_matches(text,
     '[\x{c2}-\x{f4}][\x{80}-\x{bf}€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|[\x{80}-\x{9f}]');
 
+-- Entities of HTML: &amp; &#39; &#xE9;
+create or replace temp macro has_entity(text) as case when contains(text, '&')
+    then regexp_matches(text, '&(#\d+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]+);') else false end;
+
 -- PostgreSQL stores no NUL characters.
 create or replace temp macro without_nul(text) as replace(text, chr(0), '');
 
@@ -23,6 +27,26 @@ create or replace temp macro without_blanks_around(text) as regexp_replace(witho
 create or replace temp macro with_single_blanks(text) as without_blanks_around(regexp_replace(
     regexp_replace(without_nul(text), '[\x{200b}\x{2060}\x{feff}]+', '', 'g'),
     '[\t\x0b\f \x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]+', ' ', 'g'));
+
+-- Error texts of spreadsheets, in the languages that translate them: no value.
+create or replace temp macro has_error(text) as case when starts_with(text, '#') then regexp_matches(text,
+    '^#(N/?A|N/D|NV|NAME\?|NOM\?|NULL!|NUL!|NUM!|NOMBRE!|ZAHL!|REF!|BEZUG!|VALUE!|VALEUR!|VALOR!|WERT!|DIV/0!)$')
+    else false end;
+
+create or replace temp macro without_error(text) as case when has_error(text) then null else text end;
+
+-- A spreadsheet's signs of text before and around a code: '00501 and ="00501".
+create or replace temp macro has_text_mark(text) as case when starts_with(text, '''') or starts_with(text, '="')
+    then regexp_matches(text, '^(''[^'']|="[^"]*"$)') else false end;
+
+create or replace temp macro without_text_mark(text) as case
+    when not has_text_mark(text) then text
+    when starts_with(text, '="') then regexp_extract(text, '^="([^"]*)"$', 1) else substr(text, 2)
+end;
+
+-- An id that a spreadsheet took for a number and rounded: 4,711E+12.
+create or replace temp macro is_damaged_id(text) as case when contains(text, '+')
+    then regexp_matches(text, '^\d+([.,]\d+)?[eE]\+\d+$') else false end;
 
 -- Names and codes
 
@@ -57,12 +81,20 @@ create or replace temp macro without_currency(text, currency) as regexp_replace(
     regexp_replace(text, '(?i)^([-+(]?) ?(?:' || currency || ') ?', '\1'),
     '(?i) ?(?:' || currency || ')([-)]?)$', '\1');
 
+-- A number of its text without the sign of a percentage, as a share.
+create or replace temp macro percent_of(text, value) as case when ends_with(text, '%') then value / 100 else value end;
+
+create or replace temp macro finite(value) as case when isfinite(value) then value end;
+
 create or replace temp macro number_parts(text) as regexp_extract(text,
     '^([-+(]?) ?(\d[\d .,'']*|[.,]\d+)([-)]?)$', ['head', 'digits', 'tail']);
 
 -- Digits with a decimal point alone, where their form leaves one reading. A point or comma before exactly three digits
 -- separates decimals or thousands: then what the source declares decides.
 create or replace temp macro plain_digits(digits, decimal_mark, thousands_mark) as case
+    -- 12.50 is no number where the point separates thousands.
+    when thousands_mark <> '' and contains(digits, thousands_mark) and not contains(digits, decimal_mark)
+        and not regexp_matches(digits, '^\d{1,3}([., '']\d{3})+$') then null
     when regexp_matches(digits, '^[1-9]\d{0,2}[.,]\d{3}$') then case regexp_extract(digits, '[.,]')
         when decimal_mark then replace(digits, ',', '.')
         when thousands_mark then translate(digits, '.,', '')
@@ -152,19 +184,64 @@ create or replace temp macro offset_of(zone) as to_minutes(
 create or replace temp macro local_time_of(parts) as
     cast(day_of(parts['day'], parts['clock'] <> '' or parts['zone'] <> '') as date) + clock_of(parts['clock']);
 
--- A time from its parts, or from the seconds or milliseconds since 1970, as UTC.
-create or replace temp macro time_of(text, parts, zone) as case
-    when regexp_matches(text, '^\d{10}$') then epoch_ms(cast(text as bigint) * 1000)
-    when regexp_matches(text, '^\d{13}$') then epoch_ms(cast(text as bigint))
+-- The local time of a spreadsheet's serial number: days since 1899-12-30. Between 20000 and 80000 (1954 to 2119) it can
+-- be nothing else: no other form of a date has five digits, and as seconds since 1970 it would lie in the first day of
+-- that year. Up to four decimals are precise to some seconds, so that the whole minute is meant.
+create or replace temp macro is_serial(text) as regexp_matches(text, '^([2-7]\d{4}|80000)([.,]\d+)?$');
+
+create or replace temp macro serial_time(text) as timestamp '1899-12-30' + case
+    when regexp_matches(text, '[.,]\d{5}')
+    then to_seconds(cast(round(cast(replace(text, ',', '.') as double) * 86400) as bigint))
+    else to_minutes(cast(round(cast(replace(text, ',', '.') as double) * 1440) as bigint))
+end;
+
+-- The time of seconds, milliseconds or microseconds since 1970.
+create or replace temp macro epoch_time(text) as case length(text)
+    when 10 then make_timestamp(cast(text as bigint) * 1000000)
+    when 13 then make_timestamp(cast(text as bigint) * 1000)
+    when 16 then make_timestamp(cast(text as bigint))
+end;
+
+-- A time from its parts, a serial number or the time since 1970, as UTC. What has no time of day is a date in `day_zone`.
+create or replace temp macro time_of(text, parts, zone, day_zone) as case
+    when regexp_matches(text, '^(\d{10}|\d{13}|\d{16})$') then epoch_time(text)
+    when is_serial(text)
+    then to_utc(serial_time(text), case when regexp_matches(text, '^\d+([.,]0+)?$') then day_zone else zone end)
     when parts['day'] = '' then null
+    when parts['zone'] = '' and parts['clock'] = '' then to_utc(local_time_of(parts), day_zone)
     when parts['zone'] = '' then to_utc(local_time_of(parts), zone)
     when upper(parts['zone']) in ('Z', 'UTC', 'GMT') then local_time_of(parts)
     else local_time_of(parts) - offset_of(parts['zone'])
 end;
 
--- Whether day and month may be either way round.
-create or replace temp macro is_ambiguous(parts) as (
-    regexp_matches(parts['day'], '^\d+[/-]\d+[/-]\d{4}$')
+-- The date that such a text states, whatever its time of day and its zone.
+create or replace temp macro date_of(text, parts) as case
+    when regexp_matches(text, '^(\d{10}|\d{13}|\d{16})$') then date_trunc('day', epoch_time(text))
+    when is_serial(text) then date_trunc('day', serial_time(text))
+    when parts['day'] <> '' then cast(cast(day_of(parts['day'], true) as date) as timestamp)
+end;
+
+-- The date that a moment stands for: midnight in UTC is that of UTC, any other that of the source's zone.
+create or replace temp macro day_stated(moment, zone) as date_trunc('day', case
+    when timezone('UTC', moment) = date_trunc('day', timezone('UTC', moment)) then timezone('UTC', moment)
+    else timezone(zone, moment)
+end);
+
+create or replace temp macro plausible(moment) as case when moment >= timestamp '1900-01-02' then moment end;
+
+create or replace temp macro agreed(one, other) as case when one <> other then null else coalesce(one, other) end;
+
+-- UTC+2 and -05:00 as zones of IANA, whose signs are the other way round.
+create or replace temp macro zone_of_offset(name) as case
+    when regexp_matches(upper(trim(name)), '^(UTC|GMT)?[+-]0?\d{1,2}(:?00)?$')
+    then 'Etc/GMT' || translate(regexp_extract(name, '[+-]'), '+-', '-+')
+        || cast(cast(regexp_extract(name, '[+-]0?(\d{1,2}?)(?::?00)?$', 1) as integer) as varchar)
+end;
+
+-- Whether day and month, of a year of two digits the year too, may be either way round.
+create or replace temp macro is_ambiguous(text, parts) as (
+    regexp_matches(text, '^\d{1,2}[/-]\d{1,2}[/-]\d\d(\D|$)')
+    or regexp_matches(parts['day'], '^\d+[/-]\d+[/-]\d{4}$')
     and number_of_day(parts['day'], 1) between 1 and 12 and number_of_day(parts['day'], 2) between 1 and 12
     and number_of_day(parts['day'], 1) <> number_of_day(parts['day'], 2));
 

@@ -1,0 +1,328 @@
+"""Raw rows as cells see them: what is blank filled down, what an expression names as text and as numbers.
+
+Only what a mapping asks for is added, and only where the rows show a need for it: rows without an expression and
+without blanks are read as they are.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import duckdb
+
+from lib.base.errors import ConfigError
+from lib.base.expressions import Parts, parse, resolve
+from lib.base.quoting import quoted, quoted_list, text_literal
+from lib.cells import formats
+from lib.config import LAKE_COLUMNS, EntitySource
+from lib.entities import ORDER_LEVEL
+
+#: What DuckDB raises where an expression meets a value that it cannot use.
+VALUE_ERRORS = (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException)
+
+#: Of more rows than these not all fail by accident.
+_ENOUGH = 10
+
+
+@dataclass(frozen=True)
+class Computed:
+    """An expression of the mapping: its `text`, its SQL over the rows `r`, and the DuckDB type of what it gives.
+
+    `trouble` is the SQL of why a row has no value where the reason is one of its values, else null; `shown` that of
+    the values it is computed from, for people to read.
+    """
+
+    text: str
+    sql: str
+    type: str
+    trouble: str = ""
+    shown: str = "null"
+
+    @property
+    def failing(self) -> "Computed":
+        """It is read so where some of the rows have values that it cannot use."""
+        tried = f"try(list_value({self.sql}))"
+        reason = f"{text_literal(f'{self.text} cannot be computed from ')} || {self.shown}"
+        trouble = f"case when {tried} is null then {reason} else {self.trouble or 'null'} end"
+        return replace(self, sql=f"{tried}[1]", trouble=trouble)
+
+
+@dataclass(frozen=True)
+class RawRows:
+    """Raw rows as a `from` clause with the alias `r`.
+
+    `types` has the DuckDB type of each raw column, `whole` is the SQL of a row as it was delivered. `computed` has the
+    expressions of the mapping by our column, for which the columns `added` are there.
+    """
+
+    source: str
+    types: Mapping[str, str]
+    whole: str = "r"
+    added: tuple[str, ...] = ()
+    computed: Mapping[str, Computed] = field(default_factory=dict)
+    where: Computed | None = None
+
+    def selecting(self, columns: str) -> "RawRows":
+        """Return rows of other columns, written as a select list over `r`."""
+        own = ", r as _whole" if self.whole == "r" else ""
+        return replace(self, source=f"(select {columns}{own} from {self.source}) r", whole="r._whole")
+
+    def replacing(self, values: Mapping[str, str]) -> "RawRows":
+        """Return the rows with other values in some raw columns, without what was added for expressions."""
+        exclude = f" exclude ({quoted_list(self.added)})" if self.added else ""
+        columns = ", ".join(f"{sql} as {quoted(name)}" for name, sql in values.items())
+        return replace(self.selecting(f"r.*{exclude} replace ({columns})"), added=(), computed={}, where=None)
+
+
+def prepared(
+    connection: duckdb.DuckDBPyConnection, rows: RawRows, entity: str, spec: EntitySource, place: str
+) -> RawRows:
+    """Return the rows with what blanks are filled with, and with what expressions need.
+
+    `place` names the entity in the configuration. Raises ConfigError where an expression cannot be used on such rows.
+    """
+    if spec.fill_down:
+        rows = _filled_down(rows, spec)
+    ready = _with_expressions(connection, rows, spec, place)
+    if entity != "order_lines" or not (blank := _blank_within_orders(connection, ready, spec)):
+        return ready
+    return _with_expressions(connection, _filled_within_orders(ready, blank, spec), spec, place)
+
+
+def diagnosed(connection: duckdb.DuckDBPyConnection, rows: RawRows, place: str) -> RawRows | None:
+    """Return the rows with those expressions guarded that fail on some of their values, None where none does.
+
+    Raises ConfigError where one fails on all of many rows, or where the condition of `where` fails.
+    """
+    computed = dict(rows.computed)
+    for ours, one in rows.computed.items():
+        if (error := _failure(connection, rows, one)) is None:
+            continue
+        failed = f"count(*) filter (try(list_value({one.sql})) is null)"
+        total, failures = _row(connection, f"select count(*), {failed} from {rows.source}")
+        if total == failures and total > _ENOUGH:
+            raise _fails(connection, rows, one, f"{place}.columns.{ours}.sql", error)
+        computed[ours] = one.failing
+    if rows.where and (error := _failure(connection, rows, rows.where)) is not None:
+        raise _fails(connection, rows, rows.where, f"{place}.where", error)
+    return replace(rows, computed=computed) if computed != rows.computed else None
+
+
+def without_nulls(text: str, spec: EntitySource) -> str:
+    """Return the SQL of a text, null where it is one of the words by which the source means no value."""
+    for word in spec.null_values:
+        text = f"nullif({text}, {text_literal(word)})"
+    return text
+
+
+def is_blank(name: str, rows: RawRows, spec: EntitySource) -> str:
+    """Return the condition that a raw column has no value."""
+    raw = f"r.{quoted(name)}"
+    if rows.types[name] != "VARCHAR":
+        return f"({raw} is null)"
+    text = f"nullif(trim({raw}), '')"
+    return f"({without_nulls(text, spec)} is null)"
+
+
+# What stands for blanks
+
+
+def _filled_down(rows: RawRows, spec: EntitySource) -> RawRows:
+    """Fill the raw columns of those of ours that `fill_down` names with the value of the row above."""
+    window = "over (partition by r._file order by r._row rows between unbounded preceding and current row)"
+    names = _raw_columns(spec.fill_down, spec, rows)
+    values = {n: f"last_value({_or_null(n, rows, spec)} ignore nulls) {window}" for n in names}
+    return rows.replacing(values) if values else rows
+
+
+def _blank_within_orders(connection: duckdb.DuckDBPyConnection, rows: RawRows, spec: EntitySource) -> list[str]:
+    """Return the raw columns of the order's level that are blank in some rows of an order and not in others."""
+    key = _key(spec, rows)
+    names = [n for n in _raw_columns(ORDER_LEVEL, spec, rows) if quoted(n) not in key] if key else []
+    blank = {n: is_blank(n, rows, spec) for n in names}
+
+    def which(names: list[str], conditions: Iterable[str], source: str) -> list[str]:
+        asked = ", ".join(f"bool_or({condition})" for condition in conditions)
+        found = _row(connection, f"select {asked} from {source}") if names else ()
+        return [name for name, is_so in zip(names, found, strict=True) if is_so]
+
+    names = which(names, blank.values(), rows.source)
+    mixed = ", ".join(f"bool_or({blank[n]}) and not bool_and({blank[n]}) as c{i}" for i, n in enumerate(names))
+    orders = f"(select {mixed} from {rows.source} where {key} is not null group by r._file, {key})"
+    return which(names, (f"c{i}" for i in range(len(names))), orders)
+
+
+def _filled_within_orders(rows: RawRows, names: list[str], spec: EntitySource) -> RawRows:
+    """Fill raw columns within each order of a file: with the value above, else with the one below."""
+    key = _key(spec, rows)
+    # A row without an order's number is an order of its own.
+    within = f"over (partition by r._file, {key}, case when {key} is null then r._row end order by r._row rows between"
+    values = {}
+    for name in names:
+        value = _or_null(name, rows, spec)
+        above = f"last_value({value} ignore nulls) {within} unbounded preceding and current row)"
+        below = f"first_value({value} ignore nulls) {within} current row and unbounded following)"
+        values[name] = f"coalesce({above}, {below})"
+    return rows.replacing(values)
+
+
+def _raw_columns(ours: Iterable[str], spec: EntitySource, rows: RawRows) -> list[str]:
+    """Return the raw columns that some of ours are read from."""
+    wanted = set(ours)
+    uses = [use for use in spec.uses("order_lines", rows.types) if use.ours in wanted]
+    names = (next((n for n in use.names if n in rows.types), "") for use in uses)
+    return list(dict.fromkeys(filter(None, names)))
+
+
+def _key(spec: EntitySource, rows: RawRows) -> str:
+    """Return the SQL of an order's number as it is delivered, empty where it is not."""
+    if "order_id" in rows.computed:
+        return rows.computed["order_id"].sql
+    names = _raw_columns(["order_id"], spec, rows)
+    if not names:
+        return ""
+    raw = f"r.{quoted(names[0])}"
+    return f"nullif(trim({raw}), '')" if rows.types[names[0]] == "VARCHAR" else raw
+
+
+def _or_null(name: str, rows: RawRows, spec: EntitySource) -> str:
+    return f"case when not {is_blank(name, rows, spec)} then r.{quoted(name)} end"
+
+
+# Expressions
+
+
+def _with_expressions(connection: duckdb.DuckDBPyConnection, rows: RawRows, spec: EntitySource, place: str) -> RawRows:
+    """Return the rows with the columns that the mapping's expressions name, as text and as numbers."""
+    texts = {ours: m.sql for ours, m in spec.columns.items() if m.sql} | ({"": spec.where} if spec.where else {})
+    if not texts:
+        return rows
+    expressions = {ours: parse(text) for ours, text in texts.items()}
+    if any(one.has_zones for one in expressions.values()):
+        formats.define_zones(connection)
+    # A column's place among those added; of one that these rows do not have, all values are null.
+    places: dict[str, int] = {}
+    numbers: set[str] = set()
+    named: dict[str, dict[str, None]] = {ours: {} for ours in texts}
+    written: dict[str, str] = {}
+    for ours, one in expressions.items():
+
+        def column(parts: Parts, is_number: bool, ours: str = ours) -> Parts:
+            name, rest = resolve(parts, [*rows.types, *LAKE_COLUMNS])
+            name = name or ".".join(parts)
+            if name in LAKE_COLUMNS:
+                return ("r", name, *rest)
+            places.setdefault(name, len(places))
+            named[ours][name] = None
+            if is_number and not rest:
+                numbers.add(name)
+                return ("r", f"_number_{places[name]}")
+            return ("r", f"_text_{places[name]}", *rest)
+
+        written[ours] = one.sql(column, "zone_of")
+    ready = _with_columns(connection, rows, places, numbers, spec)
+    types = _types(connection, ready, written, texts, place)
+    computed = {}
+    for ours, sql in written.items():
+        operands = [n for n in named[ours] if n in numbers and rows.types.get(n) == "VARCHAR"]
+        unread = " ".join(
+            f"when r._text_{places[n]} is not null and r._number_{places[n]} is null"
+            f" then {text_literal(f'{n} is no number: ')} || r._text_{places[n]}"
+            for n in operands
+        )
+        shown = ", ".join(f"{text_literal(f'{n} ')} || cast(r._text_{places[n]} as varchar)" for n in named[ours])
+        trouble = f"case {unread} end" if unread else ""
+        shown = f"concat_ws(', ', {shown})" if shown else "'nothing'"
+        computed[ours] = Computed(texts[ours], sql, types[ours], trouble, shown)
+    where = computed.pop("", None)
+    if where and where.type != "BOOLEAN":
+        raise ConfigError(
+            f"{place}.where: {where.text!r} is no condition but gives {where.type}; expected a comparison such as"
+            " \"Type\" = 'sale'."
+        )
+    return replace(ready, computed=computed, where=where)
+
+
+def _with_columns(
+    connection: duckdb.DuckDBPyConnection,
+    rows: RawRows,
+    places: Mapping[str, int],
+    numbers: set[str],
+    spec: EntitySource,
+) -> RawRows:
+    """Add `_text_n` of each column, by its place n, and `_number_n` of those that are needed as numbers."""
+    texts = [n for n in places if rows.types.get(n) == "VARCHAR"]
+    raw = {n: f"r.{quoted(n)}" for n in texts}
+    asked = ", ".join(f"bool_or(has_needless_blanks({r})), bool_or(has_error({r}))" for r in raw.values())
+    found = _row(connection, f"select {asked} from {rows.source}") if texts else ()
+    text, declared, number = {}, {}, {}
+    for i, name in enumerate(texts):
+        sql = f"without_blanks_around({raw[name]})" if found[2 * i] else raw[name]
+        sql = f"without_error({sql})" if found[2 * i + 1] else sql
+        sql = f"nullif({sql}, '')"
+        text[f"_text_{places[name]}"] = without_nulls(sql, spec)
+    for name in places:
+        if name not in texts:
+            text[f"_text_{places[name]}"] = f"r.{quoted(name)}" if name in rows.types else "cast(null as varchar)"
+    for name in numbers:
+        own, read = f"r._text_{places[name]}", f"r._declared_{places[name]}"
+        if name in texts:
+            declared[f"_declared_{places[name]}"] = formats.double(own, spec)
+            other = formats.other_double(own, spec)
+            number[f"_number_{places[name]}"] = (
+                f"case when {read} is null and {own} is not null then {other} else {read} end"
+            )
+        else:
+            number[f"_number_{places[name]}"] = f"try_cast({own} as double)"
+    for step in filter(None, (text, declared, number)):
+        rows = rows.selecting(", ".join(["r.*", *(f"{sql} as {name}" for name, sql in step.items())]))
+    return replace(rows, added=(*text, *declared, *number))
+
+
+def _types(
+    connection: duckdb.DuckDBPyConnection,
+    rows: RawRows,
+    written: Mapping[str, str],
+    texts: Mapping[str, str],
+    place: str,
+) -> dict[str, str]:
+    """Return the type of what each expression gives; raise ConfigError where DuckDB cannot tell."""
+    types = {}
+    for ours, sql in written.items():
+        try:
+            described = _row(connection, f"select column_type from (describe select {sql} as v from {rows.source})")
+        except duckdb.Error as error:
+            key = f"columns.{ours}.sql" if ours else "where"
+            raise ConfigError(_sentence(f"{place}.{key}", texts[ours], error, rows)) from None
+        types[ours] = str(described[0])
+    return types
+
+
+def _failure(connection: duckdb.DuckDBPyConnection, rows: RawRows, one: Computed) -> duckdb.Error | None:
+    """Return what DuckDB raises where an expression is computed for all rows."""
+    try:
+        connection.execute(f"select count({one.sql}) from {rows.source}")
+    except VALUE_ERRORS as error:
+        return error
+    return None
+
+
+def _fails(
+    connection: duckdb.DuckDBPyConnection, rows: RawRows, one: Computed, key: str, error: duckdb.Error
+) -> ConfigError:
+    (sample,) = _row(
+        connection,
+        f"select any_value(sample) from (select {one.shown} as sample from {rows.source}"
+        f" where try(list_value({one.sql})) is null limit 1)",
+    )
+    return ConfigError(f"{_sentence(key, one.text, error, rows)} The first such row has {sample}.")
+
+
+def _sentence(key: str, text: str, error: duckdb.Error, rows: RawRows) -> str:
+    message = re.sub(r"^[A-Z]\w+(?: \w+)? Error: ", "", str(error).split("\n")[0])
+    return f"{key}: {text!r} cannot be computed: {message.strip()}. Columns found: {', '.join(list(rows.types)[:20])}."
+
+
+def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+    return connection.execute(sql).fetchone() or ()
