@@ -20,6 +20,18 @@ coalesce(
 )
 {%- endmacro %}
 
+{# An order's shipping, tax or discount over its lines, as `first` says; but their sum where the lines of one document
+   differ, as then each states its own. What came back is not among them. #}
+{% macro of_lines(lines, column, first) -%}
+{%- set sold = "filter (where " ~ lines ~ ".is_accepted and not " ~ came_back(lines) ~ ")" -%}
+{%- set value = lines ~ "." ~ column -%}
+case
+    when min({{ value }}) {{ sold }} < max({{ value }}) {{ sold }} and min({{ lines }}._source_file) {{ sold }} = max({{ lines }}._source_file) {{ sold }}
+        then sum({{ value }}) {{ sold }}
+    else {{ first }}
+end
+{%- endmacro %}
+
 {# Whether a payment of this status was made; all others failed, wait, or were paid back. #}
 {% macro is_paid(status) -%}
 {{ status }} in ('paid', 'completed', 'captured', 'settled', 'succeeded')

@@ -13,7 +13,8 @@ lines as (
 ),
 
 -- Of each column the newest value that a line states, of an amount the first that is not zero: some systems write it
--- into an order's first line and zeros into the others. An order was placed when its first line was.
+-- into an order's first line and zeros into the others. Shipping, tax and discount that differ between the lines are sums
+-- over them. An order was placed when its first line was.
 from_lines as (
 
     select
@@ -26,7 +27,8 @@ from_lines as (
         {{ first_stated('lines.' ~ column, 'lines.place') }} as {{ column }},
         {% endfor %}
         {% for column in ['order_discount_amount', 'shipping_amount', 'tax_amount', 'total_amount', 'refund_amount'] %}
-        {{ amount('coalesce(' ~ first_stated('case when lines.is_accepted then nullif(lines.' ~ column ~ ', 0) end', 'lines.place') ~ ', ' ~ first_stated('lines.' ~ column, 'lines.place') ~ ')') }} as {{ column | replace('order_', '') }},
+        {%- set first = 'coalesce(' ~ first_stated('case when lines.is_accepted then nullif(lines.' ~ column ~ ', 0) end', 'lines.place') ~ ', ' ~ first_stated('lines.' ~ column, 'lines.place') ~ ')' %}
+        {{ amount(first if column in ('total_amount', 'refund_amount') else of_lines('lines', column, first)) }} as {{ column | replace('order_', '') }},
         {% endfor %}
         {% for column in ['shipped_at', 'cancelled_at'] %}
         {{ first_stated('lines.' ~ column, 'lines.place') }} as {{ column }},

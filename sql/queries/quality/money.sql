@@ -1,6 +1,6 @@
 -- One row per source, kind of money (sales, payments) and part of it: how many rows, of how many the amount cannot be read,
--- and what the others come to, without sign. Sales are order lines, or orders' totals in a shop without lines. The parts
--- `usable`, `merged`, `quarantined` and `left_out` are apart from each other and make up what was delivered; `repaired`,
+-- and what the others come to, without sign. Sales are order lines, or orders' totals where a source delivers none. The
+-- parts `usable`, `merged`, `quarantined` and `left_out` are apart from each other and make up what was delivered; `repaired`,
 -- `converted` and `guessed` are of what is usable, and `unexplained` is by how much totals differ from their lines. Rows
 -- that repeat what another file or source states are in none.
 with lines as (
@@ -9,17 +9,6 @@ with lines as (
         order_id, line_number, source,
         case when gross_amount <> 0 then gross_amount else return_amount end as amount
     from warehouse.fact_order_items
-
-),
-
-any_line as (
-
-    select count(*) as lines
-    from (
-        select 1 as line from stage.order_items
-        union all
-        select 1 as line from stage.order_lines
-    ) as staged
 
 ),
 
@@ -36,14 +25,14 @@ repaired as (
 
 merged as (
 
-    select staged._source as source, abs(staged.quantity * staged.unit_price) as amount
+    select staged._source as source, abs(coalesce(staged.line_total, staged.line_amount, staged.quantity * staged.unit_price)) as amount
     from stage.order_items as staged
     inner join ops.dispositions_order_items as dispositions
         on dispositions._source = staged._source and dispositions._source_file = staged._source_file
         and dispositions._source_row = staged._source_row
     where dispositions.rule = 'exact_duplicate'
     union all
-    select staged._source, abs(staged.quantity * staged.unit_price)
+    select staged._source, abs(coalesce(staged.line_total, staged.line_amount, staged.quantity * staged.unit_price))
     from stage.order_lines as staged
     inner join ops.dispositions_order_lines as dispositions
         on dispositions._source = staged._source and dispositions._source_file = staged._source_file
@@ -54,9 +43,9 @@ merged as (
 
 quarantined as (
 
-    select _source as source, abs(quantity * unit_price) as amount from quarantine.order_items
+    select _source as source, abs(coalesce(line_total, line_amount, quantity * unit_price)) as amount from quarantine.order_items
     union all
-    select _source, abs(quantity * unit_price) from quarantine.order_lines
+    select _source, abs(coalesce(line_total, line_amount, quantity * unit_price)) from quarantine.order_lines
 
 ),
 
@@ -86,15 +75,9 @@ parts as (
     union all
     select source, 'sales', 'unexplained', amount from unexplained where amount > 0.005
     union all
-    select orders._source, 'sales', 'usable', abs(orders.total_amount)
-    from clean.orders as orders
-    cross join any_line
-    where any_line.lines = 0
-    union all
     select orders._source, 'sales', 'quarantined', abs(orders.total_amount)
     from quarantine.orders as orders
-    cross join any_line
-    where any_line.lines = 0
+    inner join ops.sources_without_lines as known_by_total on known_by_total.source = orders._source
     union all
     select _source, 'payments', 'usable', abs(amount) from clean.payments
     union all
