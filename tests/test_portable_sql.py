@@ -27,7 +27,12 @@ PAGE = PROJECT / "docs" / "portable-sql.md"
 #: Folders of `sql/models` whose tables are published with a primary key.
 KEYED = ("clean", "warehouse", "analytics")
 #: Variables that a model goes through; of all others a text shows where they stand.
-VARIABLES = {"non_products": ["^wrap"], "list_price_sources": {"order_items": ["web"], "order_lines": ["till", "web"]}}
+VARIABLES = {
+    "non_products": ["^wrap"],
+    "list_price_sources": {"order_items": ["web"], "order_lines": ["till", "web"]},
+    "statuses": {"on its way": "sale"},
+    "events": {"order_completed": "purchase"},
+}
 TYPES = {"varchar", "integer", "bigint", "decimal", "double precision", "boolean", "date", "timestamp"}
 
 

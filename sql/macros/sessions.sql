@@ -18,7 +18,7 @@ case
     {%- for kind in ['product_view', 'view', 'search', 'add_to_cart', 'removal', 'checkout', 'purchase', 'other'] %}
     {%- set words = _words_for('events', kind) %}
     {%- if words %}
-    when {{ name }} in ('{{ words | join("', '") }}') then '{{ kind }}'
+    when {{ name }} in ({{ words }}) then '{{ kind }}'
     {%- endif %}
     {%- endfor %}
     when {{ name }} in (

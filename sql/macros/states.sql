@@ -6,13 +6,13 @@
 replace(replace(lower(trim({{ text }})), ' ', '_'), '-', '_')
 {%- endmacro %}
 
-{# The words of a setting {their word: ours} that mean one of ours, as they are compared. #}
+{# The words of a setting {their word: ours} that mean one of ours, as they are compared: literals for `in`, or nothing. #}
 {% macro _words_for(setting, meaning) -%}
 {%- set words = [] -%}
 {%- for theirs, ours in var(setting).items() if ours == meaning -%}
 {%- do words.append((theirs | string | trim | lower).replace(' ', '_').replace('-', '_').replace("'", "''")) -%}
 {%- endfor -%}
-{{ return(words) }}
+{%- if words %}'{{ words | join("', '") }}'{% endif -%}
 {%- endmacro %}
 
 {# `sale`, `pending`, `cancelled`, `returned`, `failed` or, where the word is known for neither, `unclear`; an order
@@ -66,7 +66,7 @@ case
     {%- for state in ['sale', 'pending', 'cancelled', 'returned', 'failed', 'unclear'] %}
     {%- set words = _words_for('statuses', state) %}
     {%- if words %}
-    when {{ word }} in ('{{ words | join("', '") }}') then '{{ state }}'
+    when {{ word }} in ({{ words }}) then '{{ state }}'
     {%- endif %}
     {%- endfor %}
     {%- for state, words in known.items() %}
