@@ -1,5 +1,6 @@
 """`inspect`: a folder of exports becomes a sources file; what is guessed is borne out by values, and said where not."""
 
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -330,3 +331,25 @@ def test_products_of_a_database_are_known_by_the_id_that_its_orders_name(tmp_pat
         "id": ["order_id", "product_id"],
         "updated_at": "",
     }
+
+
+def test_orders_in_json_give_a_row_a_line_and_events_are_told_from_them(write, drafted):
+    order = {"number": "1001", "id": 1, "status": "completed", "date_created": "2026-05-03T10:00:00", "total": "28.00"}
+    lines = [{"id": 11, "name": "Mug", "sku": "MUG", "quantity": 2, "total": "25.00"}]
+    lines.append({"id": 12, "name": "Lid", "sku": "", "quantity": 1, "total": "3.00"})
+    write("orders.json", json.dumps([{**order, "line_items": lines}]))
+    folder = write("clicks.jsonl", json.dumps({"event": "view_item", "at": "2026-06-01T10:00:00Z", "visitor": "v1"}))
+    draft = drafted(folder)
+    assert {name: s.kind for name, s in draft.sources.items()} == {"woocommerce": "files", "clicks": "events"}
+    entity = draft.sources["woocommerce"].entities["order_lines"]
+    assert entity.place == {"files": "orders.json", "rows": "line_items"}
+    assert entity.columns["product_id"] == "line_items.sku"
+
+
+def test_a_damaged_export_breaks_neither_the_file_nor_the_terminal(write, drafted):
+    folder = write(
+        "orders.csv", "order id,date,sku,quantity,unit price,no\x1b[31mte", "1,2026-01-01,A\x00,1,10.00,\x07"
+    )
+    draft = drafted(folder)
+    assert yaml.safe_load(text_of(draft))["sources"] == draft.values["sources"]
+    assert "\x1b" not in text_of(draft)

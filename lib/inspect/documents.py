@@ -4,15 +4,17 @@ A file's header is looked for by the names of columns that are known, then by th
 by the same readers that a run uses.
 """
 
+import contextlib
 import csv
 import fnmatch
 import glob
 import io
+import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,8 @@ from lib.base.quoting import quoted
 from lib.entities import ENTITIES
 from lib.inspect.layouts import plain, recognize
 from lib.inspect.values import Values, bare
-from lib.inspect.words import words_known
-from lib.sources import archives, events, files, sheets
+from lib.inspect.words import roles_of, words_known
+from lib.sources import archives, files, sheets
 from lib.sources.delimited import COMPRESSED, Unusable, text_of
 from lib.sources.delivery import State, Task
 from lib.sources.listing import suffix
@@ -39,7 +41,7 @@ _DATABASES = (".db", ".sqlite", ".sqlite3")
 #: Lines of a text in which its header is looked for, and rows of which columns are judged.
 _HEADER_LINES, SAMPLE = 40, 5_000
 #: A text file of more bytes is judged by its beginning.
-LARGE = 48 << 20
+LARGE = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Document:
     problem: str = ""
     keys: tuple[str, ...] = ()
     sheet: str = ""
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,9 +133,8 @@ def _file(path: Path, scratch: Path, shown: str = "") -> list[Document]:
     `shown` is its place where it was taken from an archive.
     """
     ending = suffix(path.name)
-    kind = "events" if ending in _JSON else "files"
     place = shown or str(path)
-    document = Document(Path(place).name, kind, place, ending.removeprefix("."))
+    document = Document(Path(place).name, "files", place, ending.removeprefix("."))
     folder = Path(tempfile.mkdtemp(prefix="look-", dir=scratch))
     try:
         if ending in _TEXT:
@@ -311,20 +313,50 @@ def _with_rows(document: Document, path: Path, names: list[str], options: dict[s
 _PLACES = ("customer_id", "first_name", "last_name", "email", "phone", "country", "region", "city", "postal_code")
 
 
+# JSON
+
+
 def _json(document: Document, path: Path, folder: Path) -> Document:
-    columns = {name: {"constant": "x"} for name in ("event_id", "event_at", "event_type")}
-    entity = {"files": glob.escape(path.name), "columns": columns}
-    source = events.EventsSource.model_validate(
-        {"kind": "events", "path": str(path.parent), "entities": {"events": entity}}
-    )
-    with duckdb.connect() as connection:
-        task = Task("events", source.entities["events"], State(), folder, connection)
-        delivery = events.extract(source, task)
-        parts = [str(part) for part in delivery.parts if part.name.startswith("part-")]
-        sampled = _sampled(document, connection, parts)
-    # The reader adds the columns of the entity that no line has.
-    own = ENTITIES["events"].names
-    return replace(sampled, columns=tuple(c for c in sampled.columns if c.given or c.name not in own))
+    """Return a document of objects: events, or records of which a list within may hold the rows."""
+    reading: dict[str, Any] = {}
+    found = _objects(document, path, reading, folder)
+    lists = _lists(found)
+    if found.rows == 1 and len(lists) == 1 and len(found.columns) <= 4:
+        reading["records"] = next(iter(lists))
+        found = _objects(document, path, reading, folder)
+        lists = _lists(found)
+    lines = [name for name, keys in lists.items() if words_known(keys) >= 2 and _LINE_WORDS & set(map(plain, keys))]
+    is_event = recognize(found.names, "events") or {"event_type", "event_at"} <= {
+        role for name in found.names for role, sure in roles_of(name).items() if sure >= 0.9
+    }
+    if lines and not is_event:
+        reading["rows"] = lines[0]
+        found = _objects(document, path, reading, folder)
+    return replace(found, kind="events" if is_event else "files", reading=reading)
+
+
+#: What an object in a list is called that is an order's line.
+_LINE_WORDS = frozenset(("quantity", "qty", "price", "sku", "unit_price", "amount", "total", "menge", "count"))
+
+
+def _objects(document: Document, path: Path, reading: dict[str, Any], folder: Path) -> Document:
+    inner = Path(tempfile.mkdtemp(dir=folder))
+    found = _with_rows(document, path, [], reading, inner)
+    # The reader adds the columns of the entity that no object has.
+    own = {*_PLACES, *ENTITIES["customers"].names}
+    return replace(found, columns=tuple(c for c in found.columns if c.given or c.name not in own))
+
+
+def _lists(document: Document) -> dict[str, list[str]]:
+    """Return the columns that hold lists of objects, each with the names in its first object."""
+    found = {}
+    for column in document.columns:
+        text = next((text for text in column.given if text.startswith("[{")), "")
+        with contextlib.suppress(ValueError):
+            values = json.loads(text) if text else []
+            if values and isinstance(values[0], dict) and set(values[0]) != {"key", "value"}:
+                found[column.name] = list(values[0])
+    return found
 
 
 def _sampled(document: Document, connection: duckdb.DuckDBPyConnection, parts: list[str]) -> Document:

@@ -393,7 +393,7 @@ def _where(members: Sequence[Group]) -> dict[str, Any]:
 def _place(group: Group) -> dict[str, Any]:
     if group.first.kind != "database":
         sheet = {"sheet": group.first.sheet} if group.first.sheet else {}
-        return {"files": group.first.name, **sheet}
+        return {"files": group.first.name, **sheet, **group.first.reading}
     keys = group.first.keys
     place: dict[str, Any] = {"table": group.first.name}
     if keys != ("id",):

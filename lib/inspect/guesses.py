@@ -590,6 +590,12 @@ class _Lines:
                 several[order].add((year, (people[at] if people else None) or ""))
         again = {o: found for o, found in several.items() if len({year for year, _ in found}) > 1}
         other = [o for o, found in again.items() if len({who for _, who in found if who}) > 1]
+        mixed = [o for o, found in several.items() if len({who for _, who in found if who}) > 1 and o not in again]
+        if len(mixed) > 0.02 * len(several):
+            self.found.doubts.append(
+                f"{columns['order_id']!r} {mixed[0]!r} and {len(mixed) - 1:,} more are of several customers: is it an"
+                " order's number?"
+            )
         by_year = {(o, y): {w for yy, w in found if yy == y and w} for o, found in several.items() for y, _ in found}
         if other and all(len(who) <= 1 for who in by_year.values()):
             order, time = (str(columns[c]).replace('"', '""') for c in ("order_id", "ordered_at"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from lib.base.secrets import mask
 from lib.inspect.documents import LARGE, Document, documents
 from lib.inspect.drafting import Drafted, Group, Wishes, draft_of
-from lib.inspect.sources_file import text_of
+from lib.inspect.sources_file import printable, text_of
 from lib.inspect.trial import Arrived, Trial, includes_tax, try_out, unit_or_line
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "": ""}
@@ -100,6 +100,10 @@ def _say_what_arrived(drafted: Drafted, trial: Trial) -> None:
 
 def lines_of(inspection: Inspection) -> Iterator[str]:
     """Yield what was found as lines of text: each entity's documents, first rows, unmapped columns and doubts."""
+    yield from map(printable, _lines(inspection))
+
+
+def _lines(inspection: Inspection) -> Iterator[str]:
     drafted = inspection.drafted
     shown: set[int] = set()
     for group in drafted.groups.values():

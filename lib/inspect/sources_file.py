@@ -1,6 +1,5 @@
 """A sources file as it is drafted, and as text: the mapping, and as comments why it is so and what is doubtful."""
 
-import json
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -111,7 +110,12 @@ def text_of(draft: Draft) -> str:
             lines += _entity(entity)
     for left in draft.left:
         lines += _comment("not read: ", [left], 0)
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
+
+
+def printable(line: str) -> str:
+    """Return a line without what a file or a terminal would take for more than text, such as a damaged export holds."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
 def _entity(entity: EntityDraft) -> list[str]:
@@ -188,8 +192,9 @@ def flow(value: Any) -> str:
 
 
 def _text(value: str) -> str:
+    if not value.isprintable():
+        escaped = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08X}" for c in value)
+        return f'"{"".join(escaped)}"'
     # Within braces and lists a few more characters would end a plain text.
     plain = yaml.safe_dump([value], default_flow_style=True, width=1_000_000, allow_unicode=True)[1:-2]
-    if plain == value or not value.isprintable():
-        return plain if plain == value else json.dumps(value, ensure_ascii=False)
-    return plain if '"' in value or "\\" in value else f'"{value}"'
+    return plain if plain == value or '"' in value or "\\" in value else f'"{value}"'

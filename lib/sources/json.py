@@ -148,7 +148,7 @@ def unnested(connection: duckdb.DuckDBPyConnection, lines: pa.Table, rows: Itera
     """
     for name in rows:
         connection.register("_nested", lines)
-        lines = connection.execute(
+        lines = connection.sql(
             "select row_number() over (order by i, number) - 1 as i, piece, line"
             f" from ({elements('_nested', 'line', name)})"
         ).to_arrow_table()
