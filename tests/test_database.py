@@ -313,6 +313,139 @@ def test_rows_without_an_id_are_refused(shop):
     assert "5 rows and 4 different values of 'id'" in shop.failure()
 
 
+# What tells rows apart
+
+LINES = {
+    "order_id": "order_no",
+    "line_number": "line_no",
+    "product_id": "sku",
+    "quantity": "qty",
+    "unit_price": "price",
+}
+
+
+def of_lines(shop: Webshop, key: str = "primary key (order_no, line_no)", **options: Any) -> Webshop:
+    """Return the shop with a table of lines, of which two are of one order."""
+    end = f", {key}" if key else ""
+    shop.execute(
+        "create table lines (order_no varchar(9) not null, line_no integer not null, sku varchar(9), qty integer,"
+        f" price numeric(9, 2), changed varchar(30){end})",
+        "insert into lines values ('00123', 1, 'A', 1, 1.50, '2025-03-01'), ('00123', 2, 'B', 2, 2.50, '2025-03-01'),"
+        " ('2', 1, 'A', 1, 1.50, '2025-03-01')",
+    )
+    shop.entities = {"order_items": {"table": "lines", "updated_at": "changed", "columns": LINES, **options}}
+    return shop
+
+
+@pytest.mark.parametrize("options", [{}, {"id": ["order_no", "line_no"]}, {"updated_at": ""}])
+@pytest.mark.parametrize("key", ["primary key (order_no, line_no)", "unique (order_no, line_no)"])
+def test_a_key_of_several_columns_is_found_or_named(shop, key, options):
+    own = of_lines(shop, key, **options)
+    wanted = "order_no, line_no, price", "order_items"
+    assert (
+        own.new(*wanted) == [("00123", "1", "1.5"), ("00123", "2", "2.5"), ("2", "1", "1.5")] or own.new(*wanted) == []
+    )
+    assert len(own.newest("order_items", "order_no", "order_no, line_no")) == 3
+    assert own.new(*wanted) == []
+    own.execute("update lines set price = 9, changed = '2025-03-02' where order_no = '00123' and line_no = 2")
+    own.execute("insert into lines values ('00123', 3, 'C', 1, 1, '2020-01-01')")
+    assert [row[:2] for row in own.new(*wanted)] == [("00123", "2"), ("00123", "3")]
+    own.execute("delete from lines where order_no = '2'")
+    own.execute("update lines set price = 8, changed = '2025-03-03' where line_no = 1")
+    assert [row[:2] for row in own.new(*wanted)] == [("00123", "1")]
+    assert own.lake.batches("webshop", "order_items")[-1].cursor_after["kind"]["gone"] == 1
+
+
+def test_a_table_without_a_key_is_read_whole_and_replaces_what_was_read(shop):
+    own = of_lines(shop, "", updated_at="")
+    own.execute("insert into lines select * from lines where order_no = '2'")
+    assert len(own.new("sku", "order_items")) == 4
+    assert own.new("sku", "order_items") == []
+    own.execute("delete from lines where order_no = '2'")
+    assert own.new("sku", "order_items") == [("A",), ("B",)]
+    (name,) = {f.name for b in own.lake.batches("webshop", "order_items") for f in b.files}
+    assert name == "order_items-whole"
+
+
+def test_an_id_that_is_not_one_is_answered_with_the_tables_key(shop):
+    message = of_lines(shop, id="order_no").failure()
+    assert "3 rows and 2 different values of 'order_no'" in message
+    assert "Correct 'id' of order_items. The table's key is [order_no, line_no]." in message
+
+
+def test_without_any_key_the_message_names_none(shop):
+    message = of_lines(shop, "", id="order_no").failure()
+    assert "such as [order_id, line_number]; or set it to '' where rows have no key" in message
+
+
+# Queries
+
+
+@pytest.mark.parametrize("key", [{}, {"id": ["order_no", "line_no"]}])
+def test_a_query_is_read_as_a_table_is(shop, key):
+    of_lines(shop)
+    query = (
+        "select o.order_id as nr, l.order_no, l.line_no, l.sku, l.qty, l.qty * l.price as total, ': x :y 5%' as note\n"
+        "from lines l join orders o on o.id = l.line_no -- the order;\n where l.qty > 0;"
+    )
+    columns = {**LINES, "order_id": "nr", "unit_price": "total"}
+    shop.entities = {"order_items": {"query": query, "columns": columns, **key}}
+    first = shop.new("nr, line_no, total, note", "order_items")
+    assert [row[:2] for row in first] == [("W-1", "1"), ("W-1", "1"), ("W-2", "2")]
+    shop.execute("delete from lines where order_no = '2'")
+    assert {row[3] for row in first} == {": x :y 5%"}
+    assert shop.new("nr", "order_items") == ([] if key else [("W-1",), ("W-2",)])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "delete from orders",
+        "select 1; drop table orders",
+        "with gone as (delete from orders returning *) select * from gone",
+        "select * into copy from orders",
+        "pragma user_version = 7",
+        "select * from orders for update",
+    ],
+)
+def test_a_query_that_does_more_than_read_is_refused(shop, query):
+    shop.entities = {"orders": {"query": query}}
+    message = shop.failure()
+    assert "Correct 'query'" in message
+    assert shop.execute("select count(*) from orders") == [(5,)]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("select * from nothing", "cannot be read from"),
+        ("selec * from orders", "Correct 'query'"),
+        ("select id, id from orders", "two columns the name 'id'"),
+        ("select id from orders", "The query in"),
+    ],
+)
+def test_a_query_that_cannot_be_used_is_explained(shop, query, said):
+    shop.entities = {"orders": {"query": query}}
+    assert said in shop.failure()
+
+
+def test_a_table_or_a_query_is_given_and_not_both(sqlite_shop):
+    for entity in ({"table": "orders", "query": "select 1"}, {}, {"query": "select 1", "updated_at": "x"}):
+        sqlite_shop.entities = {"orders": entity}
+        with pytest.raises(ConfigError, match="query"):
+            _ = sqlite_shop.settings
+
+
+def test_dates_stay_dates_and_times_times(shop):
+    kind = "date" if shop.place.get("url") else "text"
+    shop.execute(
+        f"create table days (id integer primary key, order_id varchar(9), day {kind}, updated_at timestamp)",
+        "insert into days values (1, 'A', '2025-04-01', '2025-04-01 00:00:00')",
+    )
+    shop.entities = {"orders": {"table": "days", "columns": {"order_id": "order_id", "ordered_at": "day"}}}
+    assert shop.new("day, updated_at") == [("2025-04-01", "2025-04-01 00:00:00")]
+
+
 def test_a_table_that_may_not_be_read_does_not_spoil_the_others(postgres_shop, new_database):
     postgres_shop.add((1, "placed", "2025-03-01 10:00:00"))
     reader = f"reader_{postgres_shop.root.name[-8:].strip('_').lower()}_{id(postgres_shop)}"

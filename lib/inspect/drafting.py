@@ -397,7 +397,7 @@ def _place(group: Group) -> dict[str, Any]:
     keys = group.first.keys
     place: dict[str, Any] = {"table": group.first.name}
     if keys != ("id",):
-        place["id"] = keys[0] if len(keys) == 1 else list(keys) or "id"
+        place["id"] = keys[0] if len(keys) == 1 else list(keys)
     names = set(group.first.names)
     if "updated_at" not in names:
         place["updated_at"] = ""
