@@ -1,12 +1,16 @@
 """File sources: everything that exports are written in is read alike; what cannot be read is reported and kept."""
 
 import bz2
+import contextlib
 import gzip
 import io
 import json
+import sqlite3
+import threading
 import zipfile
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -923,3 +927,99 @@ def test_one_entity_may_lie_in_files_of_several_kinds(shop):
     shop.write("orders/b.json", json.dumps({"order_id": 2, "ordered_at": "2024-01-06", "customer_id": "bert"}))
     shop.write("orders/c.xlsx", workbook({"x": [HEADER.split(","), [3, WHEN, "carl"]]}))
     assert staged(shop) == [("1", "anna"), ("2", "bert"), ("3", "carl")]
+
+
+# One mapping for every kind
+
+#: What a mapping says of lines whatever delivers them: arithmetic, words, rows that do not count, a missing name.
+ONE_MAPPING = {
+    "where": "\"kind\" <> 'note'",
+    "columns": {
+        "order_id": {"sql": '"shop" || \'-\' || "no"'},
+        "line_number": {"column": ["line", "position"], "optional": True},
+        "ordered_at": {"column": ["day", "date"]},
+        "product_id": "item.sku",
+        "quantity": {"column": "item.qty", "default": 1},
+        "unit_price": {"sql": '"item.total" / "item.qty"'},
+        "discount_amount": {"column": "cents", "factor": 0.01},
+    },
+}
+LINE = {"shop": "N", "no": "007", "day": "2024-01-05", "kind": "line", "cents": 150}
+DELIVERED = [
+    LINE | {"item.sku": "0012", "item.qty": 4, "item.total": 10},
+    LINE | {"kind": "note", "item.sku": "", "item.qty": 0, "item.total": 0},
+]
+
+
+def nested(row: dict) -> dict:
+    item = {name.removeprefix("item."): value for name, value in row.items() if "." in name}
+    return {name: value for name, value in row.items() if "." not in name} | {"item": item}
+
+
+@contextlib.contextmanager
+def delivered_as(kind: str, root: Path):
+    """Yield a source of `order_lines` of some kind that has the two rows."""
+    entity = dict(ONE_MAPPING)
+    names = list(DELIVERED[0])
+    if kind == "rest":
+        body = json.dumps({"data": [nested(row) | {"id": n} for n, row in enumerate(DELIVERED)]}).encode()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+            yield {
+                "kind": "rest",
+                "url": f"http://127.0.0.1:{server.server_address[1]}",
+                "entities": {"order_lines": {**entity, "key": "id", "paging": "none"}},
+            }
+            server.shutdown()
+        return
+    if kind in ("table", "query"):
+        with contextlib.closing(sqlite3.connect(root / "shop.db")) as connection:
+            listed = ", ".join(f'"{name}"' for name in names)
+            connection.execute(f"create table lines ({listed})")
+            connection.executemany(f"insert into lines values ({', '.join('?' * len(names))})", [
+                list(row.values()) for row in DELIVERED
+            ])  # fmt: skip
+            connection.commit()
+        place = {"table": "lines", "updated_at": ""} if kind == "table" else {"query": "select * from lines"}
+        yield {"kind": "database", "path": str(root / "shop.db"), "entities": {"order_lines": {**entity, **place}}}
+        return
+    folder = root / "in"
+    folder.mkdir()
+    lines = [names, *([row[name] for name in names] for row in DELIVERED)]
+    match kind:
+        case "csv":
+            (folder / "a.csv").write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
+        case "xlsx":
+            (folder / "a.xlsx").write_bytes(workbook({"lines": lines}))
+        case "parquet":
+            pq.write_table(pa.Table.from_pylist(DELIVERED), folder / "a.parquet")
+        case _:
+            (folder / "a.jsonl").write_text("".join(json.dumps(nested(row)) + "\n" for row in DELIVERED))
+    source = "events" if kind == "events" else "files"
+    yield {"kind": source, "path": str(folder), "entities": {"order_lines": {**entity, "files": "*"}}}
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "parquet", "json", "events", "rest", "table", "query"])
+def test_one_mapping_means_the_same_whatever_kind_of_source_delivers(tmp_path, kind):
+    with delivered_as(kind, tmp_path) as source:
+        shop = SmallShop(tmp_path, config={"sources": {"one": source}})
+        warehouse = shop.load()
+    found = rows(
+        warehouse,
+        "select order_id, cast(ordered_at as varchar), product_id, cast(quantity as double),"
+        " cast(unit_price as double), cast(discount_amount as double) from stage.order_lines"
+        " where coalesce(_reject_rule, '') <> 'left_out'",
+    )
+    # A date is the shop's own day, from whichever clock it is seen.
+    assert found == [("N-007", "2024-01-04 23:00:00", "0012", 4.0, 2.5, 1.5)]
