@@ -144,6 +144,8 @@ def _group_lines(inspection: Inspection, group: Group) -> Iterator[str]:
         if one.failure:
             yield f"  ! {one.failure}"
         yield from _table(one)
+        if one.left_out:
+            yield f"  left out, rows: {', '.join(f'{n:,} {why}' for why, n in one.left_out.items())}"
         for column, why in draft.missing.items():
             yield f"  ! {column}: {why}"
         for doubt in draft.doubts:

@@ -27,6 +27,12 @@ from lib.settings import load_settings
 
 #: Rows that are shown of each entity.
 SHOWN = 3
+#: What is left out, and is no fault.
+_LEFT_OUT = {
+    "left_out": "that do not meet 'where'",
+    "repeated_header": "that repeat the header",
+    "totals_row": "of totals",
+}
 _TIMES = ("ordered_at", "event_at", "paid_at", "updated_at")
 
 
@@ -36,7 +42,7 @@ class Arrived:
 
     rows: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
-    left_out: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
     first: str = ""
     last: str = ""
     columns: tuple[str, ...] = ()
@@ -127,10 +133,15 @@ def _arrived(connection: duckdb.DuckDBPyConnection, entity: str, paths: Sequence
     ((count, first, last),) = connection.execute(
         f"select count(*), {span} from {rows} where _reject_rule is null or _reject_rule = ''"
     ).fetchall()
-    refused = connection.execute(
-        f"select coalesce(_reject_reason, _reject_rule), count(*) from {rows} where _reject_rule is not null"
-        " group by 1 order by 2 desc"
+    rejected = connection.execute(
+        f"select _reject_rule, coalesce(_reject_reason, _reject_rule), count(*) from {rows}"
+        " where _reject_rule is not null group by 1, 2 order by 3 desc"
     ).fetchall()
+    refused = {reason: n for rule, reason, n in rejected if rule not in _LEFT_OUT}
+    left_out: dict[str, int] = {}
+    for rule, _, n in rejected:
+        if rule in _LEFT_OUT:
+            left_out[_LEFT_OUT[rule]] = left_out.get(_LEFT_OUT[rule], 0) + n
     names = [c.name for c in ENTITIES[entity].columns if c.name in known]
     filled = ", ".join(f"count({quoted(name)}) > 0" for name in names)
     (given,) = connection.execute(f"select {filled} from {rows} where _reject_rule is null").fetchall()
@@ -143,8 +154,8 @@ def _arrived(connection: duckdb.DuckDBPyConnection, entity: str, paths: Sequence
             f" order by _source_file, _source_row limit {SHOWN}"
         ).fetchall()
     texts = tuple(tuple(map(_shown, row)) for row in shown)
-    total = count + sum(n for _, n in refused)
-    return Arrived(total, dict(refused), 0, _shown(first), _shown(last), tuple(names), texts)
+    total = count + sum(n for _, _, n in rejected)
+    return Arrived(total, refused, left_out, _shown(first), _shown(last), tuple(names), texts)
 
 
 def _shown(value: Any) -> str:
