@@ -618,4 +618,4 @@ def test_each_chart_of_the_notebook_stands_beside_its_query_below_a_question_in_
     assert shown == 15
     sections = [cell.source for cell in book.cells if cell.source.startswith("## ")]
     asking = [text for text in sections if not text.startswith("## Closing")]
-    assert len(asking) == 8 and all("?" in text and len(text.split()) >= 40 for text in asking)
+    assert len(asking) == 9 and all("?" in text and len(text.split()) >= 40 for text in asking)
