@@ -1,9 +1,10 @@
-"""What a reader should know of the figures: each thing is one sentence with its number and amount, said where it is so."""
+"""What a reader should know of the figures: each thing is one sentence with its number, said where it is so."""
 
 import pandas as pd
 
-from lib.insights.facts import Facts, facts
-from lib.insights.remarks import remarks
+from lib.insights.facts import Facts, facts, read_facts
+from lib.insights.remarks import read_remarks, remarks
+from lib.model.tables import key_figures
 from tests.small_shop import SmallShop, csv, rows
 
 COLUMNS = ["kind", "word", "currency", "rows", "amount", "original_amount"]
@@ -93,29 +94,40 @@ def test_the_queries_say_it_of_a_shop(tmp_path):
         "2,2024-01-06T10:00Z,bert,ready_for_space,",
         "3,2024-01-07T10:00Z,,pending,",
     ]
-    shop.write("orders/1.csv", csv(header, *orders, "4,2024-01-08T10:00Z,anna,cancelled,"))
+    shop.write(
+        "orders/1.csv", csv(header, *orders, "4,2024-01-08T10:00Z,anna,cancelled,", "5,2024-01-08T11:00Z,,pending,")
+    )
     items = ["1,1,p,1,10", "1,2,POST,1,4", "2,1,q,2,5", "3,1,p,1,10", "4,1,p,1,10"]
     shop.write("order_items/1.csv", csv("order_id,line_number,product_id,quantity,unit_price", *items))
     warehouse = shop.build()
 
-    from lib.insights.facts import read_facts
-    from lib.insights.remarks import read_remarks
-
     found = read_facts(warehouse.query)
-    assert found.orders == {"cancellation": 1, "sale": 3} and found.all_orders == 4
+    assert found.orders == {"cancellation": 1, "pending": 1, "sale": 3} and found.all_orders == 5
     assert (found.gross_amount, found.cancelled_amount, found.returned_amount, found.net_amount) == (44, 10, 0, 34)
     assert (found.products, found.categories, found.customers, found.other_amounts) == (2, 1, 2, {"shipping": 4.0})
     assert found.words >= {"orders", "cancellations", "products", "other-revenue", "customers", "hours"}
     assert not found.words & {"returns", "costs", "discounts", "payments", "channels", "sessions", "categories"}
     texts = [text.replace("\N{NO-BREAK SPACE}", " ") for text in read_remarks(warehouse.query, found, "EUR")]
     assert texts == [
-        "**4.00 EUR** of net revenue is no product: postage and shipping 4.00 EUR. It is in no list of what sells best.",
-        "**1 order** is pending, with 10.00 EUR of net revenue.",
-        "What the status of 1 order means is not known: `ready_for_space` (1 order, 10.00 EUR). It counts as a sale until"
-        " `models.statuses` says otherwise.",
+        "**4.00 EUR** of net revenue is no product: postage and shipping 4.00 EUR."
+        " It is in no list of what sells best.",
+        "**2 orders** are pending, with 10.00 EUR of net revenue.",
+        "What the status of 1 order means is not known: `ready_for_space` (1 order, 10.00 EUR)."
+        " It counts as a sale until `models.statuses` says otherwise.",
         "**3.00 EUR** was paid back on 1 order as a whole; net revenue is before it.",
     ]
     assert rows(warehouse, "select count(*) from warehouse.fact_orders") == [(found.all_orders,)]
+    figures = [(label, text.replace("\N{NO-BREAK SPACE}", " ")) for label, text in key_figures(warehouse).shown("EUR")]
+    assert figures == [
+        ("Orders sold", "3"),
+        ("Cancelled orders", "1"),
+        ("Other orders", "1"),
+        ("Gross, EUR", "44"),
+        ("Returned and cancelled, EUR", "10"),
+        ("Net revenue, EUR", "34"),
+        ("From", "5 Jan 2024"),
+        ("To", "8 Jan 2024"),
+    ]
 
 
 def test_an_empty_warehouse_has_no_facts():

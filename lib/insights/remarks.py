@@ -72,7 +72,10 @@ def _bases(rows: Rows, currency: str) -> list[str]:
                 f"Of {number_of} no lines were delivered: {amount} of revenue comes from {sources[row['word']]}."
             )
         elif row["word"] == "none":
-            said.append(f"**{number_of}** state{'s' if row['rows'] == 1 else ''} no amount, and count as no revenue.")
+            one = row["rows"] == 1
+            said.append(
+                f"**{number_of}** state{'s' if one else ''} no amount, and count{'s' if one else ''} as no revenue."
+            )
     return said
 
 

@@ -44,7 +44,7 @@ def run_page(run: Mapping[str, Any]) -> str:
         Kpi("New rows", formatting.number(run.get("new_rows"))),
         Kpi("Quality score", formatting.points(quality.get("score")), note=_grade(quality)),
         Kpi("Net revenue", formatting.compact(kpi.get("net_amount")), note=currency),
-        Kpi("Orders", formatting.number(kpi.get("orders"))),
+        Kpi("Orders sold", formatting.number(kpi.get("orders"))),
         Kpi("Duration", formatting.duration(run.get("seconds")), note=formatting.when(run.get("started_at"))),
     ]
     scores = quality.get("dimensions")
