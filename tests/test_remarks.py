@@ -84,6 +84,17 @@ def test_list_prices_refunds_and_lines_without_a_price_are_said():
     assert said(("refund", "", None, 0, None)) == []
 
 
+def test_equal_lines_are_said_with_the_money_that_hangs_on_them():
+    assert said(("equal", "kept by the mapping", None, 1, 16.0)) == [
+        "**1 line** equals another one of its order, and counts, as `equal_lines` of the mapping says:"
+        " 16.00 EUR hangs on it."
+    ]
+    assert said(("equal", "merged by the order's total", None, 2, 16.0)) == [
+        "**2 lines** equal another one of their order, and are one with it, as the order's total says:"
+        " 16.00 EUR hangs on it."
+    ]
+
+
 def test_the_queries_say_it_of_a_shop(tmp_path):
     entities = ("products", "orders", "order_items")
     shop = SmallShop(tmp_path, {e: {} for e in entities})
@@ -97,7 +108,7 @@ def test_the_queries_say_it_of_a_shop(tmp_path):
     shop.write(
         "orders/1.csv", csv(header, *orders, "4,2024-01-08T10:00Z,anna,cancelled,", "5,2024-01-08T11:00Z,,pending,")
     )
-    items = ["1,1,p,1,10", "1,2,POST,1,4", "2,1,q,2,5", "3,1,p,1,10", "4,1,p,1,10"]
+    items = ["1,1,p,1,10", "1,2,POST,1,4", "2,1,q,2,5", "3,,p,1,5", "3,,p,1,5", "4,1,p,1,10"]
     shop.write("order_items/1.csv", csv("order_id,line_number,product_id,quantity,unit_price", *items))
     warehouse = shop.build()
 
@@ -114,6 +125,8 @@ def test_the_queries_say_it_of_a_shop(tmp_path):
         "**2 orders** are pending, with 10.00 EUR of net revenue.",
         "What the status of 1 order means is not known: `ready_for_space` (1 order, 10.00 EUR)."
         " It counts as a sale until `models.statuses` says otherwise.",
+        "**1 line** equals another one of its order, and counts, as `equal_lines` of the mapping says:"
+        " 5.00 EUR hangs on it.",
         "**3.00 EUR** was paid back on 1 order as a whole; net revenue is before it.",
     ]
     assert rows(warehouse, "select count(*) from warehouse.fact_orders") == [(found.all_orders,)]

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec
 import numpy as np
 import pandas as pd
 
-from lib.base.formatting import NBSP, compact, percent
+from lib.base.formatting import NBSP, compact, number, percent
 from lib.report import plots
 from lib.report.charts import shorten
 from lib.report.insight import Insight, Result
@@ -84,8 +84,9 @@ def highest(frame: pd.DataFrame, column: str) -> pd.Series:
 
 
 def money(value: float, currency: str | None) -> str:
-    """Return `214.6 k EUR`."""
-    return compact(value) + (f"{NBSP}{currency}" if currency else "")
+    """Return `214.6 k EUR`, and small amounts with their cents: `153.90 EUR`."""
+    text = number(value, 2) if abs(value) < 1000 and round(value, 2) % 1 else compact(value)
+    return text + (f"{NBSP}{currency}" if currency else "")
 
 
 def unit(currency: str | None) -> str:

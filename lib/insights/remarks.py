@@ -43,6 +43,7 @@ def remarks(found: pd.DataFrame, shop: Facts, currency: str) -> list[str]:
         *_states(rows.get("state", []), currency),
         *_unclear(rows.get("unclear", []), currency),
         *_lines(rows.get("line", []), currency),
+        *_equal_lines(rows.get("equal", []), currency),
     ]
     for row in rows.get("refund", []):
         if row["rows"]:
@@ -146,6 +147,20 @@ def _lines(rows: Rows, currency: str) -> list[str]:
             said.append(f"{number_of} state{'s' if one else ''} no price, and count{'s' if one else ''} with {at}.")
         else:
             said.append(f"{number_of} state{'s' if one else ''} no price, and bring{'s' if one else ''} no revenue.")
+    return said
+
+
+def _equal_lines(rows: Rows, currency: str) -> list[str]:
+    """Return what became of lines that equal another one of their order, and how much money hangs on it."""
+    said = []
+    for row in rows:
+        equal, its, counts, is_one = ("equal", "their", "count", "are one")
+        if row["rows"] == 1:
+            equal, its, counts, is_one = ("equals", "its", "counts", "is one")
+        became = counts if row["word"].startswith("kept") else f"{is_one} with it"
+        why = "the order's total says" if row["word"].endswith("total") else "`equal_lines` of the mapping says"
+        start = f"**{count(row['rows'], 'line')}** {equal} another one of {its} order, and {became}, as {why}"
+        said.append(f"{start}: {exact(row['amount'], currency)} hangs on it.")
     return said
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from lib.base.formatting import NBSP, as_float, compact, count, listing, number, percent, signed
+from lib.base.formatting import NBSP, as_float, count, listing, number, percent, signed
 from lib.insights.answers import (
     complete,
     floats,
@@ -157,7 +157,7 @@ def key_figures(months: pd.DataFrame, currency: str | None = None, shop: Facts |
 
     back = {"returned": "Return rate", "cancelled": "Cancelled"}.get(shop.taken_back if shop else "", "Return rate")
     figures: list[tuple[str, str, Callable[[Any], str], int]] = [
-        (f"Net revenue{unit(currency)}", "net_amount", compact, 1),
+        (f"Net revenue{unit(currency)}", "net_amount", lambda v: money(v, None), 1),
         ("Orders sold" if shop and len(shop.orders) > 1 else "Orders", "orders", number, 1),
         (f"Average order{unit(currency)}", "order_value", lambda v: number(v, 2), 1),
         ("Margin", "margin_share", rate, 1),

@@ -15,17 +15,19 @@ select 'refund', '', null, count(*), sum(refund_amount), null
 from warehouse.fact_orders
 where refund_amount > 0
 union all
-select 'state', orders.state, null, count(*), sum(facts.net_amount), null
-from clean.orders as orders
-inner join warehouse.fact_orders as facts on facts.order_id = orders.order_id
-where orders.state in ('pending', 'failed')
-group by orders.state
+select 'state', state, null, count(*), sum(net_amount), null
+from warehouse.fact_orders
+where state in ('pending', 'failed')
+group by state
 union all
-select 'unclear', orders.status, null, count(*), sum(facts.net_amount), null
-from clean.orders as orders
-inner join warehouse.fact_orders as facts on facts.order_id = orders.order_id
-where orders.state = 'unclear'
-group by orders.status
+select 'unclear', status, null, count(*), sum(net_amount), null
+from warehouse.fact_orders
+where state = 'unclear'
+group by status
+union all
+select 'equal', outcome || ' by ' || decided_by, null, count(*), sum(amount), null
+from ops.equal_lines
+group by outcome || ' by ' || decided_by
 union all
 select 'line', amount_basis, null, count(*), sum(gross_amount), null
 from warehouse.fact_order_items
