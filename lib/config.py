@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -158,6 +158,22 @@ class Use:
 
     def is_in(self, header: Collection[str]) -> bool:
         return any(name in header for name in self.names)
+
+
+def _check_numbers(place: str, mapping: ColumnMapping) -> None:
+    """Raise ValueError where a mapping states a value for a column of numbers that is none."""
+    translated = [(f"values.{word}", ours) for word, ours in mapping.values.items()]
+    translated += [("match", rule.value) for rule in mapping.match]
+    stated = [(key, getattr(mapping, key)) for key in ("constant", "default", "otherwise")] + translated
+    for key, value in stated:
+        if value is None or (key == "otherwise" and value == "keep"):
+            continue
+        try:
+            is_number = Decimal(value).is_finite()
+        except InvalidOperation:
+            is_number = False
+        if not is_number:
+            raise ValueError(f"{place}.{key}: {value!r} is no number; write it with a decimal point")
 
 
 def _expression(text: str) -> str:
@@ -329,6 +345,8 @@ class Source(_Model):
                 for key, kinds in (("factor", NUMBERS), ("date", TIMES), ("zone", TIMES)):
                     if mapping and getattr(mapping, key) and kind not in kinds:
                         raise ValueError(f"{name}.columns.{column}.{key}: {column} is no {' or '.join(kinds)}")
+                if mapping and kind in NUMBERS:
+                    _check_numbers(f"{name}.columns.{column}", mapping)
             for column in spec.fill_down:
                 if column not in (spec.columns or entity.names):
                     hint = did_you_mean(column, spec.columns or entity.names)

@@ -250,7 +250,7 @@ def test_of_two_contents_of_one_time_the_one_without_faults_is_kept(waiting):
     # What was not read right is no present version of the customer either.
     assert rows(
         waiting, "select signup_at from warehouse.dim_customers where customer_id = 'anna' and is_current"
-    ) == [(datetime(2024, 1, 1),)]  # fmt: skip
+    ) == [(signup_at,)]  # fmt: skip
 
 
 def test_findings_tell_the_rule_the_record_and_its_order_and_leave_out_what_is_no_fault(waiting):

@@ -96,7 +96,8 @@ def parse(text: str) -> Expression:
     (parsed,) = _ask("select json_serialize_sql(?)", f"select {text}")
     statement = json.loads(parsed)
     if statement["error"]:
-        raise ValueError(f"is no SQL expression: {statement['error_message']}")
+        hint = "; a name that is a word of SQL, or has blanks, stands in double quotes"
+        raise ValueError(f"is no SQL expression: {statement['error_message']}{hint}")
     nodes = [s["node"] for s in statement["statements"]]
     if (
         len(nodes) != 1

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from lib.base.quoting import quoted, text_literal
 from lib.cells import formats
 from lib.cells.formats import Zones
-from lib.cells.rows import RawRows, is_blank
+from lib.cells.rows import RawRows, first_stated, is_blank
 from lib.config import NUMBERS, ColumnMapping, EntitySource, Source
 from lib.entities import Column
 
@@ -132,17 +132,20 @@ def _cell(column: Column, spec: EntitySource, source: Source, rows: RawRows) -> 
         return Cell(column, _written(mapping.constant, column, spec), prefix=prefix)
     default = _written(mapping.default, column, spec) if mapping.default is not None else ""
     computed = rows.computed.get(column.name)
-    names = [next((n for n in some if n in rows.types), "") for some in (mapping.column, mapping.default_column)]
-    name = names[0] or names[1]
+    names = [n for n in dict.fromkeys((*mapping.column, *mapping.default_column)) if n in rows.types]
     if computed:
-        raw, kind, name = computed.sql, computed.type, ""
-    elif name:
-        raw, kind = f"r.{quoted(name)}", rows.types[name]
+        raw, kind = computed.sql, computed.type
+        if names:
+            other, other_kind = first_stated(names, rows, spec)
+            blank = f"nullif(trim({raw}), '') is null" if kind == "VARCHAR" else f"{raw} is null"
+            same = kind == other_kind
+            values = [sql if same else f"cast({sql} as varchar)" for sql in (other, raw)]
+            raw, kind = f"case when {blank} then {values[0]} else {values[1]} end", kind if same else "VARCHAR"
+    elif names:
+        raw, kind = first_stated(names, rows, spec)
     else:
         return Cell(column, default, prefix=prefix) if default else absent
-    if names[1] and names[1] != name:
-        raw, kind = _first_stated(raw, kind, names[1], rows, spec)
-        name = ""
+    name = names[0] if len(names) == 1 and not computed else ""
     zones = Zones.of(source)
     zone = _zone_of_row(mapping, rows, spec, zones) if column.kind == "timestamp" and mapping.zone else ""
     is_translated = bool(mapping.match or mapping.values)
@@ -176,19 +179,6 @@ def _cell(column: Column, spec: EntitySource, source: Source, rows: RawRows) -> 
 def _written(value: str, column: Column, spec: EntitySource) -> str:
     """Return the SQL of a value that the mapping states; a number has a decimal point there, in any source."""
     return text_literal(value.replace(".", spec.decimal) if column.kind in NUMBERS else value)
-
-
-def _first_stated(raw: str, kind: str, other: str, rows: RawRows, spec: EntitySource) -> tuple[str, str]:
-    """Return the SQL of a raw value, or of another column's where there is none, and its type."""
-    is_text = kind == "VARCHAR"
-    same = rows.types[other] == kind
-    second = f"r.{quoted(other)}" if same else f"cast(r.{quoted(other)} as varchar)"
-    first = raw if same or is_text else f"cast({raw} as varchar)"
-    blank = f"nullif(trim({raw}), '') is null" if is_text else f"{raw} is null"
-    if raw.startswith('r."'):
-        name = next((n for n in rows.types if f"r.{quoted(n)}" == raw), "")
-        blank = is_blank(name, rows, spec) if name else blank
-    return f"case when {blank} then {second} else {first} end", kind if same else "VARCHAR"
 
 
 def _zone_of_row(mapping: ColumnMapping, rows: RawRows, spec: EntitySource, zones: Zones) -> str:

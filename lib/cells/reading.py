@@ -166,7 +166,7 @@ def _plain(cell: Cell, spec: EntitySource) -> str:
     if "error_text" in cell.symptoms and cell.is_text:
         text = f"without_error({text})"
     text = f"nullif({text}, '')"
-    if cell.source_column:
+    if cell.is_stated:
         text = without_nulls(text, spec)
     if cell.kind == "id":
         # Spreadsheets turn whole-number ids beside empty cells into floats: 17850 becomes 17850.0.

@@ -5,7 +5,7 @@ without blanks are read as they are.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -125,6 +125,17 @@ def is_blank(name: str, rows: RawRows, spec: EntitySource) -> str:
     return f"({without_nulls(text, spec)} is null)"
 
 
+def first_stated(names: Sequence[str], rows: RawRows, spec: EntitySource) -> tuple[str, str]:
+    """Return the SQL of the first value that a row has in some raw columns, and its type."""
+    kinds = {rows.types[n] for n in names}
+    kind = kinds.pop() if len(kinds) == 1 else "VARCHAR"
+    values = [f"r.{quoted(n)}" if rows.types[n] == kind else f"cast(r.{quoted(n)} as varchar)" for n in names]
+    if len(names) == 1:
+        return values[0], kind
+    cases = [f"when not {is_blank(n, rows, spec)} then {value}" for n, value in zip(names, values, strict=True)]
+    return f"case {' '.join(cases)} end", kind
+
+
 # What stands for blanks
 
 
@@ -171,8 +182,7 @@ def _raw_columns(ours: Iterable[str], spec: EntitySource, rows: RawRows) -> list
     """Return the raw columns that some of ours are read from."""
     wanted = set(ours)
     uses = [use for use in spec.uses("order_lines", rows.types) if use.ours in wanted]
-    names = (next((n for n in use.names if n in rows.types), "") for use in uses)
-    return list(dict.fromkeys(filter(None, names)))
+    return list(dict.fromkeys(name for use in uses for name in use.names if name in rows.types))
 
 
 def _key(spec: EntitySource, rows: RawRows) -> str:
@@ -180,10 +190,7 @@ def _key(spec: EntitySource, rows: RawRows) -> str:
     if "order_id" in rows.computed:
         return rows.computed["order_id"].sql
     names = _raw_columns(["order_id"], spec, rows)
-    if not names:
-        return ""
-    raw = f"r.{quoted(names[0])}"
-    return f"nullif(trim({raw}), '')" if rows.types[names[0]] == "VARCHAR" else raw
+    return first_stated(names, rows, spec)[0] if names else ""
 
 
 def _or_null(name: str, rows: RawRows, spec: EntitySource) -> str:
@@ -321,7 +328,8 @@ def _fails(
 
 def _sentence(key: str, text: str, error: duckdb.Error, rows: RawRows) -> str:
     message = re.sub(r"^[A-Z]\w+(?: \w+)? Error: ", "", str(error).split("\n")[0])
-    return f"{key}: {text!r} cannot be computed: {message.strip()}. Columns found: {', '.join(list(rows.types)[:20])}."
+    found = ", ".join([n for n in rows.types if n not in LAKE_COLUMNS][:20])
+    return f"{key}: {text!r} cannot be computed: {message.strip()}. Columns found: {found}."
 
 
 def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:

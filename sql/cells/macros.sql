@@ -119,10 +119,10 @@ end;
 create or replace temp macro to_utc(local_time, zone) as
     case when zone = 'UTC' then local_time else timezone('UTC', timezone(zone, local_time)) end;
 
--- ISO 8601 on local clocks. A text that ends in a letter states an offset (Z, UTC), or is a word that DuckDB reads as a
+-- ISO 8601 on local clocks, with a year of four digits. A text that ends in a letter states an offset (Z, UTC), or is a word that DuckDB reads as a
 -- time (`infinity`); and DuckDB reads 2025/03/04, which is not ISO 8601.
 create or replace temp macro iso_local(text) as
-    case when not regexp_matches(text, '[A-Za-z)]$|/') then try_cast(text as timestamp) end;
+    case when substr(text, 5, 1) = '-' and not regexp_matches(text, '[A-Za-z)]$|/') then try_cast(text as timestamp) end;
 
 create or replace temp macro has_offset(text) as regexp_matches(text,
     '^[^/]*\d:\d\d(:\d\d(\.\d+)?)?\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)$');
