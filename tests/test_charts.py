@@ -122,6 +122,11 @@ def test_a_month_that_is_not_complete_is_not_the_labelled_last_value() -> None:
     assert ">3<" not in saved(plots.line_by_month(MONTHS, [*range(100, 117), 3], complete=[True] * 17 + [False])).svg
 
 
+def test_a_few_months_are_named_each_and_no_days_between_them() -> None:
+    axes = plots.line_by_month(MONTHS[:2], [5.0, 3.0]).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["Jan\n2024", "Feb\n2024"]
+
+
 def test_fourth_quarters_are_shaded() -> None:
     assert saved(plots.line_by_month(MONTHS, range(18))).svg.count(">Q4<") == 1
     assert ">Q4<" not in saved(plots.line_by_month(MONTHS[:6], range(6))).svg

@@ -25,6 +25,7 @@ from lib.report.charts import ACCENT, BAD, INK, LINE, MUTE, PAPER, SOFT, shorten
 
 Format = Callable[[float], str]
 Values = Iterable[Any] | pd.Series
+FEW_MONTHS = 6
 WIDTH = 5.4  # inches; about 390 px, so that text stays readable on a phone
 
 
@@ -132,6 +133,8 @@ def line_by_month(
         return _no_data(fig, axes)
     _value_axis(axes, y, ticks)
     _date_axis(axes, x, 16 if len(x) < 3 else 6)
+    if len(x) <= FEW_MONTHS:  # between so few months the axis would name days
+        axes.set_xticks(x, [f"{month:%b}\n{month:%Y}" for month in dates])
     if show_q4 and len(x) > 3:
         _shade_q4(axes, dates)
     solid = np.where(whole, y, np.nan)
