@@ -356,7 +356,8 @@ def _inspect(
         return 0
     write_atomically(target, done.text)
     doubts = len(done.drafted.draft.doubts)
-    out.print(f"\nWrote {output}{f', with {doubts} things to check' if doubts else ''}.", highlight=False, markup=False)
+    things = f", with {doubts} thing{'s' * (doubts != 1)} to check" if doubts else ""
+    out.print(f"\nWrote {output}{things}.", highlight=False, markup=False)
     if done.runs:
         out.print(f"Run it: python run_pipeline.py --sources {output}", highlight=False, markup=False)
     else:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -353,3 +354,24 @@ def test_a_damaged_export_breaks_neither_the_file_nor_the_terminal(write, drafte
     draft = drafted(folder)
     assert yaml.safe_load(text_of(draft))["sources"] == draft.values["sources"]
     assert "\x1b" not in text_of(draft)
+
+
+# The page that teaches it
+
+
+def test_the_page_lists_the_systems_that_are_known_and_shows_what_the_command_prints(tmp_path, monkeypatch):
+    page = (PROJECT / "docs" / "sources.md").read_text(encoding="utf-8")
+    for layout in layouts():
+        assert f"| {layout.system} | {'; '.join(form.name for form in layout.forms)} |\n" in page
+    shown = re.search(r"\$ python run_pipeline.py inspect exports -o my_shop.yml\n(.*?)\n```", page, re.S)
+    shutil.copytree(PROJECT / "tests/exports/shopify", tmp_path / "exports")
+    monkeypatch.chdir(tmp_path)
+    printed = call("exports", "-o", "my_shop.yml").output
+    assert shown and [line for line in printed.splitlines() if "Shop: " not in line] == [
+        line for line in shown[1].splitlines() if "Shop: " not in line
+    ]
+    written = {line.strip() for line in (tmp_path / "my_shop.yml").read_text().splitlines()}
+    kept = re.search(r"```yaml\nshop:\n(.*?)\n          \.\.\.\n", page, re.S)
+    assert kept
+    for line in kept[1].splitlines():
+        assert line.strip() in written or "path:" in line or "name:" in line, line

@@ -12,7 +12,7 @@ from lib.inspect.trial import Arrived, Trial, includes_tax, try_out, unit_or_lin
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "": ""}
 #: Names that are shown of the columns that nothing maps, and columns and characters of the rows that are shown.
-_SHOWN_NAMES, _SHOWN_COLUMNS, _WIDEST = 12, 9, 22
+_SHOWN_NAMES, _SHOWN_COLUMNS, _WIDEST = 8, 8, 22
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _table(arrived: Arrived) -> Iterator[str]:
         yield "    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     more = len(arrived.columns) - _SHOWN_COLUMNS
     if more > 0:
-        yield f"    ... and {more} more columns: {', '.join(arrived.columns[_SHOWN_COLUMNS:])}"
+        yield f"    and {more} more columns"
 
 
 def _cut(text: str) -> str:
