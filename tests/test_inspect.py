@@ -207,6 +207,19 @@ def test_files_of_two_layouts_in_one_folder_do_not_read_each_other(write, drafte
     assert files == {"order_lines": "sales_[0-9]*.csv", "customers": "sales_list_customers.csv"}
 
 
+def test_files_of_two_versions_of_a_layout_are_read_together(write, drafted):
+    header = "Name,Email,Financial Status,Created at,Lineitem quantity,Lineitem name,Lineitem price"
+    header += ",Shipping City,Billing City"
+    write("orders_export_1.csv", header, "#1,a@example.com,paid,2026-05-01 10:00:00 -0400,1,Mug,10.00,,Bern")
+    header = "Name,Email,Created at,Item quantity,Item name,Item price"
+    folder = write("orders_export_2.csv", header, "#2,b@example.com,2026-05-02 10:00:00 -0400,1,Mug,10.00")
+    entity = drafted(folder).sources["shopify"].entities["order_lines"]
+    assert entity.place["files"] == "orders_export_*.csv"
+    assert entity.columns["unit_price"] == ["Lineitem price", "Item price"]
+    assert entity.columns["status"] == {"column": "Financial Status", "optional": True}
+    assert entity.columns["customer_city"] == {"column": ["Shipping City", "Billing City"], "optional": True}
+
+
 # The command
 
 

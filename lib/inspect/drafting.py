@@ -303,26 +303,31 @@ def _raw_names(mapping: Any) -> list[str]:
     return found + re.findall(r'"([^"]+)"', mapping.get("sql", ""))
 
 
-def _in_all(mapping: Any, group: Group, layout: Layout) -> Any:
+def _in_all(mapping: Any, group: Group, layout: Layout | None = None) -> Any:
     """Return a mapping that holds for all files of a group, where some of them have other or fewer columns."""
-    if len(group.documents) == 1 or (isinstance(mapping, dict) and "column" not in mapping):
+    raw = _raw_names(mapping)
+    if len(group.documents) == 1 or not raw:
         return mapping
-    name = mapping if isinstance(mapping, str) else mapping["column"]
-    rest = {} if isinstance(mapping, str) else {k: v for k, v in mapping.items() if k != "column"}
-    canonical = next((c for c in (name, *layout.names) if plain(name) in map(plain, layout.variants(c))), name)
     wanted: dict[str, None] = {}
     lacks = False
     for document in group.documents:
-        found = Names(layout, document.names).find(canonical)
-        if found is None and name in document.names:
-            found = name
-        lacks |= found is None
-        if found:
-            wanted[found] = None
-    names: Any = list(wanted) if len(wanted) > 1 else name
-    if lacks:
-        return {"column": names, "optional": True, **rest}
-    return {"column": names, **rest} if rest else names
+        own = [found for name in raw if (found := _called(name, document, layout))]
+        wanted |= dict.fromkeys(own)
+        lacks |= not own or (isinstance(mapping, dict) and "sql" in mapping and len(own) < len(raw))
+    optional = {"optional": True} if lacks else {}
+    if isinstance(mapping, dict) and "sql" in mapping:
+        return {**mapping, **optional}
+    names: Any = list(wanted) if len(wanted) > 1 else raw[0]
+    rest = {k: v for k, v in mapping.items() if k != "column"} if isinstance(mapping, dict) else {}
+    return {"column": names, **optional, **rest} if optional or rest else names
+
+
+def _called(name: str, document: Document, layout: Layout | None) -> str | None:
+    """Return what a document calls a column that another one has under some name."""
+    if name in document.names or layout is None:
+        return name if name in document.names else None
+    canonical = next((c for c in layout.names if plain(name) in map(plain, layout.variants(c))), name)
+    return Names(layout, document.names).find(canonical)
 
 
 # Systems that are not known
@@ -339,7 +344,7 @@ def _unknown(drafted: Drafted, group: Group) -> None:
         guessed.entity,
         _place(group),
         options,
-        guessed.columns,
+        {ours: _in_all(mapping, group) for ours, mapping in guessed.columns.items()},
         guessed.comments,
         guessed.doubts,
         guessed.missing,

@@ -192,40 +192,41 @@ class Names:
 
     def _fit(self, mapping: Any) -> Any:
         if isinstance(mapping, str):
-            return self._first([mapping])
+            return self._all([mapping])
         if isinstance(mapping, list):
             if all(isinstance(one, str) for one in mapping):
-                return self._first(mapping)
+                return self._all(mapping)
             return next(fitted for one in mapping if (fitted := self.fit(one)) is not None)
         if "sql" in mapping:
-            return {**mapping, "sql": self._sql(mapping["sql"])}
+            return {
+                **{key: value for key, value in mapping.items() if key != "optional"},
+                "sql": self._sql(mapping["sql"]),
+            }
         if "lookup" in mapping:
-            return {**mapping, "lookup": {**mapping["lookup"], "by": self._fit(mapping["lookup"]["by"])}}
+            return {**mapping, "lookup": {**mapping["lookup"], "by": self._all(_names_in(mapping["lookup"]["by"]))}}
         if "column" not in mapping:
             return mapping
-        rest = {key: value for key, value in mapping.items() if key not in ("column", "optional", "default_column")}
-        wanted = [_names_in(mapping["column"]), _names_in(mapping.get("default_column", []))]
-        found = [name for name in (self._any(names) for names in wanted) if name]
-        if not found and "default" in mapping:
-            return {"constant": mapping["default"]}
+        rest = {key: value for key, value in mapping.items() if key not in ("column", "optional")}
+        try:
+            found = self._all(_names_in(mapping["column"]))
+        except _Missing:
+            if "default" in mapping:
+                return {"constant": mapping["default"]}
+            raise
+        return {"column": found, **rest} if rest else found
+
+    def _all(self, names: Iterable[str]) -> str | list[str]:
+        """Return those of some names that the file has: of several, each row has the first with a value."""
+        found = list(dict.fromkeys(own for name in names if (own := self.find(name))))
         if not found:
             raise _Missing
-        if len(found) == 2:
-            rest = {"default_column": found[1], **rest}
-        return {"column": found[0], **rest} if rest else found[0]
-
-    def _any(self, names: Iterable[str]) -> str | None:
-        return next((found for name in names if (found := self.find(name))), None)
-
-    def _first(self, names: Iterable[str]) -> str:
-        found = self._any(names)
-        if found is None:
-            raise _Missing
-        return found
+        return found if len(found) > 1 else found[0]
 
     def _sql(self, sql: str) -> str:
         def actual(found: re.Match[str]) -> str:
-            name = self._first([found[1].replace('""', '"')])
+            name = self.find(found[1].replace('""', '"'))
+            if name is None:
+                raise _Missing
             return '"' + name.replace('"', '""') + '"'
 
         return _IDENTIFIER.sub(actual, sql)
