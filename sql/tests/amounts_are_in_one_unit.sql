@@ -1,0 +1,57 @@
+{{ config(severity='warn', meta={
+    'dimension': 'consistency', 'table': 'warehouse.fact_orders', 'refuses': true, 'finding': true, 'field': 'total_amount',
+    'description': 'totals, lines and payments are in one unit, and not some of them in cents',
+    'tested': 'select count(*) from (select distinct source from warehouse.fact_orders where total_amount > 0 or paid_amount > 0) as sources'}) }}
+with orders as (
+
+    select
+        source, total_amount, paid_amount,
+        case when line_count > 0 then gross_amount - discount_amount end as lines_amount
+    from {{ ref('fact_orders') }}
+
+),
+
+pairs as (
+
+    select source, 'totals of orders' as larger, 'their lines' as smaller, total_amount as one, lines_amount as other
+    from orders
+    where total_amount > 0 and lines_amount > 0
+    union all
+    select source, 'lines', 'the totals of their orders', lines_amount, total_amount
+    from orders
+    where total_amount > 0 and lines_amount > 0
+    union all
+    select source, 'payments', 'the totals of their orders', paid_amount, total_amount
+    from orders
+    where total_amount > 0 and paid_amount > 0
+    union all
+    select source, 'totals of orders', 'their payments', total_amount, paid_amount
+    from orders
+    where total_amount > 0 and paid_amount > 0
+    union all
+    select source, 'payments', 'the lines of their orders', paid_amount, lines_amount
+    from orders
+    where total_amount is null and lines_amount > 0 and paid_amount > 0
+    union all
+    select source, 'lines', 'the payments of their orders', lines_amount, paid_amount
+    from orders
+    where total_amount is null and lines_amount > 0 and paid_amount > 0
+
+),
+
+compared as (
+
+    select
+        source, larger, smaller, count(*) as orders,
+        count(*) filter (where one > 50 * other and one < 200 * other) as hundredfold
+    from pairs
+    group by source, larger, smaller
+
+)
+
+select
+    source, larger, smaller, orders, hundredfold,
+    larger || ' of ' || source || ' are a hundred times ' || smaller || ': one of them is in cents, so set `factor: 0.01` for its'
+    || ' columns' as finding
+from compared
+where orders >= 2 and hundredfold * 10 >= orders * 9
