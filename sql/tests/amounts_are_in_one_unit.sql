@@ -39,13 +39,48 @@ pairs as (
 
 ),
 
-compared as (
+-- Where an order has one line, its price has been repaired by then.
+repaired as (
 
     select
-        source, larger, smaller, count(*) as orders,
-        count(*) filter (where one > 50 * other and one < 200 * other) as hundredfold
+        orders.source, repairs.value as after, cast(repairs.before as decimal(18, 4)) as before
+    from {{ ref('line_repairs') }} as repairs
+    inner join {{ ref('fact_orders') }} as orders on orders.order_id = repairs.order_id
+    where repairs.rule = 'wrong_unit'
+
+),
+
+hundredfold as (
+
+    select source, larger, smaller
     from pairs
+    where one > 50 * other and one < 200 * other
+    union all
+    select source, 'totals of orders', 'their lines'
+    from repaired
+    where after = 100 * before
+    union all
+    select source, 'lines', 'the totals of their orders'
+    from repaired
+    where before = 100 * after
+
+),
+
+counted as (
+
+    select source, larger, smaller, count(*) as hundredfold
+    from hundredfold
     group by source, larger, smaller
+
+),
+
+compared as (
+
+    select pairs.source, pairs.larger, pairs.smaller, count(*) as orders, min(counted.hundredfold) as hundredfold
+    from pairs
+    inner join counted
+        on counted.source = pairs.source and counted.larger = pairs.larger and counted.smaller = pairs.smaller
+    group by pairs.source, pairs.larger, pairs.smaller
 
 )
 

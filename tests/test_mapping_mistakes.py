@@ -1,0 +1,217 @@
+"""Checks for mistakes of mapping: each finds its mistake and names the key that mends it, and honest data pass."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+from lib.quality.audit import Audit
+from lib.warehouse import Warehouse
+from tests.small_shop import SmallShop, csv
+
+HEADER = "order_id,ordered_at,customer_id,product_id,line_number,quantity,unit_price,discount_amount,total_amount"
+#: Checks that find mistakes of mapping; those of the first group refuse.
+REFUSING = {"prices_are_not_those_of_whole_lines", "discounts_are_no_rates", "amounts_are_in_one_unit"}
+WARNING = {
+    "orders_are_told_apart",
+    "orders_keep_a_shops_hours",
+    "lines_are_of_their_orders_size",
+    "ids_are_those_of_their_own_column",
+}
+
+
+def line(
+    n: int, quantity: object = 1, price: object = 10, discount: object = "", total: object = "", **own: object
+) -> str:
+    values = {"order": f"o{n}", "at": f"2024-01-{1 + n % 28:02d} {8 + n % 10:02d}:{n % 60:02d}:07"}
+    values |= {"customer": f"c{n % 7}", "product": f"p{n % 3}"} | own
+    order, at, customer, product = (values[name] for name in ("order", "at", "customer", "product"))
+    return f"{order},{at},{customer},{product},{n},{quantity},{price},{discount},{total}"
+
+
+def payment(n: int, amount: object) -> str:
+    return f"y{n},o{n},{amount}"
+
+
+def a_shop(folder: Path, sources: Mapping[str, tuple[Iterable[str], Iterable[str]]], **config: object) -> SmallShop:
+    """Return a shop of many sources, each with order lines and payments of its own."""
+    options: dict[str, object] = {}
+    for number, (name, (lines, payments)) in enumerate(sources.items()):
+        place = folder / "exports" / name
+        # An order's id is a customer's or a product's in some of them, so they begin alike.
+        named = ("order_id", "customer_id", "product_id", *(("payment_id",) if payments else ()))
+        ids = dict.fromkeys(named, f"{number}-")
+        entities = {"order_lines": {"files": "lines.csv"}} | ({"payments": {"files": "paid.csv"}} if payments else {})
+        options[name] = {"kind": "files", "path": str(place), "id_prefixes": ids, "entities": entities}
+        place.mkdir(parents=True)
+        (place / "lines.csv").write_text(csv(HEADER, *lines))
+        (place / "paid.csv").write_text(csv("payment_id,order_id,amount", *payments))
+    return SmallShop(folder, config={"sources": options, **config})
+
+
+def told(warehouse: Warehouse, audit: Audit) -> dict[tuple[str, str], str]:
+    """Return what the checks for mistakes of mapping say, by source and check."""
+    said = {}
+    for check in REFUSING | WARNING:
+        if check in audit.failing_sql:
+            found = warehouse.query(audit.failing_sql[check])
+            for row in found.to_dict("records"):
+                said[row["source"], check] = str(row.get("finding", ""))
+    return said
+
+
+def cents(amount: float) -> str:
+    return f"{amount:.2f}"
+
+
+def whole_lines() -> list[str]:
+    """Five units of a product at five times its price, and so on."""
+    return [line(n, quantity=1 + n % 4, price=cents((1 + n % 4) * (3 + n % 3))) for n in range(24)]
+
+
+def whole_lines_less_discounts() -> list[str]:
+    rates = (0, 0, 0.2, 0, 0.5, 0.3, 0)
+    return [
+        line(n, quantity=1 + n % 9, price=cents((1 + n % 9) * (20 + n % 3) * (1 - rates[n % 7]))) for n in range(60)
+    ]
+
+
+MISTAKES = {
+    "prices of lines": (whole_lines(), (), "prices_are_not_those_of_whole_lines", "`line_total`"),
+    "prices of lines, discounted": (
+        whole_lines_less_discounts(),
+        (),
+        "prices_are_not_those_of_whole_lines",
+        "`line_total`",
+    ),
+    "prices of lines, by the order's total": (
+        [line(1, 3, "30.00", total="30.00"), line(2, 1, "7.00", total="7.00")],
+        (),
+        "prices_are_not_those_of_whole_lines",
+        "`line_total`",
+    ),
+    "rates": (
+        [line(n, price=cents(80 + n), discount=(0.2, 0, 0.15, 0.3)[n % 4]) for n in range(12)],
+        (),
+        "discounts_are_no_rates",
+        "`discount_rate`",
+    ),
+    "one rate": (
+        [line(1, 5, "957.5775", "0.45"), line(2, 2, "261.96", 0)],
+        (),
+        "discounts_are_no_rates",
+        "`discount_rate`",
+    ),
+    "totals in cents": ([line(n, total=1000) for n in range(5)], (), "amounts_are_in_one_unit", "`factor: 0.01`"),
+    "payments in cents": (
+        [line(n, total=10) for n in range(5)],
+        [f"y{n},o{n},1000" for n in range(5)],
+        "amounts_are_in_one_unit",
+        "`factor: 0.01`",
+    ),
+    "lines in cents": (
+        [line(n, price=1000 + n) for n in range(5)],
+        [f"y{n},o{n},{cents(10 + n / 100)}" for n in range(5)],
+        "amounts_are_in_one_unit",
+        "`factor: 0.01`",
+    ),
+    "one order": ([line(n, order=f"o{n // 40}") for n in range(60)], (), "orders_are_told_apart", "`order_id`"),
+    "dates of another zone": (
+        [line(n, at=f"2024-0{1 + n % 9}-05 20:00") for n in range(12)],
+        (),
+        "orders_keep_a_shops_hours",
+        "`time_zone`",
+    ),
+    "sold at night": (
+        [line(n, at=f"2024-01-05 0{n % 4}:{n % 60:02d}:11") for n in range(60)],
+        (),
+        "orders_keep_a_shops_hours",
+        "`time_zone`",
+    ),
+    "customers are orders": (
+        [line(n, customer=f"o{n}") for n in range(9)],
+        (),
+        "ids_are_those_of_their_own_column",
+        "`customer_id`",
+    ),
+    "one customer": (
+        [line(n, customer="shop") for n in range(60)],
+        (),
+        "ids_are_those_of_their_own_column",
+        "`customer_id`",
+    ),
+    "products are orders": (
+        [line(n, product=f"o{n}") for n in range(9)],
+        (),
+        "ids_are_those_of_their_own_column",
+        "`product_id`",
+    ),
+    "a line of a thousand": (
+        [line(n, total=10) for n in range(60)] + [line(60, 100, 10, total=10.5)],
+        (),
+        "lines_are_of_their_orders_size",
+        "",
+    ),
+}
+
+
+HONEST = {
+    "cheaper by the dozen": [line(n, quantity=1 + n % 12, price=cents(10 - n % 12 * 0.3)) for n in range(48)],
+    "a price that rises": [line(n, quantity=1 + n % 4, price=cents(5 + n / 10)) for n in range(48)],
+    "prices of all kinds under one id": [
+        line(n, 1 + n * 7 % 5, cents(5 + n * 13 % 50), product="misc") for n in range(48)
+    ],
+    "one deposit a bottle": [line(n, 6, 1.5, 0.25) for n in range(30)],
+    "discounts of a few cents": [line(n, 2, 2.5, (0.2, 0.5, 1)[n % 3]) for n in range(30)],
+    "roundings": [line(n, 1, cents(40 + n), (0.01, 0.02, 0.03, 0.04)[n % 4]) for n in range(30)],
+    "bags brought along": [line(n, 1, cents(40 + n), 0.05) for n in range(30)],
+    "dates alone": [
+        line(n, at=f"2024-01-{n % 28:02d}T23:00Z" if n % 28 else "2024-02-01T23:00Z", total=10) for n in range(60)
+    ],
+    "one large order of a small shop": [line(n, order="o1" if n < 20 else f"o{n}") for n in range(45)],
+    "a bar": [line(n, at=f"2024-01-05 {(17 + n % 8) % 24:02d}:{n % 60:02d}:10") for n in range(80)],
+    "a new shop of three orders": [line(1, 2, 10, total=20), line(2, 1, 10, total=10), line(3, 1, 5, total=5)],
+    "shipping is dear": [line(n, price=1, total="") for n in range(9)],
+}
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory) -> tuple[dict[tuple[str, str], str], Audit]:
+    """What the checks say of one shop with all mistakes and all honest data, each in a source of its own."""
+    sources = {name(title): (lines, payments) for title, (lines, payments, *_) in MISTAKES.items()}
+    sources |= {name(title): (lines, ()) for title, lines in HONEST.items()}
+    shop = a_shop(tmp_path_factory.mktemp("shop"), sources)
+    warehouse = shop.build()
+    audit = shop.audit(warehouse)
+    return told(warehouse, audit), audit
+
+
+def name(title: str) -> str:
+    return re.sub(r"\W+", "_", title)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_of_mapping_is_found_and_names_the_key_that_mends_it(mistake, audited):
+    _, _, check, key = MISTAKES[mistake]
+    said = {of_check: text for (source, of_check), text in audited[0].items() if source == name(mistake)}
+    assert set(said) == {check} and key in said[check]
+
+
+@pytest.mark.parametrize("shop", HONEST)
+def test_honest_data_are_no_mistake(shop, audited):
+    assert not [check for source, check in audited[0] if source == name(shop)]
+
+
+def test_mistakes_that_make_revenue_wrong_refuse_and_name_what_lets_them_pass(audited):
+    reasons = [reason for reason in audited[1].reasons if "`quality.accept: [" in reason]
+    assert {reason.partition(":")[0] for reason in reasons} == REFUSING
+    assert all(f"`quality.accept: [{reason.partition(':')[0]}]`" in reason for reason in reasons)
+
+
+def test_a_finding_that_is_right_for_the_shop_is_accepted_by_name(tmp_path):
+    accept = {"accept": ["prices_are_not_those_of_whole_lines"]}
+    shop = a_shop(tmp_path, {"till": (whole_lines(), ())}, quality=accept)
+    audit = shop.audit(shop.build())
+    state = audit.checks.set_index("check_name").loc["prices_are_not_those_of_whole_lines", "state"]
+    assert (state, audit.passed, audit.scores["validity"]) == ("accepted", True, 100)
