@@ -48,6 +48,7 @@ class Evidence:
     quarantine: pd.DataFrame
     unreadable: pd.DataFrame
     business: Mapping[str, int]
+    currencies: pd.DataFrame
     money: Money
     totals: Totals
 
@@ -57,7 +58,8 @@ def gather(warehouse: Warehouse, money: Money, totals: Totals) -> Evidence:
     unreadable = warehouse.query("select source, entity, name, reason from ops.rejected_files order by source, name")
     (business,) = warehouse.query(read_query("queries/quality/business")).to_dict("records")
     counts = {str(name): int(number) for name, number in business.items()}
-    return Evidence(accounting(warehouse), quarantine_reasons(warehouse), unreadable, counts, money, totals)
+    foreign = warehouse.query(read_query("queries/quality/currencies"))
+    return Evidence(accounting(warehouse), quarantine_reasons(warehouse), unreadable, counts, foreign, money, totals)
 
 
 def judge(config: Config, checks: pd.DataFrame, scores: Scores, evidence: Evidence) -> list[str]:
@@ -69,6 +71,7 @@ def judge(config: Config, checks: pd.DataFrame, scores: Scores, evidence: Eviden
         *_unreadable(gate, config.sources, evidence.unreadable),
         *_quarantined(gate, evidence),
         *_business(gate, evidence.business),
+        *_foreign(config, evidence.currencies),
         *_money(gate, evidence.money),
         *evidence.totals.reasons(),
         *_accepted(gate, checks),
@@ -182,6 +185,21 @@ def _business(gate: Gate, business: Mapping[str, int]) -> list[str]:
             " `total_amount` of orders, or set `quality.allow_orders_without_amounts: true`"
         ]
     return []
+
+
+def _foreign(config: Config, currencies: pd.DataFrame) -> list[str]:
+    """Return the currencies in which there are amounts that cannot be converted."""
+    if config.quality.allow_foreign_currencies or currencies.empty:
+        return []
+    counts = [
+        f"{formatting.number(row['rows'])} {row['entity']} in {row['currency']}"
+        for row in currencies.to_dict("records")
+    ]
+    return [
+        f"{formatting.listing(counts)} cannot be added to amounts in {config.shop.currency}, as no exchange rate is known"
+        " on their days: name a file of rates (columns date, currency, rate) in `shop.exchange_rates`, or leave them out"
+        " of all figures with `quality.allow_foreign_currencies: true`"
+    ]
 
 
 def _money(gate: Gate, money: Money) -> list[str]:

@@ -21,9 +21,13 @@ PARTS = {
     "converted": "converted at the day's rate",
     "merged": "merged as duplicates",
     "quarantined": "in quarantine",
+    "unconverted": "in a currency without a rate",
     "guessed": "rests on a guess",
     "unexplained": "is not explained by order lines",
 }
+
+#: The parts that add up to what was delivered.
+_APART = ("usable", "unconverted", "merged", "quarantined")
 
 COLUMNS = ["source", "kind", "rows", "unread_rows", "delivered", "as_delivered", *PARTS, "left_out"]
 
@@ -65,14 +69,14 @@ class Money:
 
 def read(warehouse: Warehouse, currency: str = "") -> Money:
     """Return what became of the money, from the facts, the quarantine and what was merged."""
-    return Money(summed(warehouse.query(read_query("queries/quality/money"))), currency)
+    return Money(summed(warehouse.query(read_query("queries/quality/money"), [currency])), currency)
 
 
 def summed(parts: pd.DataFrame) -> pd.DataFrame:
     """Return a row a source and kind from rows of the query `money` (source, kind, part, rows, unread_rows, amount)."""
     own = parts.assign(rows=parts["rows"].astype(int), unread_rows=parts["unread_rows"].astype(int))
     own["amount"] = own["amount"].astype(float)
-    apart = own[own["part"].isin(["usable", "merged", "quarantined", "left_out"])]
+    apart = own[own["part"].isin([*_APART, "left_out"])]
     means = {keys: _mean(apart, keys) for keys in apart[["source", "kind"]].itertuples(index=False, name=None)}
     own["amount"] += own["unread_rows"] * [
         means.get((s, k), 0.0) for s, k in zip(own["source"], own["kind"], strict=True)
@@ -81,10 +85,10 @@ def summed(parts: pd.DataFrame) -> pd.DataFrame:
     for (source, kind), rows in own.groupby(["source", "kind"], sort=True):
         amounts = rows.groupby("part")["amount"].sum()
         of_part = {part: float(amounts.get(part, 0.0)) for part in (*PARTS, "left_out")}
-        delivered = float(amounts.get("usable", 0.0)) + of_part["merged"] + of_part["quarantined"]
+        delivered = float(sum(amounts.get(part, 0.0) for part in _APART))
         of_part["unexplained"] = min(of_part["unexplained"], delivered)
         as_delivered = max(delivered - sum(of_part[part] for part in PARTS), 0.0)
-        counted = rows[rows["part"].isin(["usable", "merged", "quarantined"])]
+        counted = rows[rows["part"].isin(_APART)]
         counts = (int(counted["rows"].sum()), int(counted["unread_rows"].sum()))
         found.append((source, kind, *counts, delivered, as_delivered, *of_part.values()))
     frame = pd.DataFrame(found, columns=COLUMNS)

@@ -5,8 +5,8 @@
     dimension   half the mean of its tables, half the worst of them
     rows        100 x (1 - rows with a fault / rows) by entity, half the mean and half the worst; a row in which values
                 were only written in another form (blanks, capitals, another form of a date) counts a tenth
-    money       100 x (1 - (quarantined + unexplained + 1/2 guessed + 1/4 repaired + 1/10 merged) / delivered), of
-                sales and of payments, half the mean and half the worst
+    money       100 x (1 - (quarantined + unconverted + unexplained + 1/2 guessed + 1/4 repaired + 1/10 merged)
+                / delivered), of sales and of payments, half the mean and half the worst
     overall     of dimensions, rows and money: half the mean, half the worst
 
 Half the worst, so that one bad side does not vanish in the mean. More faults never raise a score, and it is 100 only
@@ -30,7 +30,14 @@ ROWS, MONEY = "rows", "money"
 REWRITTEN = 0.1
 
 #: How much of the money in each state is held against the score.
-HELD_AGAINST = {"quarantined": 1.0, "unexplained": 1.0, "guessed": 0.5, "repaired": 0.25, "merged": 0.1}
+HELD_AGAINST = {
+    "quarantined": 1.0,
+    "unconverted": 1.0,
+    "unexplained": 1.0,
+    "guessed": 0.5,
+    "repaired": 0.25,
+    "merged": 0.1,
+}
 
 _GRADES = ((95, "A"), (90, "B"), (80, "C"), (70, "D"), (0, "E"))
 

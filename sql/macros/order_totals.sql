@@ -32,6 +32,20 @@ case
 end
 {%- endmacro %}
 
+{# By how much an order's total differs from what its lines, less discounts, and shipping come to, in the reading that comes
+   nearest: tax in the prices or on top, with what came back or without; null where it has no total or no lines. `total` is
+   in the currency of the others. #}
+{% macro unexplained_amount(orders, total) -%}
+{%- set goods = orders ~ ".gross_amount - " ~ orders ~ ".discount_amount + coalesce(" ~ orders ~ ".shipping_amount, 0)" -%}
+case when {{ orders }}.line_count > 0 then least(
+    {%- for came_back in ["", " - " ~ orders ~ ".return_amount"] %}
+    {%- for tax in ["", " + coalesce(" ~ orders ~ ".tax_amount, 0)"] %}
+    abs({{ total }} - ({{ goods }}{{ came_back }}{{ tax }})){{ "," if not loop.last }}
+    {%- endfor %}{{ "," if not loop.last }}
+    {%- endfor %}
+) end
+{%- endmacro %}
+
 {# Whether a payment of this status was made; all others failed, wait, or were paid back. #}
 {% macro is_paid(status) -%}
 {{ status }} in ('paid', 'completed', 'captured', 'settled', 'succeeded')

@@ -9,7 +9,7 @@ with discounts as (
     select
         _source, count(*) as lines, count(*) filter (where abs(discount_amount) >= 0.05) as larger,
         max(abs(discount_amount)) as largest, min(abs(discount_amount)) as smallest,
-        sum(abs(discount_amount)) as discounted, sum(abs(quantity * unit_price)) as amount
+        sum(abs(discount_amount)) as discounted, sum(abs(amount)) as amount
     from {{ ref('order_items') }}
     where discount_amount <> 0 and discount_rate is null
     group by _source

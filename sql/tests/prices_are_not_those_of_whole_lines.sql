@@ -33,17 +33,15 @@ slopes as (
 
 disputed as (
 
-    select order_id, source, total_amount, gross_amount, discount_amount, shipping_amount, tax_amount
+    select order_id, source, total_amount, discount_amount, shipping_amount, tax_amount
     from {{ ref('fact_orders') }}
-    where total_amount is not null and line_count > 0
-        and abs(total_amount - gross_amount + discount_amount - coalesce(shipping_amount, 0)) > 0.005
-        and abs(total_amount - gross_amount + discount_amount - coalesce(shipping_amount, 0) - coalesce(tax_amount, 0)) > 0.005
+    where unexplained_amount > 0.005
 
 ),
 
 prices as (
 
-    select items.order_id, sum(items.unit_price) as price, min(items.product_id) as product_id
+    select items.order_id, sum(items.unit_price * items.exchange_rate) as price, min(items.product_id) as product_id
     from {{ ref('fact_order_items') }} as items
     inner join disputed on disputed.order_id = items.order_id
     where items.quantity > 0

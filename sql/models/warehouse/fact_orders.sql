@@ -129,6 +129,7 @@ select
     summed.shipping_amount,
     summed.tax_amount,
     {{ converted('summed.total_amount', 'summed.exchange_rate') }} as total_amount,
+    {{ amount(unexplained_amount('summed', converted('summed.total_amount', 'summed.exchange_rate'))) }} as unexplained_amount,
     paid.paid_amount,
     paid.refunded_amount,
     summed.original_gross_amount,

@@ -9,10 +9,7 @@ with sources as (
 
 orders as (
 
-    select
-        source, count(*) as orders, min(order_date) as first_day, max(order_date) as last_day,
-        coalesce(sum(gross_amount) filter (where line_count = 0), 0) as gross_amount,
-        coalesce(sum(net_amount) filter (where line_count = 0), 0) as net_amount
+    select source, count(*) as orders, min(order_date) as first_day, max(order_date) as last_day
     from warehouse.fact_orders
     group by source
 
@@ -20,7 +17,9 @@ orders as (
 
 lines as (
 
-    select source, count(*) as lines, sum(gross_amount) as gross_amount, sum(net_amount) as net_amount
+    select
+        source, count(*) filter (where amount_basis not in ('order total', 'payments')) as lines,
+        sum(gross_amount) as gross_amount, sum(net_amount) as net_amount
     from warehouse.fact_order_items
     group by source
 
@@ -68,8 +67,8 @@ select
     coalesce(lines.lines, 0) as lines,
     coalesce(customers.customers, 0) as customers,
     coalesce(payments.payments, 0) as payments,
-    coalesce(lines.gross_amount, 0) + coalesce(orders.gross_amount, 0) as gross_amount,
-    coalesce(lines.net_amount, 0) + coalesce(orders.net_amount, 0) as net_amount,
+    coalesce(lines.gross_amount, 0) as gross_amount,
+    coalesce(lines.net_amount, 0) as net_amount,
     coalesce(payments.paid_amount, 0) as paid_amount,
     coalesce(orders.first_day, events.first_day) as first_day,
     coalesce(orders.last_day, events.last_day) as last_day

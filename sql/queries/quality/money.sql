@@ -1,14 +1,57 @@
--- One row per source, kind of money (sales, payments) and part of it: how many rows, of how many the amount cannot be read,
--- and what the others come to, without sign. Sales are order lines, or orders' totals where a source delivers none. The
--- parts `usable`, `merged`, `quarantined` and `left_out` are apart from each other and make up what was delivered; `repaired`,
--- `converted` and `guessed` are of what is usable, and `unexplained` is by how much totals differ from their lines. Rows
--- that repeat what another file or source states are in none.
+-- One row per source, kind of money (sales, payments) and part of it: how many rows, of how many the amount in the shop's
+-- currency (the first parameter) is not known, and what the others come to, without sign. Sales are order lines, or orders'
+-- totals where their source has no lines. The parts `usable`, `unconverted`, `merged`, `quarantined` and `left_out` are
+-- apart from each other; all but the last make up what was delivered. `repaired`, `converted` and `guessed` are of what is
+-- usable, and `unexplained` is by how much totals differ from their lines. Rows that repeat what another file or source
+-- states, or that a newer statement replaces, are in none.
 with lines as (
 
     select
-        order_id, line_number, source,
+        order_id, line_number, source, exchange_rate, amount_basis,
         case when gross_amount <> 0 then gross_amount else return_amount end as amount
     from warehouse.fact_order_items
+
+),
+
+unclear_orders as (
+
+    select order_id
+    from clean.orders
+    where state = 'unclear'
+
+),
+
+-- Equal lines without a number that count, though no total says so.
+equal_lines as (
+
+    select staged._source as source, staged.order_id, abs(coalesce(staged.line_total, staged.quantity * staged.unit_price, staged.line_amount)) as amount
+    from stage.order_lines as staged
+    left join ops.dispositions_order_lines as dispositions
+        on dispositions._source = staged._source and dispositions._source_file = staged._source_file
+        and dispositions._source_row = staged._source_row
+    where staged.line_number is null and length(staged._key) > length(staged.order_id) + 33 and dispositions._source is null
+    union all
+    select staged._source, staged.order_id, abs(coalesce(staged.line_total, staged.quantity * staged.unit_price, staged.line_amount))
+    from stage.order_items as staged
+    left join ops.dispositions_order_items as dispositions
+        on dispositions._source = staged._source and dispositions._source_file = staged._source_file
+        and dispositions._source_row = staged._source_row
+    where staged.line_number is null and length(staged._key) > length(staged.order_id) + 33 and dispositions._source is null
+
+),
+
+guessed as (
+
+    select source, amount
+    from lines
+    where amount_basis in ('list price', 'payments')
+        or order_id in (select order_id from unclear_orders)
+    union all
+    select equal_lines.source, equal_lines.amount * orders.exchange_rate
+    from equal_lines
+    inner join warehouse.fact_orders as orders on orders.order_id = equal_lines.order_id
+    where (orders.unexplained_amount is null or orders.unexplained_amount > 0.005)
+        and orders.order_id not in (select order_id from unclear_orders)
 
 ),
 
@@ -23,65 +66,106 @@ repaired as (
 
 ),
 
-merged as (
+-- What was set aside, in the currency that it states.
+set_aside as (
 
-    select staged._source as source, abs(coalesce(staged.line_total, staged.line_amount, staged.quantity * staged.unit_price)) as amount
-    from stage.order_items as staged
-    inner join ops.dispositions_order_items as dispositions
-        on dispositions._source = staged._source and dispositions._source_file = staged._source_file
-        and dispositions._source_row = staged._source_row
-    where dispositions.rule = 'exact_duplicate'
-    union all
-    select staged._source, abs(coalesce(staged.line_total, staged.line_amount, staged.quantity * staged.unit_price))
+    select
+        staged._source as source, staged.order_id, 'sales' as kind, staged.currency,
+        case when dispositions.disposition = 'left_out' then 'left_out' else 'merged' end as part,
+        abs(coalesce(staged.line_total, staged.quantity * staged.unit_price, staged.line_amount)) as amount
     from stage.order_lines as staged
     inner join ops.dispositions_order_lines as dispositions
         on dispositions._source = staged._source and dispositions._source_file = staged._source_file
         and dispositions._source_row = staged._source_row
-    where dispositions.rule = 'exact_duplicate'
-
-),
-
-quarantined as (
-
-    select _source as source, abs(coalesce(line_total, line_amount, quantity * unit_price)) as amount from quarantine.order_items
+    where dispositions.rule = 'exact_duplicate' or dispositions.disposition = 'left_out'
     union all
-    select _source, abs(coalesce(line_total, line_amount, quantity * unit_price)) from quarantine.order_lines
+    select
+        staged._source, staged.order_id, 'sales', null,
+        case when dispositions.disposition = 'left_out' then 'left_out' else 'merged' end,
+        abs(coalesce(staged.line_total, staged.quantity * staged.unit_price, staged.line_amount))
+    from stage.order_items as staged
+    inner join ops.dispositions_order_items as dispositions
+        on dispositions._source = staged._source and dispositions._source_file = staged._source_file
+        and dispositions._source_row = staged._source_row
+    where dispositions.rule = 'exact_duplicate' or dispositions.disposition = 'left_out'
+    union all
+    select
+        staged._source, staged.order_id, 'payments', staged.currency,
+        case when dispositions.disposition = 'left_out' then 'left_out' else 'merged' end,
+        abs(staged.amount)
+    from stage.payments as staged
+    inner join ops.dispositions_payments as dispositions
+        on dispositions._source = staged._source and dispositions._source_file = staged._source_file
+        and dispositions._source_row = staged._source_row
+    where dispositions.rule = 'exact_duplicate' or dispositions.disposition = 'left_out'
+    union all
+    select
+        _source, order_id, 'sales', currency, 'quarantined',
+        abs(coalesce(line_total, quantity * unit_price, line_amount))
+    from quarantine.order_lines
+    union all
+    select
+        _source, order_id, 'sales', null, 'quarantined',
+        abs(coalesce(line_total, quantity * unit_price, line_amount))
+    from quarantine.order_items
+    union all
+    select _source, order_id, 'payments', currency, 'quarantined', abs(amount)
+    from quarantine.payments
+    union all
+    select orders._source, orders.order_id, 'sales', orders.currency, 'quarantined', abs(orders.total_amount)
+    from quarantine.orders as orders
+    inner join ops.sources_without_lines as sources on sources.source = orders._source
 
 ),
 
--- As the check order_totals_agree_with_their_lines has it: tax included or on top.
-unexplained as (
+-- Orders whose lines nobody delivers though their source has lines: their totals are in no figure.
+without_lines as (
 
-    select
-        source,
-        least(
-            abs(total_amount - gross_amount + discount_amount - coalesce(shipping_amount, 0)),
-            abs(total_amount - gross_amount + discount_amount - coalesce(shipping_amount, 0) - coalesce(tax_amount, 0))
-        ) as amount
-    from warehouse.fact_orders
-    where total_amount is not null and line_count > 0 and order_type <> 'cancellation'
+    select orders.source, abs(orders.total_amount) as amount
+    from warehouse.fact_orders as orders
+    where orders.amount_basis = 'none' and orders.total_amount <> 0 and orders.order_type <> 'cancellation'
+        and orders.order_id not in (select order_id from set_aside where kind = 'sales' and order_id is not null)
 
 ),
 
 parts as (
 
-    select source, 'sales' as kind, 'usable' as part, amount from lines
+    select source, 'sales' as kind, case when exchange_rate is null then 'unconverted' else 'usable' end as part, amount
+    from lines
+    union all
+    select source, 'sales', 'converted', amount from lines where exchange_rate <> 1
     union all
     select source, 'sales', 'repaired', amount from repaired
     union all
-    select source, 'sales', 'merged', amount from merged
+    select source, 'sales', 'guessed', amount from guessed
     union all
-    select source, 'sales', 'quarantined', amount from quarantined
+    select source, 'sales', 'usable', amount from without_lines
     union all
-    select source, 'sales', 'unexplained', amount from unexplained where amount > 0.005
+    select source, 'sales', 'unexplained', amount from without_lines
     union all
-    select orders._source, 'sales', 'quarantined', abs(orders.total_amount)
-    from quarantine.orders as orders
-    inner join ops.sources_without_lines as known_by_total on known_by_total.source = orders._source
+    select source, 'sales', 'unexplained', unexplained_amount
+    from warehouse.fact_orders
+    where unexplained_amount > 0.005 * (line_count + 3) and order_type <> 'cancellation'
     union all
-    select _source, 'payments', 'usable', abs(amount) from clean.payments
+    select
+        set_aside.source, set_aside.kind, set_aside.part,
+        case
+            when orders.exchange_rate is not null then set_aside.amount * orders.exchange_rate
+            when set_aside.currency is null or set_aside.currency = ? then set_aside.amount
+        end
+    from set_aside
+    left join warehouse.fact_orders as orders on orders.order_id = set_aside.order_id
     union all
-    select _source, 'payments', 'quarantined', abs(amount) from quarantine.payments
+    select
+        payments._source, 'payments', case when facts.exchange_rate is null then 'unconverted' else 'usable' end,
+        abs(facts.amount)
+    from warehouse.fact_payments as facts
+    inner join clean.payments as payments on payments.payment_id = facts.payment_id
+    union all
+    select payments._source, 'payments', 'converted', abs(facts.amount)
+    from warehouse.fact_payments as facts
+    inner join clean.payments as payments on payments.payment_id = facts.payment_id
+    where facts.exchange_rate <> 1
 
 )
 
