@@ -15,7 +15,7 @@ LINES = "order_id,ordered_at,customer_id,product_id,line_number,quantity,unit_pr
 
 def line(number: int, *, order: int | None = None, price: object = 10, quantity: object = 1, total: object = "") -> str:
     order = number if order is None else order
-    day = f"2024-01-{1 + number % 28:02d} 12:00"
+    day = f"2024-01-{1 + number % 28:02d} {8 + number % 10:02d}:17"
     return f"o{order},{day},c{order},p{number % 3},{number},{quantity},{price},{total}"
 
 
@@ -275,3 +275,59 @@ def test_amounts_without_any_that_can_be_read_count_by_rows():
     parts = [("till", "payments", "quarantined", 9, 9, 0.0), ("till", "payments", "usable", 1, 0, 0.0)]
     found = Money(summed(pd.DataFrame(parts, columns=["source", "kind", "part", "rows", "unread_rows", "amount"])))
     assert found.share("quarantined", money.PAYMENTS) == 1
+
+
+# Currencies, guesses
+
+FOREIGN = "order_id,ordered_at,product_id,line_number,quantity,unit_price,currency"
+
+
+def test_amounts_in_currencies_without_a_rate_are_refused_by_name_and_converted_ones_are_told(tmp_path):
+    sold = [
+        f"{n},2024-01-05 1{n % 10}:07,p,1,1,10,{'USD' if n == 3 else 'JPY' if n == 4 else 'EUR'}" for n in range(20)
+    ]
+    shop = SmallShop(tmp_path, {"order_lines": {}})
+    shop.write("order_lines/1.csv", csv(FOREIGN, *sold))
+    audit = audited(shop)
+    assert "1 orders in JPY and 1 orders in USD cannot be added to amounts in EUR" in of_gate(audit)
+    assert "`shop.exchange_rates`" in of_gate(audit) and "`quality.allow_foreign_currencies: true`" in of_gate(audit)
+    assert (of_source(audit)["unread_rows"], of_source(audit)["unconverted"]) == (2, 20)
+    rates = tmp_path / "rates.csv"
+    rates.write_text("date,currency,rate\n2024-01-05,USD,0.9\n2024-01-05,JPY,0.006\n")
+    shop.shop = {"exchange_rates": str(rates)}
+    audit = audited(shop)
+    assert audit.passed, audit.reasons
+    assert (of_source(audit)["converted"], of_source(audit)["delivered"]) == (
+        pytest.approx(9.06),
+        pytest.approx(189.06),
+    )
+
+
+def test_money_that_rests_on_guesses_is_told_and_refused_where_it_is_most(tmp_path):
+    header = "order_id,ordered_at,product_id,quantity,unit_price,status"
+    sold = [f"{n},2024-01-05 1{n % 10}:07,p{n},1,10,{'in der Schwebe' if n < 5 else 'paid'}" for n in range(19)]
+    shop = a_shop(tmp_path, *sold, sold[-1], header=header)
+    audit = audited(shop)
+    # Five orders of an unknown status, and a line that stands twice without a number or a total.
+    assert of_source(audit)["guessed"] == 60
+    assert "guess" not in of_gate(audit)
+    shop.config = {"quality": {"max_money_guessed": 0.2}}
+    assert "30\N{NO-BREAK SPACE}% of the money (60 EUR of 200) rests on guesses" in of_gate(audited(shop))
+    assert "`models.statuses`" in of_gate(audited(shop))
+
+
+def test_orders_without_lines_beside_others_with_lines_are_not_explained(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {}, "order_items": {}})
+    shop.write("orders/1.csv", csv("order_id,ordered_at,total_amount", "1,2024-01-05,50", "2,2024-01-06,10"))
+    shop.write("order_items/1.csv", csv("order_id,line_number,product_id,quantity,unit_price", "1,1,p,1,50"))
+    audit = audited(shop)
+    assert (of_source(audit)["delivered"], of_source(audit)["unexplained"]) == (60, 10)
+
+
+def test_rows_that_where_leaves_out_are_beside_the_money(tmp_path):
+    mapped = {name: name for name in LINES.split(",")}
+    shop = SmallShop(tmp_path, {"order_lines": {"where": "product_id <> 'p0'", "columns": mapped}})
+    shop.write("order_lines/1.csv", csv(LINES, *(line(n) for n in range(30))))
+    audit = audited(shop)
+    assert (of_source(audit)["delivered"], of_source(audit)["left_out"]) == (200, 100)
+    assert audit.passed, audit.reasons

@@ -196,9 +196,9 @@ def _foreign(config: Config, currencies: pd.DataFrame) -> list[str]:
         for row in currencies.to_dict("records")
     ]
     return [
-        f"{formatting.listing(counts)} cannot be added to amounts in {config.shop.currency}, as no exchange rate is known"
-        " on their days: name a file of rates (columns date, currency, rate) in `shop.exchange_rates`, or leave them out"
-        " of all figures with `quality.allow_foreign_currencies: true`"
+        f"{formatting.listing(counts)} cannot be added to amounts in {config.shop.currency}, as no exchange rate is"
+        " known on their days: name a file of rates (columns date, currency, rate) in `shop.exchange_rates`, or leave"
+        " them out of all figures with `quality.allow_foreign_currencies: true`"
     ]
 
 

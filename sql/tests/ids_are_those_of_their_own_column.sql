@@ -1,5 +1,5 @@
 {{ config(severity='warn', meta={
-    'dimension': 'validity', 'weight': 0.2, 'table': 'clean.orders', 'finding': true, 'field': 'column_name',
+    'dimension': 'validity', 'weight': 0.1, 'table': 'clean.orders', 'finding': true, 'field': 'column_name',
     'description': 'customers and products have ids of their own, and not those of orders or one for all',
     'tested': 'select count(*) from (select distinct _source from clean.orders) as sources'}) }}
 with customers as (

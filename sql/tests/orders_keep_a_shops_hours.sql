@@ -1,5 +1,5 @@
 {{ config(severity='warn', meta={
-    'dimension': 'validity', 'weight': 0.3, 'table': 'warehouse.fact_orders', 'finding': true, 'field': 'order_hour',
+    'dimension': 'validity', 'weight': 0.1, 'table': 'warehouse.fact_orders', 'finding': true, 'field': 'order_hour',
     'description': 'orders come at the hours of a shop, and not most of them at night or all at one hour',
     'tested': 'select count(*) from (select distinct source from warehouse.fact_orders) as sources'}) }}
 {%- set on_the_hour = 'extract(minute from ordered_at) in (0, 15, 30, 45) and extract(second from ordered_at) = 0' %}
@@ -31,7 +31,7 @@ judged as (
     select
         source, orders, first_hour, last_hour,
         case
-            when orders >= 5 and full_hours = orders and different_hours <= 2 then
+            when orders >= 5 and full_hours = orders and last_hour - first_hour <= 1 then
                 'all orders of ' || source || ' are at ' || cast(first_hour as varchar) || ':00'
                 || case when last_hour > first_hour then ' or ' || cast(last_hour as varchar) || ':00' else {{ label("''") }} end
                 || ': dates of another time zone'
