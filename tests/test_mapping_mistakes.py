@@ -65,6 +65,10 @@ def cents(amount: float) -> str:
     return f"{amount:.2f}"
 
 
+#: What lines of one order have in common.
+ONE_ORDER = {"at": "2024-01-05 10:05:07", "customer": "c1"}
+
+
 def whole_lines() -> list[str]:
     """Five units of a product at five times its price, and so on."""
     return [line(n, quantity=1 + n % 4, price=cents((1 + n % 4) * (3 + n % 3))) for n in range(24)]
@@ -116,7 +120,12 @@ MISTAKES = {
         "amounts_are_in_one_unit",
         "`factor: 0.01`",
     ),
-    "one order": ([line(n, order=f"o{n // 40}") for n in range(60)], (), "orders_are_told_apart", "`order_id`"),
+    "one order": (
+        [line(n, **({"order": "o1"} | ONE_ORDER if n < 40 else {})) for n in range(60)],
+        (),
+        "orders_are_told_apart",
+        "`order_id`",
+    ),
     "dates of another zone": (
         [line(n, at=f"2024-0{1 + n % 9}-05 20:00") for n in range(12)],
         (),
@@ -169,7 +178,7 @@ HONEST = {
     "dates alone": [
         line(n, at=f"2024-01-{n % 28:02d}T23:00Z" if n % 28 else "2024-02-01T23:00Z", total=10) for n in range(60)
     ],
-    "one large order of a small shop": [line(n, order="o1" if n < 20 else f"o{n}") for n in range(45)],
+    "one large order of a small shop": [line(n, **({"order": "o1"} | ONE_ORDER if n < 20 else {})) for n in range(45)],
     "a bar": [line(n, at=f"2024-01-05 {(17 + n % 8) % 24:02d}:{n % 60:02d}:10") for n in range(80)],
     "a new shop of three orders": [line(1, 2, 10, total=20), line(2, 1, 10, total=10), line(3, 1, 5, total=5)],
     "shipping is dear": [line(n, price=1, total="") for n in range(9)],

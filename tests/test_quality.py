@@ -64,7 +64,7 @@ DAMAGES = {
     "orders_have_lines": "update warehouse.fact_orders set line_count = 0 where order_id = '2'",
     "orders_are_not_in_the_future": "update clean.orders set ordered_at = timestamp '2140-01-01' where order_id = '2'",
     "orders_are_shipped_after_they_are_placed": (
-        "update clean.orders set shipped_at = timestamp '2024-01-04 00:00:00' where order_id = '1'"
+        "update clean.orders set shipped_at = timestamp '2024-01-03 00:00:00' where order_id = '1'"
     ),
     "orders_follow_their_customers_signup": (
         "update clean.customers set signup_at = timestamp '2024-01-06 00:00:00' where customer_id = 'anna'"
@@ -80,7 +80,7 @@ DAMAGES = {
     "payments_are_positive": "update clean.payments set amount = 0",
     "payments_are_the_same_on_every_level": "update analytics.payment_summary set paid_amount = paid_amount + 1",
     "payments_follow_their_orders": (
-        "update clean.payments set paid_at = timestamp '2024-01-04 00:00:00' where payment_id = 'x'"
+        "update clean.payments set paid_at = timestamp '2024-01-03 00:00:00' where payment_id = 'x'"
     ),
     "payments_have_an_exchange_rate": "update warehouse.fact_payments set exchange_rate = null where payment_id = 'y'",
     "payments_have_a_known_status": "update clean.payments set status = 'lost'",
@@ -322,7 +322,7 @@ def test_what_a_check_finds_is_flagged_by_rule_and_record(audits):
     assert {(rule, entity, key, family, field) for rule, _, entity, _, key, family, field, _ in flags} >= FLAGS
     assert {source for _, _, _, source, *_ in flags} == {"exports"}
     assert {(check, key, value) for _, check, _, _, key, _, _, value in flags} >= {
-        ("orders_are_shipped_after_they_are_placed", "1", "2024-01-04 00:00:00"),
+        ("orders_are_shipped_after_they_are_placed", "1", "2024-01-03 00:00:00"),
         ("order_totals_agree_with_their_lines", "1", "49.0000"),
     }
     assert damaged.flags == len(flags)

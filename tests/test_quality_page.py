@@ -53,7 +53,7 @@ ROWS = pd.DataFrame(
         "staged_rows": [600, 400],
         "exact_duplicates": [5, 0],
     }
-    | {"clean_rows": [580, 390], "older_versions": [5, 0], "in_another_source": [0, 0]}
+    | {"clean_rows": [580, 390], "older_versions": [5, 0], "in_another_source": [0, 0], "restated_rows": [0, 0]}
     | {"quarantined_rows": [10, 10], "unaccounted_rows": [0, 0]}
 )
 DONE = pd.DataFrame(
