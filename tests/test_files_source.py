@@ -179,6 +179,8 @@ NAMES = "order_id,ordered_at,customer_id\n1,2024-01-05,Zoë\n"
         (NAMES.encode("utf-8-sig"), "utf-8"),
         (NAMES.encode("cp1252"), "cp1252"),
         (NAMES.encode("utf-16"), "utf-16"),
+        (NAMES.encode("utf-16-le"), "utf-16-le"),
+        (NAMES.encode("utf-16-be"), "utf-16-be"),
         (NAMES.replace("\n", "\r\n").encode("utf-16"), "utf-16"),
     ],
 )
@@ -590,6 +592,24 @@ def test_records_are_found_wherever_their_header_stands(tmp_path, options, conte
     assert found == [("1", "2024-01-05 10:00:00", "anna", 1)]
 
 
+def test_lines_that_leave_out_their_empty_end_are_filled_where_the_source_says_so(tmp_path):
+    content = csv(HEADER + ",note", ROW, '2,2024-01-06,bert,"two\nlines"', "3,2024-01-07", "4,2024-01-08,x,y,z")
+    shop = SmallShop(tmp_path, {"orders": {"short_lines": "fill"}})
+    shop.write("orders/a.csv", content)
+    found = rows(shop.load(), "select order_id, customer_id from stage.orders where order_id is not null order by 1")
+    assert found == [("1", "anna"), ("2", "bert"), ("3", None)]
+    (batch,) = shop.lake.batches()
+    assert (batch.rows, batch.malformed) == (3, 1)
+    strict = SmallShop(tmp_path / "strict", {"orders": {}}, source={"path": str(shop.exports)})
+    shop.write("orders/a.csv", content + "5,2024-01-09\n")
+    assert "3 lines have fewer fields than the header; where their empty end was left out, set" in said(strict)
+
+
+def test_what_is_said_to_a_spreadsheet_program_is_no_remark(shop):
+    shop.write("orders/a.csv", "sep=;\n" + csv(HEADER, ROW).replace(",", ";"))
+    assert said(shop) == ""
+
+
 def test_records_before_the_header_are_not_lost_in_silence(shop):
     shop.write("orders/a.csv", csv("1,2024-01-05,anna", HEADER, ROW))
     assert "Set 'header: 2' of this entity" in failure(shop)
@@ -763,7 +783,7 @@ def test_a_workbook_is_read_from_the_sheet_that_shows_the_columns(shop, monkeypa
     ]
     (remark,) = [text for text in taken.remarks["remark"] if "sheets" in text]
     assert "of its sheets 'January' is read, and not 'Read me'; the header is on line 3" in remark
-    assert staged(shop, "order_id, cast(ordered_at as varchar)")[1] == ("14112358400001", "2024-01-06 00:00:00")
+    assert staged(shop, "order_id, cast(ordered_at as varchar)")[1] == ("14112358400001", "2024-01-05 23:00:00")
 
 
 def test_a_sheet_is_named_or_several_are_by_a_pattern(tmp_path):
@@ -789,7 +809,7 @@ def test_sheets_of_the_same_columns_that_are_not_read_are_said(shop):
 
 def test_what_is_no_workbook_is_rejected_with_its_reason(shop):
     shop.write("orders/good.csv", csv(HEADER, ROW))
-    shop.write("orders/a.xlsx", b"PK and nothing else")
+    shop.write("orders/a.xlsx", b"PK\x03\x04 and nothing else")
     shop.ingest()
     assert "is no readable workbook" in reason(shop)
 
@@ -797,6 +817,25 @@ def test_what_is_no_workbook_is_rejected_with_its_reason(shop):
 def test_a_workbook_without_the_columns_says_what_its_sheet_has(shop):
     shop.write("orders/a.xlsx", workbook({"Jan": [["No", "ordered_at", "customer_id"], ["1", WHEN, "anna"]]}))
     assert "a.xlsx: has no column 'order_id' (mapped for orders); found on line 1 No, ordered_at" in failure(shop)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.xls", csv(HEADER, ROW).replace(",", "\t").encode("utf-16")),
+        ("a.csv", workbook({"Jan": [HEADER.split(","), ["1", WHEN, "anna"]]})),
+    ],
+)
+def test_a_file_is_what_it_begins_with_whatever_its_ending_says(shop, name, content):
+    shop.write(f"orders/{name}", content)
+    assert staged(shop) == [("1", "anna")]
+
+
+def test_a_web_page_under_a_workbooks_name_is_told(shop):
+    shop.write("orders/good.csv", csv(HEADER, ROW))
+    shop.write("orders/a.xls", "<html><table><tr><td>order_id</td></tr></table></html>")
+    shop.ingest()
+    assert "is a web page under a workbook's name; open it" in reason(shop)
 
 
 # Archives

@@ -56,6 +56,9 @@ def text_of(path: Path, wanted: str) -> tuple[str, str, bool]:
         candidates = ["utf-8-sig" if codecs.lookup(wanted).name == "utf-8" else wanted]
     elif start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         candidates = ["utf-16"]
+    elif 3 * start.count(0) > len(start):
+        # Without its mark: text in the Latin alphabet has a zero in every second byte.
+        candidates = ["utf-16-le" if start[1:2] == b"\0" else "utf-16-be"]
     else:
         candidates = ["utf-8-sig", "cp1252"]
     problems = []
@@ -129,7 +132,9 @@ class Records:
     footer: tuple[str, ...]
 
 
-def split_records(path: Path, width: int, delimiter: str, quote: str, scratch: Path, first: int) -> Records:
+def split_records(
+    path: Path, width: int, delimiter: str, quote: str, scratch: Path, first: int, may_be_short: bool
+) -> Records:
     """Copy the records of a UTF-8 file without its malformed lines and its footer; `first` is the first line's number.
 
     A line that opens a quote which no later line closes well is malformed itself, and the next one is read on its own.
@@ -150,7 +155,7 @@ def split_records(path: Path, width: int, delimiter: str, quote: str, scratch: P
             if not line.strip(f"{delimiter}{quote} \t\r\n"):
                 gap = gap or number
                 continue
-            text, fault = line, _fault(line, width, delimiter, quote)
+            text, fault = line, _fault(line, width, delimiter, quote, may_be_short)
             ahead: list[str] = []
             while fault == _OPEN and len(ahead) < _LONGEST_VALUE and len(text) <= _LONGEST_LINE:
                 following = waiting.pop(0) if waiting else lines.readline()
@@ -159,7 +164,7 @@ def split_records(path: Path, width: int, delimiter: str, quote: str, scratch: P
                 ahead.append(following)
                 text += following
                 if quote in following:
-                    fault = _fault(text, width, delimiter, quote)
+                    fault = _fault(text, width, delimiter, quote, may_be_short)
             if fault:
                 waiting = ahead + waiting
                 malformed.append((number, line.rstrip("\n"), _OPEN if ahead else fault))
@@ -180,7 +185,7 @@ def _is_footer(lines: list[str], width: int, delimiter: str, is_apart: bool) -> 
     return is_apart or all(_FOOTER.match(line.strip(f'{delimiter}" ')) for line in lines)
 
 
-def _fault(text: str, width: int, delimiter: str, quote: str) -> str:
+def _fault(text: str, width: int, delimiter: str, quote: str, may_be_short: bool) -> str:
     """Return what is wrong with the text of one record, or nothing."""
     if len(text.encode()) > _LONGEST_LINE:
         return f"a line of {len(text):,} characters; at most {_LONGEST_LINE:,} bytes can be read"
@@ -194,7 +199,7 @@ def _fault(text: str, width: int, delimiter: str, quote: str) -> str:
         if len(records) != 1:
             return "the quotes do not fit"
         found = len(records[0])
-    return "" if found == width else f"{found} fields where the header has {width}"
+    return "" if found == width or (may_be_short and found < width) else f"{found} fields where the header has {width}"
 
 
 def separated(line_form: str | tuple[tuple[int, int], ...]) -> Callable[[str], str]:

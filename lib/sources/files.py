@@ -9,6 +9,7 @@ them: DuckDB skips what follows a quote that is never closed, and keeps 10,000 c
 import contextlib
 import functools
 import glob
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ class FileEntity(EntitySource):
     names: tuple[str, ...] = ()
     widths: tuple[Annotated[int, Field(gt=0)], ...] = ()
     fields: dict[str, tuple[int, int]] = Field({})
+    short_lines: Literal["refuse", "fill"] = "refuse"
     sheet: str = ""
     records: str = ""
     rows: Rows = ()
@@ -108,6 +110,7 @@ class FileEntity(EntitySource):
         options = {"encoding": self.encoding, "delimiter": self.delimiter, "quote": self.quote}
         # What was read before there were these options was read without them.
         later = {key: getattr(self, key) for key in ("header", "names", "widths", "fields", "sheet", "records", "rows")}
+        later["short_lines"] = self.short_lines.removeprefix("refuse")
         return options | {key: value for key, value in later.items() if value and value != "auto"}
 
 
@@ -121,7 +124,7 @@ class FilesSource(Source):
 
 MODEL = FilesSource
 
-_TEXT = (".csv", ".tsv", ".txt")
+_TEXT = (".csv", ".tsv", ".txt", ".tab", ".psv", ".dat", ".prn")
 _PARQUET = (".parquet", ".pq")
 ENDINGS = (*_TEXT, *_PARQUET, *sheets.ENDINGS, *json_files.ENDINGS)
 
@@ -136,6 +139,7 @@ class _Found:
     delimiter: str = ""
     quote: str = ""
     has_header: bool = True
+    may_be_short: bool = False
     types: str = ""
     malformed: tuple[tuple[int, str, str], ...] | None = None
     footer: tuple[str, ...] = ()
@@ -198,8 +202,10 @@ def _examined(file: SourceFile, local: Path, task: Task, number: int) -> _Found:
         _require_columns(schema.names, entity, spec)
         file = replace(file, reported_rows=footer.num_rows)
         return _Found(file, local, tuple(schema.names), types=str(schema.types))
-    if suffix(file.name) in sheets.ENDINGS:
+    if sheets.is_workbook(local):
         return _of_workbook(file, local, task, number)
+    if suffix(file.name) in sheets.ENDINGS and sheets.is_markup(local):
+        raise Unusable("is a web page under a workbook's name; open it in a spreadsheet program and save it as .xlsx")
     text, encoding, clean = text_of(local, spec.encoding)
     form = separated(spec.line_form) if spec.line_form else None
     delimiter, quote = spec.delimiter, spec.quote
@@ -219,6 +225,7 @@ def _examined(file: SourceFile, local: Path, task: Task, number: int) -> _Found:
         header.delimiter,
         quote,
         bool(header.line),
+        spec.short_lines == "fill",
         remark=_before(header),
     )
 
@@ -303,9 +310,19 @@ class _Reading(Reading):
             n_malformed = len(file.malformed or ())
             self.files[name] = replace(file.file, rows=rows, first_row=first, malformed=n_malformed)
             self.rows += rows
+            short = [line for line in file.malformed or () if _is_short(line[2])]
+            if len(short) > 1:
+                advice = "where their empty end was left out, set 'short_lines: fill' of this entity"
+                self.remark(name, f"{len(short):,} lines have fewer fields than the header; {advice}")
             if file.footer:
                 self.remark(name, f"{len(file.footer)} lines below the records are a footer: {_quoted(file.footer)}")
         self.columns |= dict.fromkeys(group[0].header)
+
+
+def _is_short(fault: str) -> bool:
+    """Return whether the fault of a line is that it has fewer fields than the header."""
+    found = re.fullmatch(r"(\d+) fields where the header has (\d+)", fault)
+    return bool(found and int(found[1]) < int(found[2]))
 
 
 def _write_part(
@@ -328,6 +345,7 @@ def _write_part(
         types = ", ".join(f"{text_literal(c)}: 'VARCHAR'" for c in group[0].header)
         reader = (
             f"read_csv(?, columns = {{{types}}}, header = {group[0].has_header}, auto_detect = false,"
+            f" null_padding = {group[0].may_be_short}, parallel = {not group[0].may_be_short},"
             " delim = ?, quote = ?, escape = ?, store_rejects = true, rejects_limit = 0, filename = '_path')"
         )
         arguments += [delimiter, group[0].quote, group[0].quote]
@@ -369,7 +387,7 @@ def _damaged(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 def _without_malformed(file: _Found, scratch: Path) -> _Found:
     """Return the file as read from a copy without its malformed lines and its footer."""
-    records = split_records(
-        file.readable, len(file.header), file.delimiter, file.quote, scratch, 0 if file.has_header else 1
-    )
+    first = 0 if file.has_header else 1
+    width = len(file.header)
+    records = split_records(file.readable, width, file.delimiter, file.quote, scratch, first, file.may_be_short)
     return replace(file, readable=records.path, malformed=records.malformed, footer=records.footer)

@@ -88,7 +88,9 @@ def header_of_text(text: str, wanted: Wanted, delimiter: str, quote: str) -> Hea
         rows.pop()
     header = _header([*tables[mark][:number], *rows], number, wanted, quote)
     blank = f'{mark} \t\r\n"'
-    before = tuple(line.strip(blank) for line in lines[:number] if line.strip(blank))
+    # `sep=;` is for spreadsheet programs.
+    said = [line.strip(blank) for line in lines[:number]]
+    before = tuple(line for line in said if line and not re.fullmatch("sep=.?", line))
     return replace(header, delimiter=mark, before=before)
 
 

@@ -68,6 +68,17 @@ def first_rows(path: Path) -> dict[str, tuple[tuple[str, ...], ...]]:
         return {sheet.name: sheet.first for sheet in sheets}
 
 
+def is_workbook(path: Path) -> bool:
+    """Return whether a file is a workbook by its first bytes: what shops name `.xls` is often text."""
+    with path.open("rb") as file:
+        return file.read(8).startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"))
+
+
+def is_markup(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(200).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
+
+
 def _chosen(sheets: list[_Sheet], wanted_sheet: str, wanted: Wanted) -> list[_Sheet]:
     listed = some([repr(sheet.name) for sheet in sheets], 20)
     scores = [_score(sheet, wanted) for sheet in sheets]
