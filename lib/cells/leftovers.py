@@ -57,8 +57,8 @@ def left_out(cells: list[Cell], spec: EntitySource, rows: RawRows, *, has_header
     filled = [c for c in cells if c.column.required and c.name in spec.fill_down and c.source_column]
     if needed or filled:
         texts = [n for n, kind in rows.types.items() if kind == "VARCHAR" and n != "_file"][:_LOOKED_AT]
-        first = ", ".join(f"nullif(trim({rows.whole}.{quoted(n)}), '')" for n in texts)
-        columns.append(f"coalesce({first}, null) as _first_cell")
+        first = ", ".join([*(f"nullif(trim({rows.whole}.{quoted(n)}), '')" for n in texts), "cast(null as varchar)"])
+        columns.append(f"coalesce({first}) as _first_cell")
         columns += [
             f"nullif(trim({rows.whole}.{quoted(c.source_column)}), '') as _own_{c.name}" for c in filled if c.is_text
         ]
