@@ -278,6 +278,15 @@ def test_best_sellers_are_counted_and_thin_margins_marked() -> None:
     assert title(sales.best_sellers(frame, top_n=10)) == "Item 0 is the best seller with 50 % of revenue"
 
 
+def test_in_a_shop_without_a_margin_what_is_sold_at_a_loss_is_marked() -> None:
+    frame = products([500.0, 300.0], [-0.4, -0.01])
+    result = sales.best_sellers(frame, "EUR")
+    assert "red: sold at a loss" in result.subtitle and "margin" in result.alt
+    (found,) = summary.to_act_on(EMPTY["customers"], frame, EMPTY_MONTHS, EMPTY["payments"], "EUR")
+    assert "−40 % margin on 500 EUR of revenue, against −25 % overall" in plain(found.why)
+    assert "The gap to no loss is worth **200 EUR**" in plain(found.why)
+
+
 def test_best_sellers_without_names_or_costs_still_show() -> None:
     frame = products([500.0, 300.0], [None, None]).assign(name=None)
     result = sales.best_sellers(frame, top_n=10)

@@ -219,7 +219,7 @@ def best_sellers(products: pd.DataFrame, currency: str | None = None, top_n: int
     if names.map(is_hash).mean() > 0.5:
         return None
     texts = [compact(n) + _if_known(m, " · {}") for n, m in zip(top["net_amount"], top["margin_rate"], strict=True)]
-    thin = top.index[top["margin_rate"] < usual / 2].tolist()
+    thin = top.index[top["margin_rate"] < least_margin(usual)].tolist()
     lead, part = shorten(names[0], 40), percent(share(top["net_amount"].sum(), total))
     if len(products) <= len(top):
         title = f"{lead} is the best seller with {percent(share(top['net_amount'][0], total))} of revenue"
@@ -227,10 +227,18 @@ def best_sellers(products: pd.DataFrame, currency: str | None = None, top_n: int
         title = f"The best seller, {lead}, brings {part} of revenue"
     else:
         title = f"{len(top)} of {count(len(products), 'product')} bring {part} of revenue, led by {lead}"
-    margin = " · margin; red: less than half the shop's margin" if thin else " · margin"
-    subtitle = f"Net revenue{unit(currency)}{margin if top['margin_rate'].notna().any() else ''}"
-    what, look = "the best selling products by net revenue", {"warn": thin, "limit": len(top)}
+    red = "less than half the shop's margin" if usual > 0 else "sold at a loss"
+    margin = f" · margin; red: {red}" if thin else " · margin"
+    has_margins = top["margin_rate"].notna().any()
+    subtitle = f"Net revenue{unit(currency)}{margin if has_margins else ''}"
+    what = f"the best selling products by net revenue{' and margin' if has_margins else ''}"
+    look = {"warn": thin, "limit": len(top)}
     return bars("best_sellers", title, subtitle, what, names, top["net_amount"], texts, top.assign(name=names), **look)
+
+
+def least_margin(usual: float) -> float:
+    """Return the margin below which a product earns little: half the shop's, and 0 where that is none."""
+    return max(usual, 0.0) / 2
 
 
 def goods(products: pd.DataFrame) -> pd.DataFrame:

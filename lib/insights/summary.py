@@ -24,7 +24,7 @@ from lib.insights.answers import (
     unit,
 )
 from lib.insights.facts import Facts
-from lib.insights.sales import goods
+from lib.insights.sales import goods, least_margin
 from lib.report import pieces
 from lib.report.charts import shorten
 from lib.report.pieces import Action, Html, Kpi, Tone
@@ -292,15 +292,16 @@ def _thin_best_seller(products: pd.DataFrame, currency: str | None) -> Found:
     known = products[products["margin_rate"].notna() & (products["net_amount"] > 0)]
     usual = share(known["margin_amount"].sum(), known["net_amount"].sum())
     best = known.nlargest(20, "net_amount")
-    thin = best[best["margin_rate"] < usual / 2]
+    thin = best[best["margin_rate"] < least_margin(usual)]
     if thin.empty:
         return None
     product = thin.iloc[0]
-    missing = (usual - product["margin_rate"]) * product["net_amount"]
+    missing = (max(usual, 0.0) - product["margin_rate"]) * product["net_amount"]
     why = (
         f"It {'is sold at a loss' if product['margin_rate'] < 0 else 'earns little'}: "
         f"{percent(product['margin_rate'], 0)} margin on {money(product['net_amount'], currency)} of revenue, against "
-        f"{percent(usual, 0)} overall. The gap is worth **{money(missing, currency)}**."
+        f"{percent(usual, 0)} overall. The gap{'' if usual > 0 else ' to no loss'} is worth "
+        f"**{money(missing, currency)}**."
     )
     return missing, Action(f"Look at the price of {_name(product, 40)}.", why)
 
