@@ -102,6 +102,13 @@ def test_a_total_that_does_not_follow_from_its_steps_stands_out() -> None:
     assert [text.get_text() for text in axes.texts] == ["10", "−3", "8"]
 
 
+def test_a_total_below_zero_is_seen() -> None:
+    steps = [("Net", 10.0, "total"), ("Cost", -12.0, "change"), ("Margin", -2.0, "total")]
+    axes = plots.waterfall(steps).axes[0]
+    assert axes.get_xlim()[0] < -2 and axes.get_xlim()[1] == 10
+    assert plots.waterfall([("Margin", -2.0, "total")]).axes[0].get_xlim() == (-2.04, 0)
+
+
 def test_bars_start_at_zero_and_are_as_long_as_their_values() -> None:
     axes = plots.hbars(["a", "b"], [4.0, 2.0]).axes[0]
     assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0, 4.0), (0, 2.0)]

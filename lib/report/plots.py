@@ -208,19 +208,19 @@ def waterfall(steps: Sequence[tuple[str, float, str]], *, fmt: Format = compact)
     if not steps:
         return _no_data(fig, axes)
     colours = {"total": ACCENT, "change": SOFT, "wrong": BAD}
-    level, reach = 0.0, 0.0
+    level, reach, low = 0.0, 0.0, 0.0
     for i, ((_, value, kind), end) in enumerate(zip(steps, ends, strict=True)):
         start = level if kind == "change" else 0.0
         level = start + value
         # What is too small to be seen has an edge all the same.
         axes.barh(i, level - start, left=start, height=0.68, color=colours[kind], edgecolor=colours[kind], linewidth=1)
-        reach = max(reach, start, level)
+        reach, low = max(reach, start, level), min(low, start, level)
         _write(axes, end, (max(start, level), i), color=INK, weight="normal" if kind == "change" else "bold")
         if i + 1 < len(steps):
             axes.plot([level, level], [i + 0.34, i + 0.66], color=MUTE, linewidth=0.8)
-    axes.set_xlim(0, reach or 1.0)
+    axes.set_xlim(1.02 * low, reach or (1.0 if not low else 0.0))
     _rows_axis(axes, names)
-    axes.axvline(0, color=LINE, linewidth=0.8)
+    axes.axvline(0, color=MUTE if low else LINE, linewidth=0.8)
     return fig
 
 
