@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in long)
 
 
-def soaking(cases: Iterable[str], quick: Collection[str]) -> list[Any]:
+def soaking(cases: Iterable[Any], quick: Collection[Any]) -> list[Any]:
     """Return the cases of a test, all but the `quick` ones left to `make soak`."""
     return [case if case in quick else pytest.param(case, marks=pytest.mark.soak) for case in cases]
 

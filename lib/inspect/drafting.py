@@ -88,6 +88,7 @@ def draft_of(found: Sequence[Document], wishes: Wishes, head: list[str]) -> Draf
         elif not group.recognized:
             _unknown(drafted, group)
     _years(drafted)
+    _orphans(drafted)
     _same_ids(drafted, "products", "product_id")
     _same_ids(drafted, "customers", "customer_id")
     _links(drafted)
@@ -497,6 +498,19 @@ def _years(drafted: Drafted) -> None:
                 draft.doubts.append(
                     f"order numbers begin anew each year; {mapping!r} is taken for the order of the year in {time!r}"
                 )
+
+
+def _orphans(drafted: Drafted) -> None:
+    """Say that lines and payments wait for orders that no file states."""
+    if any(entity in ("orders", "order_lines") for _, entity in drafted.groups):
+        return
+    for (name, entity), group in drafted.groups.items():
+        if entity in ("order_items", "payments"):
+            draft = drafted.draft.sources[name].entities[entity]
+            draft.missing["orders"] = (
+                f"needed: a file of the orders, with a time of each; {', '.join(d.name for d in group.documents)} alone"
+                " says nothing of when"
+            )
 
 
 def _same_ids(drafted: Drafted, entity: str, column: str) -> None:

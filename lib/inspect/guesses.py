@@ -316,7 +316,9 @@ def _entity(
     if said in ("customers", "products") and "quantity" not in has:
         return said
     if has_order and has_line:
-        is_flat = "ordered_at" in has and not is_refunds
+        # A time that no name explains may be the order's.
+        unnamed = any(c.is_time and not any(role in _TIMES for role in candidates.get(c.name, ())) for c in columns)
+        is_flat = ("ordered_at" in has or unnamed) and not is_refunds
         if said == "order_items" and not ({"status", "customer_id"} & has or "orders" in stem):
             is_flat = False
         return "order_lines" if is_flat else "order_items"
