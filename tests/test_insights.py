@@ -219,6 +219,13 @@ def test_returns_are_compared_with_the_year_before_only_where_there_is_one() -> 
     assert title(sales.returns_by_month(long)).endswith("7.5 points more than the year before")
 
 
+def test_years_with_a_gap_are_not_compared() -> None:
+    """Twenty-four complete months of three years are no two years."""
+    frame = months("2023-01-01", [900.0] * 30)
+    frame.loc[8:13, "is_complete"] = False
+    assert title(sales.returns_by_month(frame)).endswith(", Jul 2024 to Jun 2025")
+
+
 def test_a_shop_without_returns_is_shown_none() -> None:
     assert sales.returns_by_month(months("2025-01-01", [1.0]).assign(return_amount=0.0)) is None
     assert sales.returns_by_category(categories(return_amount=0.0)) is None

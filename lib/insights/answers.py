@@ -62,6 +62,13 @@ def telling(months: pd.DataFrame) -> pd.DataFrame:
     return complete(months[months["orders"] >= FEWEST_ORDERS])
 
 
+def year_and_year_before(months: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return those of some months that lie in the twelve up to the last one, and in the twelve before these."""
+    last = months["month"].max()
+    year, two = (months["month"] > last - pd.DateOffset(years=by) for by in (1, 2))
+    return months[year], months[two & ~year]
+
+
 def named(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return the rows whose `column` names something."""
     return frame[~frame[column].fillna("").astype(str).str.strip().str.lower().isin(UNNAMED)]

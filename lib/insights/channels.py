@@ -78,7 +78,8 @@ def _earlier(months: pd.DataFrame, now: pd.DataFrame) -> tuple[pd.DataFrame | No
     if all(month in months.index for month in year_ago):
         return months.loc[year_ago], "a year before"
     size = len(now)
-    if len(months) >= 2 * size:
+    first = now.index[0] - pd.DateOffset(months=size)
+    if len(months) >= 2 * size and months.index[-2 * size] == first:
         return months.iloc[-2 * size : -size], "the month before" if size == 1 else f"the {size} months before"
     return None, ""
 

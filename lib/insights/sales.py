@@ -22,6 +22,7 @@ from lib.insights.answers import (
     question,
     share,
     unit,
+    year_and_year_before,
 )
 from lib.report import plots
 from lib.report.charts import shorten
@@ -142,10 +143,10 @@ def returns_by_month(monthly: pd.DataFrame, months: int = 0, taken_back: str = "
     if not (monthly["gross_amount"].sum() > 0 and monthly["return_amount"].fillna(0).any()):
         return None
     full = complete(monthly)
-    year = full.tail(12) if len(full) else monthly
+    year, before = year_and_year_before(full) if len(full) else (monthly, full)
     title = f"{percent(_return_share(year))} of gross sales {_came_back(taken_back)}"
-    if len(full) >= 24:
-        change = (_return_share(year) - _return_share(full.iloc[-24:-12])) * 100
+    if len(year) == len(before) == 12:
+        change = (_return_share(year) - _return_share(before)) * 100
         size = f"{abs(change):.1f} points {'more' if change > 0 else 'less'} than the year before"
         title += f" in twelve months, {'as in the year before' if abs(change) < 0.05 else size}"
     else:
