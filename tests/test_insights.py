@@ -11,6 +11,7 @@ import pandas as pd
 
 from lib.insights import customers, sales, summary
 from lib.insights.facts import Facts
+from lib.report import pieces
 from lib.report.insight import Chart, Insight, NoData, presenter
 from lib.report.pieces import Html
 
@@ -217,6 +218,22 @@ def test_returns_are_compared_with_the_year_before_only_where_there_is_one() -> 
     assert title(sales.returns_by_month(long)).endswith("in twelve months, as in the year before")
     long.loc[12:, "return_amount"] *= 2
     assert title(sales.returns_by_month(long)).endswith("7.5 points more than the year before")
+
+
+def test_a_complete_month_among_many_that_are_not_is_not_spoken_of_alone() -> None:
+    """Nothing came back in the one month that is whole, and a share of all that was sold."""
+    frame = months("2025-01-01", [900.0, 10.0, 900.0, 500.0]).assign(is_complete=[False, True, False, False])
+    frame.loc[1, "return_amount"] = 0.0
+    assert title(sales.returns_by_month(frame)).endswith("came back or were cancelled, Jan 2025 to Apr 2025")
+    assert title(sales.revenue_by_month(frame, "EUR")) == "January 2025 has most: 900 EUR"
+    assert title(customers.new_and_returning(with_customers(frame, 0.5, 0.5))).endswith("Jan 2025 to Apr 2025")
+
+
+def test_nothing_is_to_be_done_about_a_handful_of_orders() -> None:
+    action = pieces.Action("Do it.", "Because.")
+    assert not summary.what_to_do([action], Facts(orders={"sale": 29}))
+    assert "Do it." in summary.what_to_do([action], Facts(orders={"sale": 30})).html
+    assert "nothing stands out" in summary.what_to_do([], Facts(orders={"sale": 30})).html
 
 
 def test_years_with_a_gap_are_not_compared() -> None:

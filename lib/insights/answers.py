@@ -57,6 +57,15 @@ def complete(months: pd.DataFrame) -> pd.DataFrame:
     return months[months["is_complete"].astype(bool)].reset_index(drop=True)
 
 
+def speaking(months: pd.DataFrame) -> pd.DataFrame:
+    """Return the months that a finding is about: the complete ones, or all where these are few among them.
+
+    Data that begin and end inside a month leave two that are not complete, whatever else is.
+    """
+    full = complete(months)
+    return full if len(full) and len(full) >= min(len(months) / 2, len(months) - 2) else months
+
+
 def telling(months: pd.DataFrame) -> pd.DataFrame:
     """Return the complete months with orders enough that their figures, and changes of these, are not mere chance."""
     return complete(months[months["orders"] >= FEWEST_ORDERS])

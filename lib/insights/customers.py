@@ -9,12 +9,12 @@ from lib.base.formatting import percent
 from lib.insights.answers import (
     FEWEST_CUSTOMERS,
     best_fifth,
-    complete,
     enumerated,
     label,
     period,
     question,
     share,
+    speaking,
     unit,
 )
 from lib.report import plots
@@ -57,8 +57,7 @@ def new_and_returning(growth: pd.DataFrame, currency: str | None = None, months:
 
     None where no order names its customer, or all are of one month, in which nobody has come back yet.
     """
-    full = complete(growth)
-    shown = full if len(full) else growth
+    shown = speaking(growth)
     shown = shown.tail(months or len(shown))
     if len(growth) < 2 or not shown[["new_net_amount", "returning_net_amount"]].sum().sum() > 0:
         return None

@@ -21,6 +21,7 @@ from lib.insights.answers import (
     period,
     question,
     share,
+    speaking,
     unit,
     year_and_year_before,
 )
@@ -48,8 +49,9 @@ def revenue_by_month(monthly: pd.DataFrame, currency: str | None = None, months:
         f"{money(peak['net_amount'], currency)}; the last month has {money(shown['net_amount'].iloc[-1], currency)}."
     )
     season = _season(complete(monthly), currency)
-    if len(shown) > 1 and not monthly["is_complete"].any():
-        season = f"No month is complete; {peak['month']:%B %Y} has most: {money(peak['net_amount'], currency)}"
+    if len(shown) > 1 and len(speaking(monthly)) > monthly["is_complete"].sum():
+        season = f"{peak['month']:%B %Y} has most: {money(peak['net_amount'], currency)}"
+        season = season if monthly["is_complete"].any() else f"No month is complete; {season}"
     figure = plots.line_by_month(shown["month"], shown["net_amount"], complete=shown["is_complete"])
     open_end = "" if shown["is_complete"].all() else ", open point: month not complete"
     subtitle = f"Net revenue by month{unit(currency)}{open_end}"
@@ -142,10 +144,9 @@ def returns_by_month(monthly: pd.DataFrame, months: int = 0, taken_back: str = "
     """
     if not (monthly["gross_amount"].sum() > 0 and monthly["return_amount"].fillna(0).any()):
         return None
-    full = complete(monthly)
-    year, before = year_and_year_before(full) if len(full) else (monthly, full)
+    year, before = year_and_year_before(speaking(monthly))
     title = f"{percent(_return_share(year))} of gross sales {_came_back(taken_back)}"
-    if len(year) == len(before) == 12:
+    if len(year) == len(before) == 12 and complete(year).equals(year.reset_index(drop=True)):
         change = (_return_share(year) - _return_share(before)) * 100
         size = f"{abs(change):.1f} points {'more' if change > 0 else 'less'} than the year before"
         title += f" in twelve months, {'as in the year before' if abs(change) < 0.05 else size}"

@@ -244,10 +244,10 @@ def to_act_on(
 
 
 def what_to_do(found: list[Action], shop: Facts) -> Html:
-    """Return the list of what to act on, or the remark that nothing stands out of orders enough to tell."""
-    if found or shop.all_orders < FEWEST_TO_ACT_ON:
-        return pieces.actions(found) if found else pieces.NOTHING
-    return pieces.note("No figure calls for action: nothing stands out.")
+    """Return the list of what to act on, or the remark that nothing stands out; nothing where orders are too few."""
+    if shop.all_orders < FEWEST_TO_ACT_ON:
+        return pieces.NOTHING
+    return pieces.actions(found) if found else pieces.note("No figure calls for action: nothing stands out.")
 
 
 def _quiet_customers(customers: pd.DataFrame, currency: str | None) -> Found:
