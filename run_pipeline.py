@@ -335,8 +335,8 @@ def _inspect(
     import tempfile
 
     from lib.base.files import write_atomically
-    from lib.inspect.drafting import Wishes
     from lib.inspect.inspecting import inspect, lines_of
+    from lib.inspect.shop import Wishes
 
     target = Path(output).expanduser() if output else None
     if target and target.exists() and not overwrite:

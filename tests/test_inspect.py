@@ -12,8 +12,9 @@ import yaml
 from typer.testing import CliRunner
 
 from lib.inspect.documents import documents
-from lib.inspect.drafting import Wishes, draft_of
+from lib.inspect.drafting import draft_of
 from lib.inspect.layouts import layouts, recognize
+from lib.inspect.shop import Wishes
 from lib.inspect.sources_file import text_of
 from lib.inspect.values import Values, date_reading, number_form
 from lib.inspect.words import roles_of, tokens

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from lib.inspect.documents import documents
-from lib.inspect.drafting import Wishes, draft_of
+from lib.inspect.drafting import draft_of
+from lib.inspect.shop import Wishes
 from lib.inspect.sources_file import text_of
 from tests.conftest import soaking
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from lib.base.secrets import mask
 from lib.inspect.documents import LARGE, Document, documents
-from lib.inspect.drafting import Drafted, Group, Wishes, draft_of
+from lib.inspect.drafting import draft_of
+from lib.inspect.groups import Drafted, Group
+from lib.inspect.shop import Wishes
 from lib.inspect.sources_file import printable, text_of
 from lib.inspect.trial import Arrived, Trial, includes_tax, try_out, unit_or_line
 

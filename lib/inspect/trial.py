@@ -20,7 +20,7 @@ from lib.clean.standardize import standardize
 from lib.entities import ENTITIES
 from lib.ingest.run import ingest
 from lib.inspect.documents import LARGE, SAMPLE, Document, beginning
-from lib.inspect.drafting import Drafted
+from lib.inspect.groups import Drafted
 from lib.inspect.sources_file import Draft, text_of
 from lib.lake import Lake
 from lib.settings import load_settings

@@ -1,0 +1,276 @@
+"""What arithmetic shows of lines: which amounts are of a piece, of the line, of the order; which numbers begin anew."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from lib.inspect.values import NumberForm, Values, number
+
+
+@dataclass
+class Guess:
+    """An entity and its mapping, as far as names and values show them.
+
+    `options` are other keys of the entity, `comments` reasons by column or key, `missing` what is needed and was not
+    found, with what was looked for.
+    """
+
+    entity: str
+    columns: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    comments: dict[str, str] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether so little was found that the document is likely something else."""
+        by_name = {ours for ours, m in self.columns.items() if isinstance(m, str) and ours not in self.comments}
+        if self.entity == "order_lines" and not {"order_id", "quantity"} & by_name:
+            return True
+        return bool(self.missing) and (len(by_name - {"currency"}) < 2 or len(self.missing) > 2)
+
+
+@dataclass
+class Lines:
+    """The lines of a document: which amounts are of one piece, of the line and of the order, by arithmetic."""
+
+    found: Guess
+    named: Mapping[str, Values]
+    form: NumberForm
+    made: dict[str, list[str | None]] = field(default_factory=dict)
+
+    def numbers(self, ours: str) -> list[float | None] | None:
+        name = self.found.columns.get(ours)
+        if not isinstance(name, str):
+            return None
+        return [number(text, self.form.decimal, self.form.thousands) for text in self.named[name].texts]
+
+    def texts(self, ours: str) -> list[str | None] | None:
+        if ours in self.made:
+            return self.made[ours]
+        name = self.found.columns.get(ours)
+        return list(self.named[name].texts) if isinstance(name, str) else None
+
+    def rates(self) -> list[float | None] | None:
+        """Return the rates of discounts as shares: 10 under a name with a percent sign is 0.1."""
+        name = self.found.columns.get("discount_rate")
+        values = self.numbers("discount_rate")
+        if values is None or not isinstance(name, str):
+            return None
+        if any("%" in text for text in self.named[name].given):
+            return [value and value / 100 for value in values]
+        if max((abs(value) for value in values if value), default=0) > 1:
+            self.found.columns["discount_rate"] = {"column": name, "factor": 0.01}
+            self.found.comments["discount_rate"] = "in percent"
+            return [value and value / 100 for value in values]
+        return values
+
+    def prices(self) -> None:
+        """Tell prices of one piece from totals of lines."""
+        columns, comments = self.found.columns, self.found.comments
+        quantity = self.numbers("quantity")
+        if quantity is None:
+            return
+        totals = self.numbers("line_total") or self.numbers("line_amount")
+        which = "line_total" if "line_total" in columns else "line_amount"
+        price = self.numbers("unit_price")
+        discount = self.numbers("discount_amount")
+        rate = self.rates()
+        if price is not None and totals is not None:
+            if rate is not None and not _fits(price, quantity, totals):
+                cut = [p and p * (1 - (r or 0)) for p, r in zip(price, rate, strict=True)]
+                if _fits(cut, quantity, totals):
+                    columns["line_amount"] = columns.pop(which)
+                    comments["line_amount"] = "quantity x price less the discount's rate comes to it"
+                    return
+            if which == "line_total" and discount is not None and not _fits(price, quantity, totals):
+                less = [None if t is None else t + abs(d or 0) for t, d in zip(totals, discount, strict=True)]
+                if _fits(price, quantity, less):
+                    columns["line_amount"] = columns.pop("line_total")
+                    comments["line_amount"] = "quantity x price less the discount comes to it"
+                    return
+            if _fits(price, quantity, totals):
+                comments[which] = "quantity x price comes to it"
+                if which == "line_amount":
+                    columns["line_total"] = columns.pop("line_amount")
+                    comments["line_total"] = comments.pop("line_amount")
+                return
+            swapped = _fits(totals, quantity, price)
+            if swapped:
+                columns["unit_price"], columns["line_total"] = columns[which], columns["unit_price"]
+                if which == "line_amount":
+                    del columns["line_amount"]
+                comments["unit_price"] = "quantity x this comes to the other amount, whatever their names"
+                return
+            self.found.doubts.append(
+                f"{columns['unit_price']!r} x {columns['quantity']!r} does not come to {columns[which]!r}: only the"
+                " price is used; see what else the total holds"
+            )
+            comments["unit_price"] = f"{columns[which]} is left out, as it is not quantity x price"
+            del columns[which]
+            return
+        for ours in ("unit_price", "line_total"):
+            if ours in columns:
+                self._one_amount(ours, quantity)
+                return
+
+    def _one_amount(self, ours: str, quantity: list[float | None]) -> None:
+        columns, comments = self.found.columns, self.found.comments
+        values = self.numbers(ours) or []
+        verdict, why = self._unit_or_line(values, quantity)
+        if verdict is None:
+            if any(q not in (None, 1.0) for q in quantity):
+                word = "of one piece" if ours == "unit_price" else "of the whole line"
+                self.found.doubts.append(
+                    f"{columns[ours]!r} is taken as the price {word}, as its name says; nothing in the values shows it"
+                )
+            return
+        right = "unit_price" if verdict == "unit" else "line_total"
+        comments[right] = why
+        if right != ours:
+            columns[right] = columns.pop(ours)
+            comments.pop(ours, None)
+            self.found.doubts.append(f"{columns[right]!r}: {why}")
+
+    def _unit_or_line(self, values: list[float | None], quantity: list[float | None]) -> tuple[str | None, str]:
+        """Return whether an amount is of a `unit` or of a `line`, and why: by orders' totals, else by product."""
+        totals, orders = self.numbers("total_amount"), self.texts("order_id")
+        if totals is not None and orders is not None:
+            sums: dict[str, list[float]] = {}
+            for order, total, value, q in zip(orders, totals, values, quantity, strict=True):
+                if order is None or value is None or q is None:
+                    continue
+                s = sums.setdefault(order, [0.0, 0.0, 0.0])
+                s[0] = s[0] if total is None else total
+                s[1] += value * q
+                s[2] += value
+            apart = [s for s in sums.values() if abs(s[1] - s[2]) > 0.005 and s[0]]
+            unit = sum(abs(s[0] - s[1]) < abs(s[0] - s[2]) for s in apart)
+            if len(apart) and max(unit, len(apart) - unit) / len(apart) >= 0.8:
+                verdict = "unit" if unit * 2 > len(apart) else "line"
+                return (
+                    verdict,
+                    f"the orders' totals show that it is of {'one piece' if verdict == 'unit' else 'the whole line'}",
+                )
+        products = self.texts("product_id") or self.texts("product_name")
+        if products is None:
+            return None, ""
+        by_product: dict[str, dict[float, float]] = defaultdict(dict)
+        for product, value, q in zip(products, values, quantity, strict=True):
+            if product and value and q:
+                by_product[product].setdefault(abs(q), abs(value))
+        unit = line = 0
+        for prices in by_product.values():
+            pairs = sorted(prices.items())
+            for (q1, v1), (q2, v2) in pairwise(pairs):
+                unit += abs(v1 - v2) <= 0.01 * max(v1, v2)
+                line += abs(v1 / q1 - v2 / q2) <= 0.01 * max(v1 / q1, v2 / q2)
+        if unit + line == 0 or max(unit, line) / (unit + line) < 0.7:
+            return None, ""
+        if unit > line:
+            return "unit", "it is the same whatever the quantity of a product"
+        return "line", "it grows in step with the quantity of a product: the whole line's"
+
+    def discounts(self) -> None:
+        """Tell rates from amounts."""
+        columns = self.found.columns
+        name = columns.get("discount_amount")
+        if not isinstance(name, str):
+            return
+        values = [abs(v) for v in self.numbers("discount_amount") or [] if v]
+        if not values:
+            return
+        if all(
+            "%" in text or number(text, self.form.decimal, self.form.thousands) == 0 for text in self.named[name].given
+        ):
+            is_rate = True
+        else:
+            is_rate = max(values) <= 1 and any(v != 1 for v in values)
+        if is_rate:
+            columns["discount_rate"] = columns.pop("discount_amount")
+            self.found.comments["discount_rate"] = "all values lie between 0 and 1: rates"
+
+    def levels(self) -> None:
+        """Tell what is the order's, stated once or on each of its rows, from what is each line's own."""
+        columns, comments = self.found.columns, self.found.comments
+        orders = self.texts("order_id")
+        if orders is None:
+            return
+        for ours, own in (("shipping_amount", "line_shipping_amount"), ("tax_amount", "line_tax_amount"),
+                          ("discount_amount", "order_discount_amount"), ("total_amount", "line_total")):  # fmt: skip
+            values = self.numbers(ours)
+            if values is None:
+                continue
+            by_order: dict[str, list[float | None]] = defaultdict(list)
+            for order, value in zip(orders, values, strict=True):
+                if order is not None:
+                    by_order[order].append(value)
+            several = [given for given in by_order.values() if len(given) > 1 and any(given)]
+            alike = sum(len({v for v in given if v is not None}) == 1 for given in several)
+            once = sum(given[0] is not None and all(v in (None, 0) for v in given[1:]) for given in several)
+            if not several:
+                continue
+            is_orders = (alike + once) / len(several) >= 0.9
+            if ours == "discount_amount":
+                # Equal discounts of two lines are common; of all orders of several lines they are the order's.
+                if alike == len(several) and len(several) >= 3 and own not in columns:
+                    self.found.doubts.append(
+                        f"{columns[ours]!r} is the same on all rows of each order: where it is the whole order's,"
+                        f" call it {own}"
+                    )
+                continue
+            if not is_orders and own not in columns:
+                columns[own] = columns.pop(ours)
+                comments[own] = "it differs between the rows of an order, so it is each line's own"
+            elif not is_orders:
+                self.found.doubts.append(f"{columns.pop(ours)!r} differs between the rows of an order, and is left out")
+
+    def used_again(self) -> None:
+        """Tell numbers that begin anew, such as each year, from those that are one order's for ever."""
+        columns = self.found.columns
+        orders, people, times = self.texts("order_id"), self.texts("customer_id"), self.texts("ordered_at")
+        if orders is None or times is None or not isinstance(columns["order_id"], str):
+            return
+        several: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        for at, (order, time) in enumerate(zip(orders, times, strict=True)):
+            if order and time and (year := _year(time)):
+                several[order].add((year, (people[at] if people else None) or ""))
+        again = {o: found for o, found in several.items() if len({year for year, _ in found}) > 1}
+        other = [o for o, found in again.items() if len({who for _, who in found if who}) > 1]
+        mixed = [o for o, found in several.items() if len({who for _, who in found if who}) > 1 and o not in again]
+        if len(mixed) > 0.02 * len(several):
+            self.found.doubts.append(
+                f"{columns['order_id']!r} {mixed[0]!r} and {len(mixed) - 1:,} more are of several customers: is it an"
+                " order's number?"
+            )
+        by_year = {(o, y): {w for yy, w in found if yy == y and w} for o, found in several.items() for y, _ in found}
+        if other and all(len(who) <= 1 for who in by_year.values()):
+            order, time = (str(columns[c]).replace('"', '""') for c in ("order_id", "ordered_at"))
+            sql = f"""regexp_extract("{time}", '\\d{{4}}') || '-' || "{order}\""""
+            columns["order_id"] = {"sql": sql}
+            self.made["order_id"] = [o and f"{_year(t or '')}-{o}" for o, t in zip(orders, times, strict=True)]
+            self.found.comments["order_id"] = f"{other[0]!r} is used again in another year for another customer"
+            self.found.doubts.append(
+                f"order numbers are used again each year ({other[0]!r} is one); they are told apart by the year"
+            )
+        elif other:
+            self.found.doubts.append(
+                f"the order number {other[0]!r} belongs to several customers; those far apart in time are held apart or"
+                " refused: see id_prefixes, or build the id from two columns with {sql: ...}"
+            )
+
+
+def _year(text: str) -> str:
+    found = re.search(r"(?<!\d)(?:19|20)\d{2}(?!\d)", text)
+    return found[0] if found else ""
+
+
+def _fits(price: Sequence[float | None], quantity: Sequence[float | None], total: Sequence[float | None]) -> bool:
+    """Return whether quantity x price comes to the total in nearly all rows, one at least of more pieces than one."""
+    rows = [(p, q, t) for p, q, t in zip(price, quantity, total, strict=True) if None not in (p, q, t)]
+    right = sum(abs(p * q - t) <= 0.011 + 0.0005 * abs(t) for p, q, t in rows)  # type: ignore[operator,arg-type]
+    return bool(rows) and right / len(rows) >= 0.9
