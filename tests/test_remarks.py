@@ -84,6 +84,13 @@ def test_list_prices_refunds_and_lines_without_a_price_are_said():
     assert said(("refund", "", None, 0, None)) == []
 
 
+def test_events_that_nobody_understands_are_listed_with_their_counts():
+    assert said(("event", "page_ping", None, 2), ("event", "checkout_step", None, 1)) == [
+        "What 3 events mean is not known: `page_ping` (2) and `checkout_step` (1)."
+        " They count as part of a visit, and as no step of it, until `models.events` says otherwise."
+    ]
+
+
 def test_equal_lines_are_said_with_the_money_that_hangs_on_them():
     assert said(("equal", "kept by the mapping", None, 1, 16.0)) == [
         "**1 line** equals another one of its order, and counts, as `equal_lines` of the mapping says:"

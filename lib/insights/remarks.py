@@ -42,6 +42,7 @@ def remarks(found: pd.DataFrame, shop: Facts, currency: str) -> list[str]:
         *_no_products(shop, currency),
         *_states(rows.get("state", []), currency),
         *_unclear(rows.get("unclear", []), currency),
+        *_unclear_events(rows.get("event", [])),
         *_lines(rows.get("line", []), currency),
         *_equal_lines(rows.get("equal", []), currency),
     ]
@@ -135,6 +136,18 @@ def _unclear(rows: Rows, currency: str) -> list[str]:
     verb = "It counts as a sale" if many == 1 else "They count as sales"
     known = f"What the status of {count(many, 'order')} means is not known: {_some(parts)}."
     return [f"{known} {verb} until `models.statuses` says otherwise."]
+
+
+def _unclear_events(rows: Rows) -> list[str]:
+    """Return the words of events whose meaning nobody has said, with how many events have them."""
+    if not rows:
+        return []
+    rows = sorted(rows, key=lambda row: (-row["rows"], row["word"]))
+    parts = [f"`{shorten(row['word'], 30)}` ({number(row['rows'])})" for row in rows]
+    many = sum(row["rows"] for row in rows)
+    verbs = ("means", "It counts") if many == 1 else ("mean", "They count")
+    known = f"What {count(many, 'event')} {verbs[0]} is not known: {_some(parts)}."
+    return [f"{known} {verbs[1]} as part of a visit, and as no step of it, until `models.events` says otherwise."]
 
 
 def _lines(rows: Rows, currency: str) -> list[str]:

@@ -25,6 +25,11 @@ from warehouse.fact_orders
 where state = 'unclear'
 group by status
 union all
+select 'event', word, null, cast(sum(rows) as bigint), null, null
+from quality.unclear_words
+where kind = 'event'
+group by word
+union all
 select 'equal', outcome || ' by ' || decided_by, null, count(*), sum(amount), null
 from ops.equal_lines
 group by outcome || ' by ' || decided_by
