@@ -29,6 +29,8 @@ TOGETHER: dict[str, tuple[Any, ...]] = {
     # What `closed` means no file says: the user's own mapping does.
     "line_ids": (2, 0, "40.00", "0", "0", "40.00"),
     "mixed_dates": (10, 10, "80.00", "0", "0", "80.00"),
+    # The customer is one of an order alone; which of several is the person, the mapping can say.
+    "olist": (3, 3, "229.99", "0", "0", "229.99"),
     "pure_dates": (4, 3, "150.00", "0", "0", "150.00"),
     "shopify": (4, 3, "109.00", "5.00", "16.00", "88.00"),
     "square_items": (3, 1, "78.00", "3.00", "12.00", "63.00"),
