@@ -318,6 +318,20 @@ def test_best_sellers_without_names_or_costs_still_show() -> None:
     assert "margin" not in result.subtitle
 
 
+def test_more_than_all_of_revenue_is_an_amount_and_no_share() -> None:
+    """Where more came back of the others than was sold of them."""
+    frame = products([2469.0, 9.0, -1000.0], [None] * 3)
+    assert title(sales.best_sellers(frame, "EUR")) == "Item 0 is the best seller with 2,469 EUR"
+    assert title(sales.best_sellers(frame, "EUR", 1)) == "The best seller, Item 0, brings 2,469 EUR"
+    both = categories(net_amount=[-100.0, 300.0], margin_rate=None)
+    assert title(sales.category_revenue(both, "EUR")) == "Toys leads with 300 EUR"
+    grown = with_customers(months("2025-01-01", [100.0, 100.0]), -0.5, 1.5)
+    assert title(customers.new_and_returning(grown, "EUR")).startswith("Returning customers brought 300 EUR, Jan 2025")
+    assert "Returning customers" not in [kpi.label for kpi in summary.key_figures(grown)]
+    segments = pd.DataFrame({"segment": ["New", "Champions"], "customers": [80, 20], "net_amount": [-40.0, 60.0]})
+    assert customers.segments(segments) is None
+
+
 def test_what_is_no_product_is_in_no_list_of_products_and_stays_in_revenue() -> None:
     frame = products([500.0, 300.0, 200.0, 1000.0], [None] * 4)
     frame = frame.assign(product_type=["shipping", "product", "product", "product"])

@@ -94,6 +94,11 @@ def is_hash(name: object) -> bool:
     return len(text) >= 16 and bool(re.fullmatch(r"[0-9a-f]+", text)) and not text.isdigit()
 
 
+def part_of(part: float, whole: float, currency: str | None) -> str:
+    """Return a part as a share, `34 %`; as an amount where it is more than the whole, as what came back weighs more."""
+    return percent(share(part, whole)) if 0 <= part <= whole else money(part, currency)
+
+
 def highest(frame: pd.DataFrame, column: str) -> pd.Series:
     """Return the row with the largest value in `column`, of which at least one must be a number."""
     return frame.iloc[int(np.nanargmax(frame[column].to_numpy(float)))]

@@ -42,10 +42,12 @@ def revenue_shares(frame: pd.DataFrame, currency: str | None = None) -> Result:
     now = months.tail(SEASON)
     before, when = _earlier(months, now)
     sums = now.sum().sort_values(ascending=False, kind="stable")
+    if (sums < 0).any():  # of a channel that only took back there is no share
+        return None
     names, shares, of = [label(channel) for channel in sums.index], (sums / sums.sum()).tolist(), period(now.index)
     data = pd.DataFrame({"channel": sums.index, "net_amount": sums.to_numpy(), "share": shares})
     title, texts = f"{names[0]} brings {percent(shares[0])} of revenue", [percent(value) for value in shares]
-    if before is None:
+    if before is None or (before.sum() < 0).any():
         figure = plots.hbars(names, shares, texts=texts)
         subtitle = f"Share of net revenue by channel{unit(currency)}, {of}"
     else:

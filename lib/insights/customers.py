@@ -11,9 +11,9 @@ from lib.insights.answers import (
     best_fifth,
     enumerated,
     label,
+    part_of,
     period,
     question,
-    share,
     speaking,
     unit,
 )
@@ -38,7 +38,7 @@ def segments(frame: pd.DataFrame) -> Result:
     """
     data = frame.sort_values("net_amount", ascending=False, ignore_index=True)
     people, revenue = data["customers"].sum(), data["net_amount"].sum()
-    if people < FEWEST_CUSTOMERS or len(data) < 2 or not revenue > 0:
+    if people < FEWEST_CUSTOMERS or len(data) < 2 or not revenue > 0 or (data["net_amount"] < 0).any():
         return None
     data = data.assign(customers_share=data["customers"] / people, revenue_share=data["net_amount"] / revenue)
     names, before, after = data["segment"].map(label), data["customers_share"], data["revenue_share"]
@@ -63,8 +63,9 @@ def new_and_returning(growth: pd.DataFrame, currency: str | None = None, months:
         return None
     year = shown.tail(12)
     returning, new = year["returning_net_amount"].sum(), year["new_net_amount"].sum()
-    part = percent(share(returning, new + returning))
-    title = f"Returning customers brought {part} of known customers' revenue, {period(year['month'])}"
+    part = part_of(returning, new + returning, currency)
+    brought = f"{part} of known customers' revenue" if part.endswith("%") else part
+    title = f"Returning customers brought {brought}, {period(year['month'])}"
     if not returning > 0:
         title = f"No known customer has come back yet, {period(year['month'])}"
     step, data, labels = _columns_over_time(shown)

@@ -18,6 +18,7 @@ from lib.insights.answers import (
     label,
     money,
     named,
+    part_of,
     period,
     question,
     share,
@@ -184,9 +185,9 @@ def category_revenue(categories: pd.DataFrame, currency: str | None = None) -> R
     known = named(categories, "category").sort_values("net_amount", ascending=False, ignore_index=True)
     if len(known) < 2 or not known["net_amount"].iloc[0] > 0:
         return None
-    shares = [percent(share(net, total)) for net in known["net_amount"]]
+    shares = [part_of(net, total, currency) for net in known["net_amount"]]
     texts = [s + _if_known(rate, " · margin {}") for s, rate in zip(shares, known["margin_rate"], strict=True)]
-    title = f"{shorten(known['category'].iloc[0], 40)} leads with {shares[0]} of revenue"
+    title = f"{shorten(known['category'].iloc[0], 40)} leads with {_of_revenue(shares[0])}"
     if known["margin_rate"].notna().sum() > 1:
         best = highest(known, "margin_rate")
         rest = f"; {shorten(best['category'], 40)} earns the best margin, {percent(best['margin_rate'], 0)}"
@@ -222,13 +223,13 @@ def best_sellers(products: pd.DataFrame, currency: str | None = None, top_n: int
         return None
     texts = [compact(n) + _if_known(m, " · {}") for n, m in zip(top["net_amount"], top["margin_rate"], strict=True)]
     thin = top.index[top["margin_rate"] < least_margin(usual)].tolist()
-    lead, part = shorten(names[0], 40), percent(share(top["net_amount"].sum(), total))
+    lead, part = shorten(names[0], 40), _of_revenue(part_of(top["net_amount"].sum(), total, currency))
     if len(products) <= len(top):
-        title = f"{lead} is the best seller with {percent(share(top['net_amount'][0], total))} of revenue"
+        title = f"{lead} is the best seller with {_of_revenue(part_of(top['net_amount'][0], total, currency))}"
     elif len(top) == 1:
-        title = f"The best seller, {lead}, brings {part} of revenue"
+        title = f"The best seller, {lead}, brings {part}"
     else:
-        title = f"{len(top)} of {count(len(products), 'product')} bring {part} of revenue, led by {lead}"
+        title = f"{len(top)} of {count(len(products), 'product')} bring {part}, led by {lead}"
     red = "less than half the shop's margin" if usual > 0 else "sold at a loss"
     margin = f" · margin; red: {red}" if thin else " · margin"
     has_margins = top["margin_rate"].notna().any()
@@ -236,6 +237,11 @@ def best_sellers(products: pd.DataFrame, currency: str | None = None, top_n: int
     what = f"the best selling products by net revenue{' and margin' if has_margins else ''}"
     look = {"warn": thin, "limit": len(top)}
     return bars("best_sellers", title, subtitle, what, names, top["net_amount"], texts, top.assign(name=names), **look)
+
+
+def _of_revenue(part: str) -> str:
+    """Return `34 % of revenue`, and an amount as it is."""
+    return f"{part} of revenue" if part.endswith("%") else part
 
 
 def least_margin(usual: float) -> float:

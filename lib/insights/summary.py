@@ -18,6 +18,7 @@ from lib.insights.answers import (
     is_hash,
     money,
     named,
+    part_of,
     period,
     share,
     telling,
@@ -95,7 +96,7 @@ def headline(
     known = known[known["net_amount"] > 0]
     if len(known) > 1:
         top = highest(known, "net_amount")
-        part = percent(share(top["net_amount"], categories["net_amount"].sum()))
+        part = part_of(top["net_amount"], categories["net_amount"].sum(), currency)
         sentences.append(f"{shorten(top['category'], 40)} is the largest category with **{part}**.")
     return title, " ".join(sentences)
 
@@ -196,11 +197,12 @@ def _with_rates(months: pd.DataFrame) -> pd.DataFrame:
         below = months[list(whole)].fillna(0).sum(axis=1)
         return months[part] / below.where(below > 0)
 
+    returning = rate("returning_net_amount", "returning_net_amount", "new_net_amount")
     return months.assign(
         order_value=rate("net_amount", "orders"),
         margin_share=rate("margin_amount", "net_amount"),
         return_share=rate("return_amount", "gross_amount"),
-        returning_share=rate("returning_net_amount", "returning_net_amount", "new_net_amount"),
+        returning_share=returning.where(returning.between(0, 1)),  # none where more came back than was bought
     )
 
 
