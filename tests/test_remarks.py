@@ -81,7 +81,10 @@ def test_list_prices_refunds_and_lines_without_a_price_are_said():
     assert said(("refund", "", None, 1, 4.0)) == [
         "**4.00 EUR** was paid back on 1 order as a whole; net revenue is before it."
     ]
-    assert said(("refund", "", None, 0, None)) == []
+    assert said(("refund", "", None, 0, None), ("credit", "", None, 0, None)) == []
+    assert said(("credit", "", None, 1, 1000.0)) == [
+        "**1** line states a negative price, and counts as a credit: 1,000.00 EUR."
+    ]
 
 
 def test_events_that_nobody_understands_are_listed_with_their_counts():

@@ -46,6 +46,14 @@ def remarks(found: pd.DataFrame, shop: Facts, currency: str) -> list[str]:
         *_lines(rows.get("line", []), currency),
         *_equal_lines(rows.get("equal", []), currency),
     ]
+    for row in rows.get("credit", []):
+        if row["rows"]:
+            state = (
+                "line states a negative price, and counts"
+                if row["rows"] == 1
+                else "lines state a negative price, and count"
+            )
+            said.append(f"**{number(row['rows'])}** {state} as a credit: {exact(row['amount'], currency)}.")
     for row in rows.get("refund", []):
         if row["rows"]:
             of = count(row["rows"], "order")

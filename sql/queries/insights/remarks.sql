@@ -34,6 +34,10 @@ select 'equal', outcome || ' by ' || decided_by, null, count(*), sum(amount), nu
 from ops.equal_lines
 group by outcome || ' by ' || decided_by
 union all
+select 'credit', '', null, count(*), sum(return_amount), null
+from warehouse.fact_order_items
+where line_type = 'return' and unit_price < 0 and quantity > 0
+union all
 select 'line', amount_basis, null, count(*), sum(gross_amount), null
 from warehouse.fact_order_items
 where amount_basis in ('list price', 'none') and line_type = 'sale'
