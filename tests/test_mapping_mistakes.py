@@ -10,7 +10,9 @@ from lib.quality.audit import Audit
 from lib.warehouse import Warehouse
 from tests.small_shop import SmallShop, csv
 
-HEADER = "order_id,ordered_at,customer_id,product_id,line_number,quantity,unit_price,discount_amount,total_amount"
+HEADER = (
+    "order_id,ordered_at,customer_id,product_id,line_number,quantity,unit_price,discount_amount,total_amount,tax_amount"
+)
 #: Checks that find mistakes of mapping; those of the first group refuse.
 REFUSING = {"prices_are_not_those_of_whole_lines", "discounts_are_no_rates", "amounts_are_in_one_unit"}
 WARNING = {
@@ -25,9 +27,9 @@ def line(
     n: int, quantity: object = 1, price: object = 10, discount: object = "", total: object = "", **own: object
 ) -> str:
     values = {"order": f"o{n}", "at": f"2024-01-{1 + n % 28:02d} {8 + n % 10:02d}:{n % 60:02d}:07"}
-    values |= {"customer": f"c{n % 7}", "product": f"p{n % 3}"} | own
-    order, at, customer, product = (values[name] for name in ("order", "at", "customer", "product"))
-    return f"{order},{at},{customer},{product},{n},{quantity},{price},{discount},{total}"
+    values |= {"customer": f"c{n % 7}", "product": f"p{n % 3}", "tax": ""} | own
+    order, at, customer, product, tax = (values[name] for name in ("order", "at", "customer", "product", "tax"))
+    return f"{order},{at},{customer},{product},{n},{quantity},{price},{discount},{total},{tax}"
 
 
 def payment(n: int, amount: object) -> str:
@@ -91,6 +93,12 @@ MISTAKES = {
     ),
     "prices of lines, by the order's total": (
         [line(1, 3, "30.00", total="30.00"), line(2, 1, "7.00", total="7.00")],
+        (),
+        "prices_are_not_those_of_whole_lines",
+        "`line_total`",
+    ),
+    "prices of lines, by the tax": (
+        [line(1, 1, "89.90", 10, tax="17.08"), line(2, 2, "42.00", tax="7.98"), line(3, 1, "18.00", tax="3.42")],
         (),
         "prices_are_not_those_of_whole_lines",
         "`line_total`",
@@ -166,6 +174,8 @@ MISTAKES = {
 
 
 HONEST = {
+    "one tax for all": [line(n, 1 + n % 4, 10 + n, tax=cents((1 + n % 4) * (10 + n) * 0.19)) for n in range(20)],
+    "taxes of many states": [line(n, 1 + n % 2, 10 + n, tax=cents((10 + n) * (0.04 + n % 5 / 100))) for n in range(20)],
     "cheaper by the dozen": [line(n, quantity=1 + n % 12, price=cents(10 - n % 12 * 0.3)) for n in range(48)],
     "a price that rises": [line(n, quantity=1 + n % 4, price=cents(5 + n / 10)) for n in range(48)],
     "prices of all kinds under one id": [

@@ -289,7 +289,10 @@ def test_amounts_in_currencies_without_a_rate_are_refused_by_name_and_converted_
     shop = SmallShop(tmp_path, {"order_lines": {}})
     shop.write("order_lines/1.csv", csv(FOREIGN, *sold))
     audit = audited(shop)
-    assert "1 orders in JPY and 1 orders in USD cannot be added to amounts in EUR" in of_gate(audit)
+    assert (
+        "1\N{NO-BREAK SPACE}order in JPY and 1\N{NO-BREAK SPACE}order in USD cannot be added to amounts in EUR"
+        in of_gate(audit)
+    )
     assert "`shop.exchange_rates`" in of_gate(audit) and "`quality.allow_foreign_currencies: true`" in of_gate(audit)
     assert (of_source(audit)["unread_rows"], of_source(audit)["unconverted"]) == (2, 20)
     rates = tmp_path / "rates.csv"

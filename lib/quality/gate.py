@@ -112,7 +112,9 @@ def _unusable(gate: Gate, evidence: Evidence) -> list[str]:
         lets = f"`quality.{key}: 1` lets it pass"
         if not whole[source]:
             lets = "nothing of this source can be used; `quality.allow_unusable_sources: true` lets it pass"
-        reasons.append(f"not one of the {_rows_of(count, entity, source)} can be used: {why}; {lets}")
+        of = f"not one of the {_rows_of(count, entity, source)} can be used"
+        of = f"the only one of {entity} that {source} delivers cannot be used" if count == 1 else of
+        reasons.append(f"{of}: {why}; {lets}")
     return reasons
 
 
@@ -192,7 +194,7 @@ def _foreign(config: Config, currencies: pd.DataFrame) -> list[str]:
     if config.quality.allow_foreign_currencies or currencies.empty:
         return []
     counts = [
-        f"{formatting.number(row['rows'])} {row['entity']} in {row['currency']}"
+        f"{formatting.count(row['rows'], row['entity'][:-1])} in {row['currency']}"
         for row in currencies.to_dict("records")
     ]
     return [

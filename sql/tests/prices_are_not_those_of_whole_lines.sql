@@ -3,8 +3,8 @@
     'description': 'unit prices are those of one unit, and not of the whole line',
     'tested': 'select count(*) from (select distinct _source from clean.order_items) as sources'}) }}
 -- Within a product a price that grows in step with the quantity is that of the line: the slope of its logarithm over that of
--- the quantity is 1 then, else 0, and below where many are cheaper. And so it is where orders' totals are the sum of
--- prices and not of price times quantity.
+-- the quantity is 1 then, else 0, and below where many are cheaper. So it is where orders' totals are the sum of prices and
+-- not of price times quantity; and where the tax is the same share of all orders only if prices are of lines.
 with products as (
 
     select
@@ -73,6 +73,62 @@ by_quantity as (
 
 ),
 
+-- The share that tax has, of what is sold before discounts and after: of all orders, or of some that chance picks.
+taxed as (
+
+    select order_id, source, tax_amount, gross_amount, discount_amount, quantity > line_count as has_several
+    from {{ ref('fact_orders') }}
+    where tax_amount > 0 and line_count > 0 and gross_amount > discount_amount and order_type = 'sale'
+        and (md5(order_id) < '1' or (select count(*) from {{ ref('fact_orders') }}) < 50000)
+
+),
+
+taxed_prices as (
+
+    select
+        taxed.order_id, min(items.product_id) as product_id,
+        sum(case when items.quantity > 0 then items.unit_price * items.exchange_rate else 0 end) as price
+    from taxed
+    inner join {{ ref('fact_order_items') }} as items on items.order_id = taxed.order_id
+    group by taxed.order_id
+
+),
+
+tax_shares as (
+
+    {% for base, less in [('gross', '0'), ('net', 'taxed.discount_amount')] %}
+    select
+        taxed.source, {{ label("'" ~ base ~ "'") }} as base, taxed.has_several, prices.product_id,
+        {{ share('taxed.tax_amount', 'taxed.gross_amount - ' ~ less) }} as by_quantity,
+        {{ share('taxed.tax_amount', 'prices.price - ' ~ less) }} as by_price
+    from taxed
+    inner join taxed_prices as prices on prices.order_id = taxed.order_id
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+
+),
+
+usual_shares as (
+
+    select source, base, min(by_quantity) as least, max(by_quantity) as most
+    from tax_shares
+    where not has_several
+    group by source, base
+
+),
+
+by_tax as (
+
+    select shares.source, min(shares.product_id) as product_id
+    from tax_shares as shares
+    inner join usual_shares as usual on usual.source = shares.source and usual.base = shares.base
+    where shares.has_several and usual.most <= 1.02 * usual.least
+    group by shares.source, shares.base
+    having count(*) filter (where shares.by_price between 0.98 * usual.least and 1.02 * usual.most) * 10 >= count(*) * 9
+        and count(*) filter (where shares.by_quantity between 0.98 * usual.least and 1.02 * usual.most) * 10 <= count(*)
+
+),
+
 found as (
 
     select _source as source, product_id
@@ -84,12 +140,15 @@ found as (
     from by_price
     left join by_quantity on by_quantity.source = by_price.source
     where by_price.orders > coalesce(by_quantity.orders, 0)
+    union
+    select source, product_id
+    from by_tax
 
 )
 
 select
     source, min(product_id) as product_id,
-    'unit prices of ' || source || ' grow in step with the quantity (of product ' || min(product_id) || ', for one): they are'
-    || ' those of whole lines, so map that column as `line_total` and not as `unit_price`' as finding
+    'unit prices of ' || source || ' are those of whole lines (of product ' || min(product_id) || ', for one): they grow in step with'
+    || ' the quantity, or totals and taxes are theirs without it; map that column as `line_total` and not as `unit_price`' as finding
 from found
 group by source
