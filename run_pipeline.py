@@ -221,7 +221,7 @@ def inspect(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="Files, folders, SQLite files, or a database's URL; '${SHOP_DATABASE_URL}' in quotes takes it from the"
             " environment, and keeps its password out of the file.",
         ),
@@ -342,6 +342,7 @@ def _inspect(
     if target and target.exists() and not overwrite:
         raise ConfigError(f"{output} is there already. Name another file, or add --overwrite to replace it.")
     wishes = Wishes(name, currency.upper(), time_zone, cents)
+    wishes.check()
     with tempfile.TemporaryDirectory(prefix="inspect-") as scratch, err.status("looking ...") as status:
         done = inspect(paths, wishes, Path(scratch), output, lambda text: status.update(f"looking at {text}"))
         lines = list(lines_of(done))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+import sqlalchemy as sa
 import yaml
 from typer.testing import CliRunner
 
@@ -243,6 +244,26 @@ def test_a_path_that_is_not_there_and_a_folder_without_exports_are_said(tmp_path
     (tmp_path / "notes.md").write_text("nothing")
     done = call(str(tmp_path))
     assert done.exit_code == 1 and "Nothing here can be read" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(("option", "value"), [("--currency", "euro"), ("--time-zone", "Berlin")])
+def test_a_currency_or_zone_that_is_none_is_said_before_anything_is_looked_at(option, value, tmp_path):
+    done = call(str(tmp_path), option, value)
+    assert done.exit_code == 2 and f"{option}: expected" in done.output
+
+
+def test_a_servers_password_is_not_written(new_database, tmp_path):
+    url = new_database()
+    with sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg2")).begin() as connection:
+        connection.exec_driver_sql("create table orders (id int primary key, placed_at timestamp, total numeric(9, 2))")
+        connection.exec_driver_sql("insert into orders values (1, '2026-05-03 10:00', 12.5), (2, '2026-05-04', 3)")
+    secret = sa.make_url(url).set(password="hunter22")
+    target = tmp_path / "shop.yml"
+    done = call(secret.render_as_string(hide_password=False), "-o", str(target))
+    assert done.exit_code == 0 and "hunter22" not in done.output + target.read_text(), done.output
+    (source,) = yaml.safe_load(target.read_text())["sources"].values()
+    assert source["url"] == "${SHOP_DATABASE_URL}"
+    assert source["entities"]["orders"]["columns"]["ordered_at"] == "placed_at"
 
 
 def test_a_database_is_looked_at_by_its_variable_and_its_password_is_written_nowhere(tmp_path, monkeypatch):

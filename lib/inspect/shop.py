@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
+from lib.base.errors import ConfigError
+from lib.config import Shop
 from lib.entities import ENTITIES
 from lib.inspect.documents import Document
 from lib.inspect.fitting import raw_names
@@ -32,6 +35,19 @@ class Wishes:
     currency: str = ""
     time_zone: str = ""
     cents: bool = False
+
+    def check(self) -> None:
+        """Raise ConfigError where the currency or the time zone is none."""
+        for option, value, key in (
+            ("--currency", self.currency, "currency"),
+            ("--time-zone", self.time_zone, "time_zone"),
+        ):
+            plain = {"name": "Shop", "currency": "EUR", "time_zone": "UTC"}
+            try:
+                Shop.model_validate(plain | ({key: value} if value else {}))
+            except ValidationError:
+                expected = "a code such as EUR" if key == "currency" else "an IANA time zone such as Europe/Berlin"
+                raise ConfigError(f"{option}: expected {expected}, found {value!r}.") from None
 
 
 def set_shop(drafted: Drafted, wishes: Wishes, rates: Sequence[Document]) -> None:
