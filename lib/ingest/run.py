@@ -17,6 +17,7 @@ from lib.base.errors import SourceError
 from lib.base.hashing import fingerprint
 from lib.config import EntitySource, Source
 from lib.ingest import drift
+from lib.ingest.clocks import clock_of
 from lib.ingest.overlooked import overlooked
 from lib.lake import Lake, live_files
 from lib.settings import Settings
@@ -32,7 +33,7 @@ class Ingested:
     """What one ingest read: a row a source and entity, and the sources that failed with their message.
 
     `skipped` has the failures of sources that are optional, `changes` a row a column that is new at its source, and
-    `notes` what readers say (source, entity, remark).
+    `notes` what readers say (source, entity, remark); `clocks` is what is said of the times that were read.
     """
 
     table: pd.DataFrame
@@ -41,6 +42,12 @@ class Ingested:
     failures: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[tuple[str, str, str]] = field(default_factory=list)
+    clocks: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @property
+    def times(self) -> pd.DataFrame:
+        """On which clock new rows' times are read, and the hours that come of it: a row (source, entity, times)."""
+        return pd.DataFrame(self.clocks, columns=["source", "entity", "times"])
 
     @property
     def rows(self) -> int:
@@ -72,6 +79,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
     rows: list[dict[str, Any]] = []
     changes: list[dict[str, Any]] = []
     notes: list[tuple[str, str, str]] = []
+    clocks: list[tuple[str, str, str]] = []
     failures: dict[str, str] = {}
     skipped: dict[str, str] = {}
     with lake.lock():
@@ -81,7 +89,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
                 with open_source(source, settings.work_dir) as extract:
                     for entity in source.entities:
                         try:
-                            row, new, remarks = _ingest_entity(
+                            row, new, remarks, clock = _ingest_entity(
                                 settings, lake, name, source, entity, extract, run_id, progress
                             )
                         except SourceError as error:
@@ -91,6 +99,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
                         rows.append(row)
                         changes += new
                         notes += [(name, entity, remark) for remark in remarks]
+                        clocks += [(name, entity, clock)] if clock else []
             except SourceError as error:
                 (skipped if source.optional else failures)[name] = str(error)
         waiting = lake.rejected()
@@ -102,6 +111,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
         failures=failures,
         skipped=skipped,
         notes=notes,
+        clocks=clocks,
     )
 
 
@@ -114,8 +124,8 @@ def _ingest_entity(
     extract: Extractor,
     run_id: str,
     progress: Callable[[str], None],
-) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
-    """Extract what is new of one entity and commit it; return its row of the table, new columns, and remarks."""
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[str], str]:
+    """Extract what is new of one entity and commit it; return its row of the table, new columns, remarks, its clock."""
     spec = source.entities[entity]
     reader = fingerprint(spec.reader)
     scratch = Path(tempfile.mkdtemp(prefix="ingest-", dir=settings.work_dir))
@@ -126,6 +136,8 @@ def _ingest_entity(
             task = Task(entity, spec, state, scratch, connection, lambda text: progress(f"{name}: {text}"))
             delivery = extract(task)
             delivery, changes = drift.judge(source, entity, state, delivery, connection)
+            parts = [part for part in delivery.parts if part.name.startswith("part-")]
+            clock = clock_of(connection, parts, entity, source, spec)
         lake.accept(name, entity, delivery.unchanged)
         for file in delivery.rejected:
             lake.reject(name, entity, file, run_id)
@@ -144,7 +156,7 @@ def _ingest_entity(
         "batch_id": batch.batch_id if batch else "",
     }
     remarks = [*delivery.remarks, *_unused_columns(spec, entity, state.types, delivery.columns)]
-    return row, [{"source": name, "entity": entity, **change} for change in changes], remarks
+    return row, [{"source": name, "entity": entity, **change} for change in changes], remarks, clock
 
 
 def _unused_columns(spec: EntitySource, entity: str, before: Collection[str], now: Collection[str]) -> Iterator[str]:
