@@ -1,10 +1,47 @@
 """Amounts: what a line, an order and a payment are worth, however their source states it and in whatever currency."""
 
+from decimal import Decimal
+
 import pytest
 
 from lib.base.errors import ConfigError
 from lib.clean.exchange_rates import read_exchange_rates
-from tests.small_shop import SmallShop, csv, rows
+from lib.warehouse import Warehouse
+from tests.small_shop import SmallShop, csv, one, rows
+
+# One worker builds each shop once for all its tests here.
+ITEMS = (
+    "order_id,line_number,product_id,quantity,unit_price,line_total,line_amount,discount_amount,discount_rate,unit_cost,"
+    "cost_amount,margin_amount,is_return,shipping_amount,tax_amount"
+)
+
+#: By name: quantity, price, total, amount, discount and rate, own cost by unit, in all, margin, and whether it came back,
+#: as they are delivered; quantity, price, gross, discount, return, net and cost as they come out. The product costs 6.
+LINES: dict[str, tuple[str, str]] = {
+    "a price alone": ("2,10,,,,,,,,", "2 10 20 0 0 20 12"),
+    "a total goes before a rounded price": ("3,3.3333,10.00,,,,,,,", "3 3.3333 10 0 0 10 18"),
+    "a price follows from the total": ("4,,10,,1,,,,,", "4 2.5 10 1 0 9 24"),
+    "an amount with its discount": ("2,,,18,2,,,,,", "2 10 20 2 0 18 12"),
+    "an amount with its rate": ("5,,,957.5775,,0.45,,,-383.031,", "5 348.21 1741.05 783.4725 0 957.5775 1340.6085"),
+    "an amount and a total": ("2,,20,17,,,,,,", "2 10 20 3 0 17 12"),
+    "an amount and a price": ("2,10,,17,,,,,,", "2 10 20 3 0 17 12"),
+    "an amount and a rounded price": ("3,3.34,,10,,,,,,", "3 3.34 10 0 0 10 18"),
+    "a rate": ("3,9.99,,,,0.15,,,,", "3 9.99 29.97 4.4955 0 25.4745 18"),
+    "a rate of percents": ("2,10,,,,20%,,,,", "2 10 20 4 0 16 12"),
+    "given away": ("1,10,,0,,1,,,,", "1 10 10 10 0 0 6"),
+    "a discount written negative": ("1,18,,,-3,,,,,", "1 18 18 3 0 15 6"),
+    "its own unit cost": ("2,10,,,,,4,,,", "2 10 20 0 0 20 8"),
+    "its own cost": ("2,10,,,,,4,7,,", "2 10 20 0 0 20 7"),
+    "its own margin": ("2,10,,,5,,,,3,", "2 10 20 5 0 15 12"),
+    "told to be a return": ("1,20,,,,,,,,yes", "-1 20 0 0 20 -20 -6"),
+    "told to be a return of a total": ("2,,20,,2,,,,,yes", "-2 10 0 0 18 -18 -12"),
+    "told to be a return with a margin": ("1,20,,,,,,,5,yes", "-1 20 0 0 20 -20 -15"),
+    "negative, and told so": ("-1,12,,,,,,,,yes", "-1 12 0 0 12 -12 -6"),
+    "both negative": ("-1,-12,,,,,,,,", "-1 12 0 0 12 -12 -6"),
+    "a negative total and quantity": ("-1,,-12,,,,,,,", "-1 12 0 0 12 -12 -6"),
+    "a credit": ("1,,-12,,,,,,,", "1 -12 0 0 12 -12 0"),
+    "no quantity but a total": ("0,,5,,,,,,,", "0 None 5 0 0 5 0"),
+}
 
 
 def with_rates(shop: SmallShop, *lines: str, header: str = "date,currency,rate") -> SmallShop:
@@ -78,3 +115,300 @@ def test_what_is_no_product_is_told_by_its_name(kinds):
         "Versandkosten": "shipping",
         "Engraving": "other",
     }
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory) -> Warehouse:
+    """A shop with an order a line of `LINES`."""
+    shop = SmallShop(tmp_path_factory.mktemp("shop"), {e: {} for e in ("products", "orders", "order_items")})
+    shop.write("products/1.csv", csv("product_id,name,unit_cost", "p,Pen,6"))
+    shop.write(
+        "orders/1.csv", csv("order_id,ordered_at", *(f"{name!r},2025-01-01" for name in LINES)).replace("'", '"')
+    )
+    items = (f"{name!r},1,p,{given},," for name, (given, _) in LINES.items())
+    shop.write("order_items/1.csv", csv(ITEMS, *items).replace("'", '"'))
+    return shop.build()
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_line_is_worth_what_it_states(lines, name):
+    (found,) = rows(
+        lines,
+        "select quantity, unit_price, gross_amount, discount_amount, return_amount, net_amount, cost_amount"
+        " from warehouse.fact_order_items where order_id = ?",
+        [name],
+    )
+    expected = [None if word == "None" else Decimal(word) for word in LINES[name][1].split()]
+    assert list(found) == expected
+
+
+def test_amounts_that_contradict_each_other_are_flagged(tmp_path):
+    shop = SmallShop(tmp_path, {"order_lines": {}})
+    header = "order_id,line_number,ordered_at,product_id,quantity,unit_price,line_total,line_amount,discount_amount"
+    shop.write(
+        "order_lines/1.csv",
+        csv(
+            header,
+            "right,1,2025-01-01,p,3,3.33,10,,",
+            "right,2,2025-01-01,p,2,10,,18,2",
+            "right,3,2025-01-01,p,2,9,,18,2",
+            "wrong,1,2025-01-01,p,3,10,10,,",
+            "wrong,2,2025-01-01,p,2,10,,25,",
+            "wrong,3,2025-01-01,p,2,10,20,25,",
+        ),
+    )
+    warehouse = shop.build()
+    shop.audit(warehouse)
+    flagged = rows(warehouse, "select key from quality.flags where rule = 'line_total' order by key")
+    assert flagged == [("wrong|1",), ("wrong|2",), ("wrong|3",)]
+
+
+def test_what_came_back_on_a_line_leaves_the_other_lines_sold(tmp_path):
+    """A till writes a refund as a row of its own under the sale's number, and gives the order its status."""
+    shop = SmallShop(tmp_path, {"order_lines": {}})
+    header = "order_id,line_number,ordered_at,status,product_id,quantity,line_total,line_tax_amount,is_return"
+    shop.write(
+        "order_lines/1.csv",
+        csv(
+            header,
+            "1,1,2025-01-01,completed,p,1,12,0.96,",
+            "1,2,2025-01-01,completed,q,1,8,0.64,",
+            "1,3,2025-01-09,refunded,p,1,12,0.96,true",
+        ),
+    )
+    warehouse = shop.build()
+    assert rows(
+        warehouse,
+        "select order_type, returned_lines, gross_amount, return_amount, net_amount, tax_amount"
+        " from warehouse.fact_orders",
+    ) == [("sale", 1, 20, 12, 8, Decimal("1.6"))]
+
+
+def test_a_cancelled_order_gives_nothing_back_beyond_what_was_sold_on_it(tmp_path):
+    shop = SmallShop(tmp_path, {"order_lines": {}})
+    header = "order_id,line_number,ordered_at,status,product_id,quantity,unit_price,is_return"
+    shop.write(
+        "order_lines/1.csv",
+        csv(
+            header,
+            "1,1,2025-01-01,cancelled,p,2,10,",
+            "1,2,2025-01-01,cancelled,p,2,10,yes",
+            "C2,1,2025-01-02,cancelled,p,-1,5,",
+        ),
+    )
+    found = "select order_id, gross_amount, return_amount, net_amount from warehouse.fact_orders order by 1"
+    assert rows(shop.build(), found) == [("1", 20, 20, 0), ("C2", 0, 5, -5)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ("shipping_amount,tax_amount", {"own": (6, 3), "first": (6, 3), "each": (5, 4)}),
+        ("line_shipping_amount,line_tax_amount", {"own": (12, 6), "first": (6, 3), "each": (5, 4)}),
+    ],
+)
+def test_shipping_and_tax_of_lines_are_summed_and_those_of_the_order_are_not(tmp_path, columns, expected):
+    shop = SmallShop(tmp_path, {"order_lines": {}})
+    shop.write(
+        "order_lines/1.csv",
+        csv(
+            f"order_id,line_number,ordered_at,product_id,quantity,unit_price,{columns}",
+            "own,1,2025-01-01,p,1,10,6,3",
+            "own,2,2025-01-01,q,1,10,6,3",
+            "first,1,2025-01-01,p,1,10,6,3",
+            "first,2,2025-01-01,q,1,10,,",
+            "each,1,2025-01-01,p,1,10,5,1",
+            "each,2,2025-01-01,q,1,10,0,3",
+        ),
+    )
+    found = rows(shop.build(), "select order_id, shipping_amount, tax_amount from warehouse.fact_orders")
+    assert {order: amounts for order, *amounts in found} == {order: list(two) for order, two in expected.items()}
+
+
+def test_a_refund_on_an_order_is_told_apart_from_what_came_back(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {}, "order_items": {}})
+    shop.write(
+        "orders/1.csv",
+        csv(
+            "order_id,ordered_at,status,refund_amount",
+            "whole,2025-01-01,refunded,16",
+            "part,2025-01-02,partially_refunded,-4",
+            "line,2025-01-03,partially_refunded,10",
+            "cancelled,2025-01-04,cancelled,16",
+            "none,2025-01-05,paid,",
+        ),
+    )
+    shop.write(
+        "order_items/1.csv",
+        csv(
+            "order_id,line_number,product_id,quantity,unit_price,is_return",
+            *(f"{order},1,p,1,16," for order in ("whole", "part", "line", "cancelled", "none")),
+            "line,2,q,1,7,yes",
+        ),
+    )
+    warehouse = shop.build()
+    assert rows(
+        warehouse,
+        "select order_id, return_amount, net_amount, refund_amount from warehouse.fact_orders order by ordered_at",
+    ) == [("whole", 16, 0, 0), ("part", 0, 16, 4), ("line", 7, 9, 3), ("cancelled", 16, 0, 0), ("none", 0, 16, 0)]
+    for table in ("daily_sales", "monthly_sales", "channel_sales"):
+        assert one(warehouse, f"select sum(refund_amount) from analytics.{table}") == 7, table
+
+
+def orders_alone(shop: SmallShop) -> SmallShop:
+    shop.write(
+        "orders/1.csv",
+        csv(
+            "order_id,ordered_at,customer_id,status,currency,discount_amount,shipping_amount,tax_amount,total_amount",
+            "1,2025-01-01,a,paid,,,,,10",
+            "2,2025-01-02,b,returned,,,5,2,25",
+            "3,2025-02-01,a,paid,,3,,,17",
+            "4,2025-02-02,a,cancelled,,,,,8",
+            "5,2025-02-03,c,paid,,,,,",
+            "6,2025-02-04,c,paid,,,,,",
+            "7,2025-02-05,c,paid,,,,,-4",
+        ),
+    )
+    shop.write("payments/1.csv", csv("payment_id,order_id,amount,status", "x,5,6,paid", "y,5,1,paid", "z,6,9,failed"))
+    return shop
+
+
+def test_orders_whose_source_delivers_no_lines_are_worth_their_total_else_what_was_paid(tmp_path):
+    shop = orders_alone(SmallShop(tmp_path, {"orders": {}, "payments": {}}))
+    warehouse = shop.build()
+    facts = "select order_id, line_count, amount_basis, gross_amount, discount_amount, return_amount, net_amount"
+    right = [
+        ("1", 0, "order total", 10, 0, 0, 10),
+        ("2", 0, "order total", 20, 0, 20, 0),
+        ("3", 0, "order total", 20, 3, 0, 17),
+        ("4", 0, "order total", 8, 0, 8, 0),
+        ("5", 0, "payments", 7, 0, 0, 7),
+        ("6", 0, "none", 0, 0, 0, 0),
+        ("7", 0, "order total", 0, 0, 4, -4),
+    ]
+    assert rows(warehouse, f"{facts} from warehouse.fact_orders order by order_id") == right
+    assert rows(warehouse, "select product_id, quantity, net_amount from analytics.product_summary") == [
+        ("unknown", 0, 30)
+    ]
+    assert one(warehouse, "select sum(net_amount) from analytics.monthly_sales") == 30
+    checks = shop.audit(warehouse).checks
+    assert checks.query("severity == 'error' and state == 'failed'").empty
+
+
+def test_the_first_line_that_is_delivered_makes_orders_without_lines_orders_without_revenue(tmp_path):
+    shop = orders_alone(SmallShop(tmp_path, {"orders": {}, "payments": {}}))
+    shop.build(publish=True)
+    refunds = SmallShop(tmp_path / "refunds", {"order_items": {}})
+    refunds.write(
+        "order_items/1.csv", csv("order_id,line_number,product_id,quantity,unit_price,is_return", "1,1,p,1,4,yes")
+    )
+    source = {"kind": "files", "path": str(refunds.exports), "entities": {"order_items": {"files": "order_items/*"}}}
+    own = {"kind": "files", "path": str(shop.exports)}
+    own["entities"] = {entity: {"files": f"{entity}/*"} for entity in ("orders", "payments")}
+    shop.config = {"sources": {"exports": own, "refunds": source}}
+    net = "select order_id, net_amount from warehouse.fact_orders where order_id in ('1', '3') order by 1"
+    assert rows(shop.build(publish=True), net) == [("1", 6), ("3", 17)]
+    refunds.write(
+        "order_items/2.csv", csv("order_id,line_number,product_id,quantity,unit_price,is_return", "3,1,p,1,20,")
+    )
+    assert rows(shop.build(publish=True), net) == [("1", -4), ("3", 17)]
+    assert rows(shop.build(full_refresh=True), net) == [("1", -4), ("3", 17)]
+
+
+CURRENCIES = (
+    "order_id,ordered_at,currency,total_amount",
+    "euro,2025-01-03,EUR,10",
+    "none,2025-01-03,,10",
+    "dollar,2025-01-04,USD,20",
+    # Two hours before midnight in UTC it is the next day in Berlin.
+    "late,2025-01-05T23:30Z,USD,20",
+    "yen,2025-12-31,JPY,5000",
+    "early,2025-01-01,USD,7",
+    "unknown,2025-01-03,CHF,9",
+)
+
+
+def in_currencies(root, *rates: str) -> SmallShop:
+    shop = with_rates(SmallShop(root, {e: {} for e in ("products", "orders", "order_items", "payments")}), *rates)
+    shop.write("products/1.csv", csv("product_id,name,unit_cost,currency", "p,Pen,2,", "q,Quill,10,USD"))
+    shop.write("orders/1.csv", csv(*CURRENCIES))
+    shop.write(
+        "order_items/1.csv",
+        csv(
+            "order_id,line_number,product_id,quantity,unit_price,discount_amount",
+            "euro,1,p,1,10,",
+            "none,1,q,1,10,",
+            "dollar,1,p,1,22,2",
+            "late,1,q,1,20,",
+            "yen,1,p,1,5000,",
+            "early,1,p,1,7,",
+            "unknown,1,p,1,9,",
+        ),
+    )
+    shop.write(
+        "payments/1.csv",
+        csv(
+            "payment_id,order_id,amount,currency,status",
+            "a,dollar,20,,paid",
+            "b,euro,10,USD,paid",
+            "c,yen,5000,JPY,refunded",
+            "d,unknown,9,,paid",
+        ),
+    )
+    return shop
+
+
+RATES = ("2025-01-03,USD,0.95", "2025-01-04,USD,0.97", "2025-01-06,USD,0.5", "2025-12-30,JPY,0.00545")
+
+
+def test_amounts_are_converted_at_the_last_rate_known_on_the_day_of_the_order(tmp_path):
+    warehouse = in_currencies(tmp_path, *RATES).build()
+    facts = "select order_id, currency, exchange_rate, net_amount, original_net_amount"
+    right = {
+        "euro": ("EUR", 1, 10, 10),
+        "none": ("EUR", 1, 10, 10),
+        "dollar": ("USD", Decimal("0.97"), Decimal("19.4"), 20),
+        "late": ("USD", Decimal("0.5"), 10, 20),
+        "yen": ("JPY", Decimal("0.00545"), Decimal("27.25"), 5000),
+        "early": ("USD", None, None, 7),
+        "unknown": ("CHF", None, None, 9),
+    }
+    for table in ("fact_orders", "fact_order_items"):
+        assert {order: tuple(rest) for order, *rest in rows(warehouse, f"{facts} from warehouse.{table}")} == right
+    assert one(warehouse, "select sum(net_amount) from analytics.monthly_sales") == Decimal("76.65")
+    # 2 euros, 10 dollars of another day, and costs that nobody knows where nobody knows the rate.
+    assert dict(rows(warehouse, "select order_id, cost_amount from warehouse.fact_orders")) == {
+        "euro": 2, "none": Decimal("9.5"), "dollar": 2, "late": 5, "yen": 2, "early": 2, "unknown": 2
+    }  # fmt: skip
+    assert rows(
+        warehouse, "select total_amount, original_total_amount from warehouse.fact_orders where order_id = 'yen'"
+    ) == [(Decimal("27.25"), 5000)]
+    assert rows(
+        warehouse,
+        "select payment_id, currency, amount, paid_amount, refunded_amount, original_amount"
+        " from warehouse.fact_payments order by 1",
+    ) == [
+        ("a", "USD", Decimal("19.4"), Decimal("19.4"), 0, 20),
+        ("b", "USD", Decimal("9.5"), Decimal("9.5"), 0, 10),
+        ("c", "JPY", Decimal("27.25"), 0, Decimal("27.25"), 5000),
+        ("d", "CHF", None, None, 0, 9),
+    ]
+
+
+def test_without_rates_nothing_is_summed_across_currencies_and_a_check_says_so(tmp_path):
+    shop = in_currencies(tmp_path)
+    warehouse = shop.build()
+    assert one(warehouse, "select sum(net_amount) from analytics.monthly_sales") == 20
+    checks = shop.audit(warehouse).checks.set_index("check_name")
+    assert checks.loc["orders_have_an_exchange_rate", "failing_rows"] == 5
+    assert checks.loc["payments_have_an_exchange_rate", "failing_rows"] == 4
+
+
+def test_other_rates_build_the_facts_anew(tmp_path):
+    shop = in_currencies(tmp_path, *RATES)
+    net = "select net_amount from warehouse.fact_orders where order_id = 'dollar'"
+    assert one(shop.build(publish=True), net) == Decimal("19.4")
+    with_rates(shop, *RATES, "2025-01-02,CHF,1")
+    assert one(shop.build(publish=True), "select net_amount from warehouse.fact_orders where order_id = 'unknown'") == 9
+    with_rates(shop, "2025-01-04,USD,0.5")
+    assert one(shop.build(publish=True), net) == 10
