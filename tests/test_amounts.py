@@ -15,8 +15,8 @@ ITEMS = (
     "cost_amount,margin_amount,is_return,shipping_amount,tax_amount"
 )
 
-#: By name: quantity, price, total, amount, discount and rate, own cost by unit, in all, margin, and whether it came back,
-#: as they are delivered; quantity, price, gross, discount, return, net and cost as they come out. The product costs 6.
+#: By name: what is delivered (quantity, price, total, amount, discount, rate, own unit cost, cost and margin, return),
+#: and what it comes to (quantity, price, gross, discount, return, net and cost). The product costs 6.
 LINES: dict[str, tuple[str, str]] = {
     "a price alone": ("2,10,,,,,,,,", "2 10 20 0 0 20 12"),
     "a total goes before a rounded price": ("3,3.3333,10.00,,,,,,,", "3 3.3333 10 0 0 10 18"),
@@ -313,6 +313,70 @@ def test_the_first_line_that_is_delivered_makes_orders_without_lines_orders_with
     )
     assert rows(shop.build(publish=True), net) == [("1", -4), ("3", 17)]
     assert rows(shop.build(full_refresh=True), net) == [("1", -4), ("3", 17)]
+
+
+def test_an_amount_that_is_too_large_to_be_true_refuses_its_line(tmp_path):
+    shop = SmallShop(tmp_path, {"order_lines": {}})
+    shop.write(
+        "order_lines/1.csv",
+        csv(
+            "order_id,ordered_at,product_id,quantity,unit_price,unit_cost,line_total",
+            "1,2025-01-01,p,1,10,1,99999999999",
+            "2,2025-01-01,p,1,10,1,4006381333931",
+            "3,2025-01-01,p,2,10,99999999999,20",
+        ),
+    )
+    assert rows(shop.build(), "select order_id, _rule, _reason from quarantine.order_lines order by 1") == [
+        ("2", "amount_too_large", "line_total 4006381333931 is too large"),
+        ("3", "amount_too_large", "quantity 2 times unit_cost 99999999999 is too large"),
+    ]
+
+
+def test_a_line_without_a_price_takes_its_products_list_price_of_that_time_where_it_is_told_to(tmp_path):
+    entities = {e: {} for e in ("products", "orders")} | {"order_items": {"missing_prices": "list_price"}}
+    shop = with_rates(SmallShop(tmp_path, entities), "2025-01-01,USD,0.5")
+    shop.write(
+        "products/1.csv",
+        csv(
+            "product_id,name,unit_price,updated_at", "p,Pen,10,2024-01-01", "p,Pen,12,2025-02-01", "f,Free,,2024-01-01"
+        ),
+    )
+    shop.write("products/2.csv", csv("product_id,name,unit_price,currency,updated_at", "d,Dollar,8,USD,2024-01-01"))
+    shop.write(
+        "orders/1.csv",
+        csv("order_id,ordered_at,status,currency", "1,2025-01-05,,", "2,2025-03-05,,USD", "3,2025-03-05,cancelled,"),
+    )
+    shop.write(
+        "order_items/1.csv",
+        csv(
+            "order_id,line_number,product_id,quantity,unit_price,discount_amount,discount_rate,is_return",
+            "1,1,p,2,,1,,",
+            "1,2,p,1,9,,,",
+            "1,3,p,1,,,,yes",
+            "1,4,f,1,,,,",
+            "1,5,nosuch,1,,,,",
+            "1,6,d,1,,,,",
+            "2,1,p,1,,,0.5,",
+            "3,1,p,1,,,,",
+        ),
+    )
+    warehouse = shop.build()
+    facts = (
+        "select order_id, line_number, amount_basis, unit_price, original_gross_amount, original_net_amount, line_type"
+    )
+    assert rows(warehouse, f"{facts} from warehouse.fact_order_items order by 1, 2") == [
+        ("1", 1, "list price", 10, 20, 19, "sale"),
+        ("1", 2, "line", 9, 9, 9, "sale"),
+        ("1", 3, "list price", 10, 0, -10, "return"),
+        ("1", 4, "none", None, 0, 0, "sale"),
+        ("1", 5, "none", None, 0, 0, "sale"),
+        ("1", 6, "list price", 4, 4, 4, "sale"),
+        ("2", 1, "list price", 24, 24, 12, "sale"),
+        ("3", 1, "list price", 12, 12, 0, "cancellation"),
+    ]
+    # Where the source does not say so, these lines are refused.
+    shop.entities = {**shop.entities, "order_items": {}}
+    assert one(shop.build(), "select count(*) from quarantine.order_items") == 7
 
 
 CURRENCIES = (

@@ -172,15 +172,34 @@ def undecided(leftovers: Leftovers) -> RuleHit:
     )
 
 
-def too_large(cells: Mapping[str, Cell]) -> RuleHit:
-    """Return the hit of a quantity, or a quantity times its price, that is too large to be true."""
-    quantity, price = (f"value_{name}" for name in ("quantity", "unit_price"))
-    product = f"cast({quantity} as double) * cast({price} as double)"
-    condition = f"(abs({quantity}) >= {_LARGEST_QUANTITY} or abs({product}) >= {_LARGEST_AMOUNT})"
-    shown, price_shown = (as_read(cells[name]) for name in ("quantity", "unit_price"))
-    reason = f"'quantity ' || {shown} || ' times unit_price ' || {price_shown} || ' is too large'"
-    rule = "amount_too_large"
-    return RuleHit("quantity", rule, "rejected", condition, shown, text=shown, refusal=rule, reason=reason)
+def too_large(cells: Mapping[str, Cell]) -> list[RuleHit]:
+    """Return the hits of a quantity, a quantity times its price, or an amount of a line too large to be true."""
+
+    def hit(name: str, condition: str, reason: str) -> RuleHit:
+        shown, rule = as_read(cells[name]), "amount_too_large"
+        return RuleHit(name, rule, "rejected", condition, shown, text=shown, refusal=rule, reason=reason)
+
+    def times(name: str) -> str:
+        return f"abs(cast(value_quantity as double) * cast(value_{name} as double)) >= {_LARGEST_AMOUNT}"
+
+    def product(name: str) -> str:
+        shown = " || ' times ".join((as_read(cells["quantity"]), f"{name} ' || {as_read(cells[name])}"))
+        return f"'quantity ' || {shown} || ' is too large'"
+
+    found = [
+        hit(
+            "quantity",
+            f"(abs(value_quantity) >= {_LARGEST_QUANTITY} or {times('unit_price')})",
+            product("unit_price"),
+        )
+    ]
+    if cells["unit_cost"].is_stated:
+        found.append(hit("unit_cost", times("unit_cost"), product("unit_cost")))
+    for name in ("line_total", "line_amount", "cost_amount", "margin_amount"):
+        if cells[name].is_stated:
+            reason = f"'{name} ' || {as_read(cells[name])} || ' is too large'"
+            found.append(hit(name, f"abs(value_{name}) >= {_LARGEST_AMOUNT}", reason))
+    return found
 
 
 def as_read(cell: Cell) -> str:

@@ -236,7 +236,7 @@ def _noted_sql(
     found = [f for cell in own for f in rule_hits(cell, spec, latest)]
     named = {cell.name: cell for cell in own}
     if {"quantity", "unit_price"} <= set(named):
-        found += [too_large(named), *missing_price(named, spec)]
+        found += [*too_large(named), *missing_price(named, spec)]
     if leftovers.trouble:
         found.append(undecided(leftovers))
     faults = [f for f in found if f.outcome != "repaired"]
