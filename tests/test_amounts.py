@@ -7,6 +7,7 @@ import pytest
 from lib.base.errors import ConfigError
 from lib.clean.exchange_rates import read_exchange_rates
 from lib.warehouse import Warehouse
+from lib.warehouse.roles import init_db
 from tests.small_shop import SmallShop, csv, one, rows
 
 # One worker builds each shop once for all its tests here.
@@ -476,3 +477,48 @@ def test_other_rates_build_the_facts_anew(tmp_path):
     assert one(shop.build(publish=True), "select net_amount from warehouse.fact_orders where order_id = 'unknown'") == 9
     with_rates(shop, "2025-01-04,USD,0.5")
     assert one(shop.build(publish=True), net) == 10
+
+
+def test_both_engines_make_the_same_of_all_this(tmp_path, new_database, monkeypatch):
+    shop = in_currencies(tmp_path, *RATES)
+    shop.entities = {e: {} for e in ("products", "orders", "payments")} | {
+        "order_items": {"missing_prices": "list_price"}
+    }
+    shop.write("orders/2.csv", csv(CURRENCIES[0], *(f'"{name}",2025-01-04,USD,' for name in LINES)))
+    shop.write("order_items/2.csv", csv(ITEMS, *(f'"{name}",1,p,{given},1,2' for name, (given, _) in LINES.items())))
+    shop.write("order_items/3.csv", csv(ITEMS, "dollar,2,q,3" + "," * 11))
+    shop.write("products/2.csv", csv("product_id,name,unit_cost,currency,unit_price", "q,Postage,10,JPY,900"))
+    till = orders_alone(SmallShop(tmp_path / "till", {"orders": {}, "payments": {}}))
+    own = {"kind": "files", "path": str(shop.exports)}
+    own["entities"] = {e: {"files": f"{e}/*", **options} for e, options in shop.entities.items()}
+    alone = {"kind": "files", "path": str(till.exports)}
+    alone["entities"] = {e: {"files": f"{e}/*"} for e in ("orders", "payments")}
+    shop.config = {"sources": {"exports": own, "till": alone}, "models": {"non_products": ["^qu[a-z]+l$"]}}
+    tables = {
+        "warehouse.fact_order_items": "order_id, line_number",
+        "warehouse.fact_orders": "order_id",
+        "warehouse.fact_payments": "payment_id",
+        "warehouse.dim_exchange_rate": "currency, rate_date",
+        "warehouse.dim_products": "product_id, valid_from",
+        "analytics.monthly_sales": "month",
+        "analytics.product_summary": "product_id",
+        "ops.line_repairs": "order_id",
+    }
+
+    def found(warehouse: Warehouse, schema: str = "{}") -> dict[str, str]:
+        queries = {t: f"select * from {schema.format(t)} order by {order}" for t, order in tables.items()}
+        answers = {t: warehouse.query(sql).drop(columns="product_key", errors="ignore") for t, sql in queries.items()}
+        return {
+            t: answer.map(lambda v: float(v) if isinstance(v, Decimal) else v).to_csv() for t, answer in answers.items()
+        }
+
+    expected = found(shop.build())
+    url = new_database()
+    monkeypatch.setenv("WAREHOUSE_URL", url)
+    init_db(url, {})
+    shop.config = {**shop.config, "warehouse": {"memory_limit": "1GB", "threads": 2, "target": "postgres"}}
+    on_postgres = found(shop.build(publish=True))
+    for table in tables:
+        assert on_postgres[table] == expected[table], table
+    assert expected["warehouse.fact_order_items"].count("list price") == 1
+    assert expected["warehouse.fact_orders"].count("order total") == 5
