@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lib.quality import money, score
+from lib.quality import money, score, tables, words
 from lib.quality.audit import Audit
 from lib.quality.money import COLUMNS, Money, summed
 from tests.small_shop import SmallShop, csv, rows
@@ -334,3 +334,23 @@ def test_rows_that_where_leaves_out_are_beside_the_money(tmp_path):
     audit = audited(shop)
     assert (of_source(audit)["delivered"], of_source(audit)["left_out"]) == (200, 100)
     assert audit.passed, audit.reasons
+
+
+def test_words_that_nobody_explained_are_listed_with_their_rows_and_amounts(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {}, "payments": {}, "events": {}})
+    orders = [f"{n},2024-01-05,10,{'in der Schwebe' if n < 2 else 'paid'}" for n in range(9)]
+    shop.write("orders/1.csv", csv("order_id,ordered_at,total_amount,status", *orders))
+    shop.write("payments/1.csv", csv("payment_id,order_id,amount,status", "x,1,10,paid", "y,2,7,wobbly"))
+    events = ["a,2024-01-05 10:00,page_ping,v", "b,2024-01-05 10:01,page_ping,v", "c,2024-01-05 10:02,purchase,v"]
+    shop.write("events/1.csv", csv("event_id,event_at,event_type,visitor_id", *events))
+    warehouse = shop.build()
+    found = words.unexplained(warehouse, shop.audit(warehouse))
+    assert found[["word", "rows", "say what it means"]].values.tolist() == [
+        ["wobbly", 1, "columns.status: match"],
+        ["in der schwebe", 2, "models.statuses"],
+        ["page_ping", 2, "models.events"],
+    ]
+    assert found["amount"].tolist()[:2] == [7, 20]
+    shown = tables.unexplained_words(found, "EUR").html
+    assert "3\N{NO-BREAK SPACE}words in 5\N{NO-BREAK SPACE}rows that nobody explained" in shown
+    assert not tables.unexplained_words(found.iloc[:0])

@@ -63,7 +63,7 @@ class Money:
         if self.total("as_delivered", kind) >= delivered:
             return f"all of {amount} is as delivered"
         parts = {part: self.share(part, kind) for part in PARTS}
-        words = [f"{formatting.small(share)} {PARTS[part]}" for part, share in parts.items() if share > 0]
+        words = [f"{formatting.small(share)} {PARTS[part]}" for part, share in parts.items() if share >= 0.0005]
         return ", ".join([f"{formatting.rate(self.share('as_delivered', kind))} of {amount} is as delivered", *words])
 
 

@@ -14,7 +14,7 @@ from lib.base import formatting
 from lib.base.queries import read_query
 from lib.clean.accounting import ACCOUNTING, accounting, merged_rows
 from lib.config import Gate
-from lib.quality import anomalies, charts, dispositions, gate, money, reconciliation, tables
+from lib.quality import anomalies, charts, dispositions, gate, money, reconciliation, tables, words
 from lib.quality import audit as auditing
 from lib.quality.audit import Audit, failing_rows
 from lib.quality.failures import failures
@@ -124,6 +124,10 @@ class Page:
             pieces.Kpi("Rows merged", formatting.compact(merged), note=shares[0]),
             pieces.Kpi("In quarantine", formatting.compact(waiting), note=shares[1]),
         ]
+
+    def words(self) -> Html:
+        """Return the statuses and events that nobody explained, with their counts and amounts."""
+        return tables.unexplained_words(words.unexplained(self.warehouse, self.result), self.result.money.currency)
 
     def failures(self) -> Html:
         """Return the checks that found something, worst first, with some of their rows and what was done about them."""
@@ -250,7 +254,7 @@ class Page:
         if len(scores) < 2 or min(scores.values()) >= 99.95:
             return ""
         side = min(scores, key=lambda name: scores[name])
-        return f"{side.capitalize()} is the weakest side with {formatting.points(scores[side])}"
+        return f"The weakest side is {side}, with {formatting.points(scores[side])}"
 
     def _compared(self) -> str:
         recall, precision = ((self.card.summary if self.card else {}).get(name) for name in ("recall", "precision"))

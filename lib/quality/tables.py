@@ -80,6 +80,17 @@ def money_by_source(money: Money, gate: Gate) -> Html:
     return pieces.table(table, caption, note + ".", mark=mark, limit=100, count=False, fold=6, formats=shows)
 
 
+def unexplained_words(words: pd.DataFrame, currency: str = "") -> Html:
+    """Return the statuses and events that nobody explained; nothing where there are none."""
+    if words.empty:
+        return pieces.NOTHING
+    rows = formatting.count(int(words["rows"].sum()), "row")
+    caption = f"{formatting.count(len(words), 'word')} in {rows} that nobody explained"
+    shown = words.rename(columns={"amount": f"amount, {currency}" if currency else "amount"})
+    shows: dict[str, pieces.Format] = {column: _amount for column in shown.columns if column.startswith("amount")}
+    return pieces.table(shown, caption, limit=100, count=False, fold=10, formats=shows)
+
+
 def control_totals(totals: Totals) -> Html:
     """Return what sources state that they hold beside what is found; nothing where none states anything."""
     if totals.rows.empty:
@@ -241,7 +252,7 @@ def _worst_first(
 
 
 def _amount(value: Any) -> str:
-    return formatting.DASH if not value else formatting.compact(value)
+    return formatting.DASH if pd.isna(value) or not value else formatting.compact(value)
 
 
 def _stated(value: Any) -> str:
