@@ -192,6 +192,36 @@ def test_payments_beside_orders_are_theirs_and_those_that_name_none_are_left_out
     assert "names no order of the other files" in draft.left[0]
 
 
+def test_paypal_beside_shopify_has_the_payments_of_its_orders(write, drafted):
+    export = (PROJECT / "tests/exports/shopify/orders_export_1.csv").read_text(encoding="utf-8")
+    write("orders_export_1.csv", *export.splitlines())
+    header = "Date,Time,TimeZone,Type,Status,Currency,Gross,Fee,Net,Transaction ID,Invoice Number"
+    row = "05/03/2026,10:20:00,EDT,Express Checkout Payment,Completed,USD,58.76,0,0,T1,2001"
+    folder = write("paypal.csv", header, row)
+    draft = drafted(folder)
+    assert set(draft.sources) == {"shopify", "paypal"}
+    payments = draft.sources["paypal"].entities["payments"]
+    assert payments.columns["order_id"] == {"sql": "'#' || \"Invoice Number\""}
+    assert payments.columns["paid_at"]["zone"] == "TimeZone"
+
+
+def test_orders_of_a_system_in_a_file_of_their_own_are_stated_there_alone(write, drafted):
+    write(
+        "EtsySoldOrderItems2026.csv",
+        "Sale Date,Item Name,Buyer,Quantity,Price,Discount Amount,Order Shipping,Transaction ID,Listing ID,Order ID",
+        "05/03/26,Card,paul,2,5.00,1.00,4.50,4001,9001,3001",
+    )
+    folder = write(
+        "EtsySoldOrders2026.csv",
+        "Sale Date,Order ID,Number of Items,Order Value,Discount Amount,Shipping,Order Total,Buyer",
+        "05/03/26,3001,1,10.00,1.00,4.50,13.50,paul",
+    )
+    entities = drafted(folder).sources["etsy"].entities
+    assert set(entities) == {"orders", "order_items"}
+    assert "discount_amount" in entities["order_items"].columns and "discount_amount" not in entities["orders"].columns
+    assert "shipping_amount" in entities["orders"].columns and "shipping_amount" not in entities["order_items"].columns
+
+
 def test_numbers_that_begin_anew_each_year_are_told_apart_by_the_year(write, drafted):
     header = "no,date,customer,sku,qty,price"
     write("orders_2025.csv", header, "1,2025-01-03,c1,A,1,10.00", "2,2025-01-04,c2,B,1,20.00")

@@ -203,11 +203,11 @@ def _or_null(name: str, rows: RawRows, spec: EntitySource) -> str:
 def _with_expressions(connection: duckdb.DuckDBPyConnection, rows: RawRows, spec: EntitySource, place: str) -> RawRows:
     """Return the rows with the columns that the mapping's expressions name, as text and as numbers."""
     texts = {ours: m.sql for ours, m in spec.columns.items() if m.sql} | ({"": spec.where} if spec.where else {})
+    expressions = {ours: parse(text) for ours, text in texts.items()}
+    if any(one.has_zones for one in expressions.values()) or any(m.zone for m in spec.columns.values()):
+        formats.define_zones(connection)
     if not texts:
         return rows
-    expressions = {ours: parse(text) for ours, text in texts.items()}
-    if any(one.has_zones for one in expressions.values()):
-        formats.define_zones(connection)
     # A column's place among those added; of one that these rows do not have, all values are null.
     places: dict[str, int] = {}
     numbers: set[str] = set()

@@ -156,7 +156,7 @@ def _names_in(mapping: Any) -> list[str]:
     if isinstance(mapping, list):
         return [name for one in mapping for name in _names_in(one)]
     names = _names_in(mapping.get("column", [])) + _names_in(mapping.get("default_column", []))
-    names += _identifiers(mapping.get("sql", ""))
+    names += _identifiers(mapping.get("sql", "")) + _names_in(mapping.get("zone", []))
     return names + (_names_in(mapping["lookup"]["by"]) if "lookup" in mapping else [])
 
 

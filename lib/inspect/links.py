@@ -119,6 +119,8 @@ def split_flat_lines(drafted: Drafted) -> None:
         orders_own = {"shipping_amount", "tax_amount", "updated_at"}
         columns = {renamed.get(ours, ours): mapping for ours, mapping in flat.columns.items() if ours not in orders_own}
         columns = {ours: mapping for ours, mapping in columns.items() if ours in ENTITIES["order_items"].names}
+        if "discount_amount" in columns and source.entities["orders"].columns.pop("discount_amount", None):
+            source.entities["orders"].doubts.append("its discounts are left to the lines, which state them too")
         source.entities["order_items"] = replace(flat, entity="order_items", columns=columns)
         drafted.groups[name, "order_items"] = group
         people = {ours.removeprefix("customer_"): m for ours, m in flat.columns.items() if ours.startswith("customer_")}

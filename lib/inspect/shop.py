@@ -12,11 +12,13 @@ import yaml
 from pydantic import ValidationError
 
 from lib.base.errors import ConfigError
+from lib.cells.zones import NAMES
 from lib.config import Shop
 from lib.entities import ENTITIES
 from lib.inspect.documents import Document
 from lib.inspect.fitting import raw_names
 from lib.inspect.groups import Drafted
+from lib.inspect.layouts import Names
 from lib.inspect.sources_file import Draft
 
 #: What a currency is taken for where neither the data nor the user says one.
@@ -132,10 +134,11 @@ def _zone(drafted: Drafted, currency: str) -> tuple[str, str]:
     countries: Counter[str] = Counter()
     for (name, entity), group in drafted.groups.items():
         spec = drafted.draft.sources[name].entities[entity]
-        column = group.recognized.layout.zone_column if group.recognized else ""
+        layout = group.recognized.layout if group.recognized else None
+        column = Names(layout, group.first.names).find(layout.zone_column) if layout else None
         for values in group.columns:
             if column and values.name == column:
-                named.update(zones["names"].get(text, "") for text in values.given)
+                named.update(NAMES.get(text, "") for text in values.given)
         for ours, mapping in spec.columns.items():
             for values in (c for c in group.columns if c.name in raw_names(mapping)):
                 if ours in ("ordered_at", "paid_at"):
@@ -143,12 +146,10 @@ def _zone(drafted: Drafted, currency: str) -> tuple[str, str]:
                     offsets.update(one[0].replace(":", "") for one in found if one)
                 if ours in ("customer_country", "country"):
                     countries.update(text.upper() for text in values.given if len(text) == 2)
-    if len(named) > 1:
-        return named.most_common(1)[0][
-            0
-        ] or _ASSUMED_ZONE, f"check: times are of several zones ({', '.join(z for z in named if z)})"
-    if named and (zone := next(iter(named))):
-        return zone, "as the export says"
+    named = Counter({zone: n for zone, n in named.items() if "/" in zone and not zone.startswith("Etc/")})
+    if named:
+        several = f"check: times are of several zones ({', '.join(named)}); each row is read in its own"
+        return named.most_common(1)[0][0], several if len(named) > 1 else "as the export says"
     away = {offset for offset in offsets if offset not in ("+0000", "-0000")}
     if away:
         fitting = [zone for zone, own in zones["offsets"].items() if set(offsets) <= set(own)]

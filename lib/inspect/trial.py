@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from lib.base.errors import PipelineError
+from lib.base.errors import PipelineError, in_one_line
 from lib.base.quoting import quoted, text_literal
 from lib.clean.standardize import standardize
 from lib.entities import ENTITIES
@@ -71,8 +71,8 @@ def try_out(drafted: Drafted, scratch: Path) -> Trial:
         paths: dict[tuple[str, str], list[str]] = {}
         for made in standardize(settings, lake, lake.batches()):
             paths.setdefault((made.batch.source, made.batch.entity), []).append(made.path)
-    except PipelineError as error:
-        return Trial(failure=str(error).replace(f"{file.name}: ", ""))
+    except (PipelineError, duckdb.Error) as error:
+        return Trial(failure=in_one_line(error).replace(f"{file.name}: ", ""))
     arrived = {}
     with duckdb.connect() as connection:
         for key, found in paths.items():
