@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Literal
 
@@ -53,6 +54,11 @@ class Wanted:
     line: int | None = 0
     names: tuple[str, ...] = ()
 
+    @cached_property
+    def compared(self) -> frozenset[str]:
+        """The columns as they are compared."""
+        return frozenset(map(normal, self.columns))
+
 
 def normal(name: str) -> str:
     """Return a column's name as it is compared: small letters, single blanks, no marks that nobody sees."""
@@ -71,16 +77,22 @@ def header_of_text(text: str, wanted: Wanted, delimiter: str, quote: str) -> Hea
     def record(number: int, mark: str) -> list[str]:
         # Each line on its own: a quote that is not closed costs only itself.
         try:
-            found = csv.reader(iter(lines[number:]), delimiter=mark, quotechar=quote or None, quoting=quoting)
-            return next(found, [])
+            following = csv.reader(iter(lines[number:]), delimiter=mark, quotechar=quote or None, quoting=quoting)
+            return next(following, [])
         except csv.Error:
             return []
         except (TypeError, ValueError) as error:
             raise Unusable(f"the header cannot be read with delimiter {mark!r}: {error}") from None
 
+    if wanted.line == 0 and lines:
+        # Most files begin with their header.
+        first = max(candidates, key=lambda mark: shown(record(0, mark), wanted))
+        if shown(record(0, first), wanted) == len(wanted.compared):
+            candidates = (first,)
     tables = {mark: [record(number, mark) for number in range(len(lines))] for mark in candidates}
-    mark = max(tables, key=lambda mark: _found(tables[mark], wanted)[1])
-    number = _found(tables[mark], wanted)[0]
+    found = {mark: _found(rows, wanted) for mark, rows in tables.items()}
+    mark = max(found, key=lambda mark: found[mark][1])
+    number = found[mark][0]
     records = csv.reader(iter(lines[number:]), delimiter=mark, quotechar=quote or None, quoting=quoting)
     rows = list(_lenient(records))
     if len(rows) > 2:
@@ -100,10 +112,9 @@ def header_of_rows(rows: Sequence[Row], wanted: Wanted) -> Header:
     return replace(header, before=tuple(" ".join(filter(None, row)) for row in rows[: header.skip] if any(row)))
 
 
-def shown(row: Iterable[str], columns: Collection[str]) -> int:
-    """Return how many of some columns a row names."""
-    names = {normal(cell.strip("\"'")) for cell in row}
-    return len(names & {normal(c) for c in columns})
+def shown(row: Iterable[str], wanted: Wanted) -> int:
+    """Return how many of the wanted columns a row names."""
+    return len({normal(cell.strip("\"'")) for cell in row} & wanted.compared)
 
 
 def _lenient(records: Iterable[list[str]]) -> Iterable[list[str]]:
@@ -123,9 +134,9 @@ def _found(rows: Sequence[Row], wanted: Wanted) -> tuple[int, tuple[int, int, in
         number = wanted.line - 1
         if number >= len(rows):
             raise Unusable(f"has no line {wanted.line}, where 'header' says that its header stands")
-        found = shown(rows[number], wanted.columns)
+        found = shown(rows[number], wanted)
     elif wanted.line == 0:
-        scores = {n: shown(rows[n], wanted.columns) for n in filled if n < LINES}
+        scores = {n: shown(rows[n], wanted) for n in filled if n < LINES}
         found = max(scores.values(), default=0)
         number = next(n for n in scores if scores[n] == found) if found else number
     return number, (found, often if width > 1 and not found else 0, len(rows[number]) if filled else 0)
@@ -141,7 +152,11 @@ def _header(rows: Sequence[Row], number: int, wanted: Wanted, quote: str) -> Hea
     """Return the header that a row is, its names as the mapping spells them; raise Unusable with records before it."""
     first = rows[number] if rows else []
     has_header = wanted.line is not None
-    if wanted.line == 0 and wanted.names and not shown(first, wanted.columns | {*wanted.names}):
+    if (
+        wanted.line == 0
+        and wanted.names
+        and not shown(first, replace(wanted, columns=wanted.columns | {*wanted.names}))
+    ):
         # Whose names are given may have a header or none: a record has numbers or a date.
         has_header = not any(map(str.isdigit, "".join(first)))
     sample = [row for row in rows[number + has_header :][:SAMPLE] if any(cell.strip() for cell in row)]

@@ -97,7 +97,7 @@ def _chosen(sheets: list[_Sheet], wanted_sheet: str, wanted: Wanted) -> list[_Sh
 
 
 def _score(sheet: _Sheet, wanted: Wanted) -> int:
-    return max((shown(row, wanted.columns) for row in sheet.first), default=0)
+    return max((shown(row, wanted) for row in sheet.first), default=0)
 
 
 def _about(sheets: list[_Sheet], chosen: list[_Sheet], wanted: Wanted) -> str:
