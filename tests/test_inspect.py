@@ -222,6 +222,16 @@ def test_orders_of_a_system_in_a_file_of_their_own_are_stated_there_alone(write,
     assert "shipping_amount" in entities["orders"].columns and "shipping_amount" not in entities["order_items"].columns
 
 
+def test_whole_amounts_and_numbers_that_two_sources_share_are_said(write, drafted):
+    write("till.csv", "receipt,date,sku,qty,price", "1,2026-01-01,A,1,1000", "2,2026-01-02,B,1,450")
+    folder = write(
+        "web.csv", "order id,order date,sku,quantity,unit price,email", "1,2026-03-01,A,1,12.50,a@example.com"
+    )
+    doubts = drafted(folder).doubts
+    assert any("where they are in cents, add --cents" in doubt for doubt in doubts)
+    assert any("has the order number '1' too" in doubt and "id_prefixes" in doubt for doubt in doubts)
+
+
 def test_numbers_that_begin_anew_each_year_are_told_apart_by_the_year(write, drafted):
     header = "no,date,customer,sku,qty,price"
     write("orders_2025.csv", header, "1,2025-01-03,c1,A,1,10.00", "2,2025-01-04,c2,B,1,20.00")

@@ -11,7 +11,14 @@ from lib.inspect.fitting import in_all, raw_names
 from lib.inspect.forms import dates_of, form_of
 from lib.inspect.groups import Drafted, Group, groups_of, has_orders_of
 from lib.inspect.layouts import Form, Layout, Names, columns_named, plain
-from lib.inspect.links import link_payments, say_orphans, split_flat_lines, tell_years_apart, use_the_ids_of_orders
+from lib.inspect.links import (
+    link_payments,
+    say_orphans,
+    say_shared_numbers,
+    split_flat_lines,
+    tell_years_apart,
+    use_the_ids_of_orders,
+)
 from lib.inspect.places import entity_place, place_of, set_patterns
 from lib.inspect.shop import Wishes, set_shop
 from lib.inspect.sources_file import Draft, EntityDraft, SourceDraft
@@ -43,6 +50,7 @@ def draft_of(found: Sequence[Document], wishes: Wishes, head: list[str]) -> Draf
             _unknown(drafted, group)
     tell_years_apart(drafted)
     say_orphans(drafted)
+    say_shared_numbers(drafted)
     use_the_ids_of_orders(drafted, "products", "product_id")
     use_the_ids_of_orders(drafted, "customers", "customer_id")
     link_payments(drafted)

@@ -178,6 +178,7 @@ def guess(document: Document, columns: Sequence[Values]) -> Guess:
     if entity == "events":
         _events(found, named)
     _currency(found, columns)
+    _whole_amounts(found, named)
     _required(found, columns)
     return found
 
@@ -342,6 +343,17 @@ def _currency(found: Guess, columns: Sequence[Values]) -> None:
     if signs:
         found.columns["currency"] = {"constant": signs[0]}
         found.comments["currency"] = "by the sign of the amounts"
+
+
+def _whole_amounts(found: Guess, named: Mapping[str, Values]) -> None:
+    """Say that amounts may be in cents, where none has a decimal."""
+    kinds = {c.name: c.kind for c in ENTITIES[found.entity].columns}
+    amounts = [named[m] for ours, m in found.columns.items() if kinds[ours] == "amount" and isinstance(m, str)]
+    given = [column for column in amounts if column.given]
+    if given and all(column.is_whole for column in given) and any(len(t) > 2 for c in given for t in c.given):
+        found.doubts.append(
+            f"all amounts are whole numbers, such as {given[0].given[0]!r}: where they are in cents, add --cents"
+        )
 
 
 def _required(found: Guess, columns: Sequence[Values]) -> None:

@@ -1,6 +1,7 @@
 """Entities that belong to each other: payments to orders, ids to those that orders name, flat lines to their orders."""
 
 from dataclasses import replace
+from itertools import combinations
 
 from lib.entities import ENTITIES
 from lib.inspect.fitting import raw_names
@@ -41,6 +42,22 @@ def say_orphans(drafted: Drafted) -> None:
             draft.missing["orders"] = (
                 f"needed: a file of the orders, with a time of each; {', '.join(d.name for d in group.documents)} alone"
                 " says nothing of when"
+            )
+
+
+def say_shared_numbers(drafted: Drafted) -> None:
+    """Say that two sources give the same numbers to orders: one order is what has one number, whatever its source."""
+    found: dict[str, set[str]] = {}
+    for (name, entity), group in drafted.groups.items():
+        if entity in ("orders", "order_lines"):
+            for raw in raw_names(drafted.draft.sources[name].entities[entity].columns.get("order_id")):
+                own = next((c.distinct for c in group.columns if c.name == raw), frozenset())
+                found.setdefault(name, set()).update(own)
+    for name, other in combinations(found, 2):
+        if both := found[name] & found[other]:
+            drafted.draft.sources[other].doubts.append(
+                f"{name!r} has the order number {min(both)!r} too: where these are different orders, tell them"
+                f' apart by id_prefixes: {{order_id: "{other}-"}}'
             )
 
 
