@@ -201,6 +201,9 @@ def test_both_engines_make_the_same_of_messy_deliveries(tmp_path, new_database, 
             header, *rows = MESSY["orders"].splitlines(keepends=True)
             ours.write("orders/1.csv", "".join([header, *rows[2:]]))
             ours.write("payments/2.csv", MESSY["payments"].splitlines()[0] + "\ny1,A9,card,1.005,paid,2025-03-09\n")
+            # An order is stated anew, with one line less.
+            stated = "L1,2025-01-05 10:00,q1,Hut,2,7,c1,,Refunded,14", "L8,2025-01-11 10:00,q1,Hut,1,7,d2,,paid,"
+            ours.write("order_lines/2.csv", "\n".join([MESSY["order_lines"].splitlines()[0], *stated, ""]))
             ours.write("events/2.csv", MESSY["events"].splitlines()[0] + "\nv2,2025-03-09 23:19:59,view,z,,,A1,\n")
         for shop in (ours, theirs):
             shop.audit(shop.build())
@@ -213,6 +216,9 @@ def test_both_engines_make_the_same_of_messy_deliveries(tmp_path, new_database, 
             rules = "select rule from quarantine.orders union select rule from ops.dispositions_orders"
             found = {rule for (rule,) in file.execute(rules.replace("rule from q", "_rule as rule from q")).fetchall()}
             assert {"conflicting_duplicate", "exact_duplicate", "not_a_date_or_time"} <= found
+            found = {rule for (rule,) in file.execute("select rule from ops.dispositions_order_lines").fetchall()}
+            assert {"exact_duplicate", "missing_unit_price", "reused_order_number"} <= found
+            assert ("restated" in found) == (delivery == 2)
             sums = "sum(exact_duplicates), sum(older_versions), sum(quarantined_rows), sum(abs(unaccounted_rows))"
             *counted, lost = file.execute(f"select {sums} from quality.row_accounting").fetchone()
             assert min(counted) > 0 and lost == 0
@@ -288,14 +294,20 @@ v6,2025-03-09 12:01,odd,,,,X1,
 v7,someday,view,w,,,,
 """,
     "order_lines": """\
-order_id,ordered_at,product_id,product_name,quantity,unit_price,customer_id,customer_country,status
-L1,2025-01-05 10:00,p1,Ärmel,2,3.33,c1,DE,paid
-L1,2025-01-05 10:00,p1,Ärmel,2,3.33,c1,DE,paid
-L1,2025-01-05 10:00,q1,Hut,1,7,c1,DE,paid
-L2,2025-01-06 10:00,q1,hut,-1,7,d1,FR,returned
-L2,2025-01-06 10:00,q2,damaged,-1,0,d1,,returned
-L3,2025-01-07 10:00,,Hut,1,7,d2,FR,paid
-,2025-01-08 10:00,q1,Hut,1,7,d2,,paid
-,2025-01-08 10:00,q2,,1,7,d2,IT,paid
+order_id,ordered_at,product_id,product_name,quantity,unit_price,customer_id,customer_country,status,total_amount
+L1,2025-01-05 10:00,p1,Ärmel,2,3.33,c1,DE,paid,
+L1,2025-01-05 10:00,p1,Ärmel,2,3.33,c1,DE,paid,
+L1,2025-01-05 10:00,q1,Hut,1,7,c1,DE,paid,
+L2,2025-01-06 10:00,q1,hut,-1,7,d1,FR,returned,
+L2,2025-01-06 10:00,q2,damaged,-1,0,d1,,returned,
+L3,2025-01-07 10:00,,Hut,1,7,d2,FR,paid,
+,2025-01-08 10:00,q1,Hut,1,7,d2,,paid,
+,2025-01-08 10:00,q2,,1,7,d2,IT,paid,
+L4,2025-01-09 10:00,q1,Hut,1,7,d2,IT,In Klärung,7
+L4,2025-01-09 10:00,q1,Hut,1,7,d2,IT,In Klärung,7
+L5,2025-01-10 10:00,q1,Hut,1,,d2,IT,wc-pending,
+L6,2025-01-10 10:00,q1,Hut,1,,d2,IT,Shipped,
+L7,2024-01-10 10:00,q1,Hut,1,7,d2,IT,paid,
+L7,2025-01-10 10:00,q1,Hut,1,7,Ä2,IT,paid,
 """,
 }
