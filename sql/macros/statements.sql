@@ -85,7 +85,8 @@ where place > 1
 {%- endmacro %}
 
 {# The staged rows of order lines that say something of their order: those that count, and those that were merged into
-   others, which may state what these leave blank. In the order of `place` within an order, the row that counts first. #}
+   others, which may state what these leave blank. In the order of `place` within an order, the row that counts first.
+   Over the step `states`. #}
 {% macro stated_lines() -%}
 select
     staged.*,
@@ -95,7 +96,7 @@ select
         order by
             dispositions._source is null desc, {{ came_back('staged') }}, staged._stated_at desc nulls last,
             staged.updated_at desc nulls last, staged.ordered_at desc nulls last,
-            case {{ order_state('staged.status') }} when 'sale' then 1 when 'unclear' then 2 when 'pending' then 3 else 4 end,
+            case coalesce(states.state, 'sale') when 'sale' then 1 when 'unclear' then 2 when 'pending' then 3 else 4 end,
             staged._source_file, staged._source_row, staged._source
     ) as place
 from (
@@ -103,6 +104,7 @@ from (
     from {{ source('stage', 'order_lines') }}
     {{ where_affected('order_id', by='affected_orders') }}
 ) as staged
+left join states on states.status = staged.status
 left join (
     select *
     from {{ ref('dispositions_order_lines') }}

@@ -15,6 +15,19 @@ replace(replace(lower(trim({{ text }})), ' ', '_'), '-', '_')
 {%- if words %}'{{ words | join("', '") }}'{% endif -%}
 {%- endmacro %}
 
+{# What the statuses that are staged mean, a row a status; there are few for many orders. #}
+{% macro staged_states() -%}
+select worded.status, {{ order_state('worded.status') }} as state
+from (
+    {% for entity in ['orders', 'order_lines'] %}
+    select distinct status
+    from {{ source('stage', entity) }}
+    where status is not null
+    {{ 'union' if not loop.last }}
+    {% endfor %}
+) as worded
+{%- endmacro %}
+
 {# `sale`, `pending`, `cancelled`, `returned`, `failed` or, where the word is known for neither, `unclear`; an order
    without a status is a sale. WooCommerce writes wc- before its own. #}
 {% macro order_state(status) -%}

@@ -6,6 +6,12 @@ with delivered as {{ inlined() }} (
 
 ),
 
+states as (
+
+    {{ staged_states() }}
+
+),
+
 lines as (
 
     {{ stated_lines() }}
@@ -63,8 +69,11 @@ united as (
 -- A time of cancelling says that an order was cancelled, whatever its status.
 judged as (
 
-    select *, case when cancelled_at is not null then 'cancelled' else {{ order_state('status') }} end as state
+    select
+        united.*,
+        case when united.cancelled_at is not null then 'cancelled' else coalesce(states.state, {{ label("'sale'") }}) end as state
     from united
+    left join states on states.status = united.status
 
 )
 

@@ -21,8 +21,8 @@ with statuses as (
 events as (
 
     select _source as source, event_type as word, count(*) as rows
-    from {{ ref('events') }} as events
-    where {{ event_kind('events') }} = 'unclear'
+    from {{ ref('events') }}
+    where kind = 'unclear'
     group by _source, event_type
 
 )

@@ -6,7 +6,7 @@ with relevant as (
         events.event_id, events.event_at, events.visitor_id, events.customer_id, events.order_id,
         events.device, events.campaign, events.value,
         {{ visitor_key('events') }} as visitor_key,
-        {{ event_kind('events') }} as kind
+        events.kind
     from {{ ref('events') }} as events
     {{ where_affected(visitor_key('events'), by='affected_visitors') }}
 
@@ -68,7 +68,7 @@ claims as (
         events.event_id, events.order_id,
         row_number() over (partition by events.order_id order by events.event_at, events.event_id) as claim
     from {{ ref('events') }} as events
-    where events.order_id is not null and {{ event_kind('events') }} = 'purchase'
+    where events.order_id is not null and events.kind = 'purchase'
     {% if is_incremental() %}
         and events.order_id in (select relevant.order_id from relevant)
     {% endif %}
