@@ -113,6 +113,20 @@ def test_files_of_other_orders_add_up_and_pieces_of_an_order_do_where_the_mappin
         assert found == [("old", 1, 7), *expected]
 
 
+def test_an_order_that_two_files_of_an_export_cut_counts_whole_where_its_total_says_so(tmp_path):
+    shop = flat(tmp_path)
+    for part, product in enumerate(("MUG", "TEE"), 1):
+        lines = (
+            f"{order},2024-05-01,,paid,web,{total},{product},,1,10" for order, total in (("cut", 20), ("whole", 10))
+        )
+        shop.write(f"order_lines/part_{part}.csv", csv(LINES, *lines))
+    warehouse = shop.build()
+    assert rows(warehouse, "select order_id, line_count, net_amount from warehouse.fact_orders order by 1") == [
+        ("cut", 2, 20),
+        ("whole", 1, 10),
+    ]
+
+
 ITEMS = "order_id,product_id,quantity,unit_price,discount_amount,updated_at"
 ORDERS = "order_id,ordered_at,status,total_amount,shipping_amount,tax_amount,discount_amount"
 

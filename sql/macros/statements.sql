@@ -24,8 +24,10 @@ regexp_replace(regexp_replace(regexp_replace({{ text }}, '([.][A-Za-z]+)+$', '')
 
 {# One row per source, order and document whose statement of the order does not count, because a newer one is there: by
    the time of the statement, then by the documents' names, where the same statement under several names has the first
-   of them. A document with nothing but returns of the order states no sale anew. #}
+   of them. A document with nothing but returns of the order states no sale anew. An export that was cut into files may
+   cut an order: where the lines of all documents come to its total, and those of the newest alone do not, all count. #}
 {% macro older_statements(entity) -%}
+{%- set shipping, tax = ('line_shipping_amount', 'line_tax_amount') if entity == 'order_lines' else ('shipping_amount', 'tax_amount') -%}
 with stated_again as (
 
     select _source, order_id
@@ -75,13 +77,54 @@ ranked as (
         order by stated_at desc, first_name desc, {{ natural_order('_source_file') }} desc, _source_file desc
     )
 
+),
+
+stated as (
+
+    select lines.*, ranked.place
+    from {{ source('stage', entity) }} as lines
+    inner join ranked
+        on ranked._source = lines._source and ranked.order_id = lines.order_id and ranked._source_file = lines._source_file
+    where lines._reject_rule is null
+
+),
+
+stated_totals as (
+
+    {% if entity == 'order_lines' %}
+    select
+        order_id, max(total_amount) as total_amount, max(abs(order_discount_amount)) as discount_amount,
+        max(shipping_amount) as shipping_amount, max(tax_amount) as tax_amount
+    from stated
+    group by order_id
+    {% else %}
+    select order_id, total_amount, discount_amount, shipping_amount, tax_amount
+    from {{ ref('orders') }}
+    where order_id in (select order_id from stated)
+    {% endif %}
+
+),
+
+cut as (
+
+    select lines._source, lines.order_id
+    from (
+        {{ settled_lines('stated') }}
+    ) as lines
+    inner join stated_totals on stated_totals.order_id = lines.order_id
+    group by lines._source, lines.order_id
+    having count(*) = count(distinct lines._key)
+        and {{ comes_to_total('lines', 'stated_totals', shipping, tax) }}
+        and not {{ comes_to_total('lines', 'stated_totals', shipping, tax, where='place = 1') }}
+
 )
 
 select
-    _source, order_id, _source_file,
-    'order ' || order_id || ' is stated anew in ' || newest_file as reason
+    ranked._source, ranked.order_id, ranked._source_file,
+    'order ' || ranked.order_id || ' is stated anew in ' || ranked.newest_file as reason
 from ranked
-where place > 1
+left join cut on cut._source = ranked._source and cut.order_id = ranked.order_id
+where ranked.place > 1 and cut.order_id is null
 {%- endmacro %}
 
 {# The staged rows of order lines that say something of their order: those that count, and those that were merged into
