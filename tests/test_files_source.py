@@ -928,6 +928,16 @@ def test_json_files_are_lines_documents_and_lists(tmp_path, monkeypatch, large, 
     assert staged(shop) == [("1", "anna@example.com"), ("2", None)]
 
 
+def test_a_large_document_that_is_cut_off_is_not_read_by_half(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_files, "LARGE_BYTES", 1)
+    monkeypatch.setattr(json_files, "_OBJECTS", 1)
+    shop = SmallShop(tmp_path, {"orders": {"columns": MAPPED}})
+    shop.write("orders/good.json", json.dumps(ORDERS))
+    shop.write("orders/cut.json", json.dumps(ORDERS).replace('"2024-01-06', '"2024-01-07')[:-30])
+    assert staged(shop) == [("1", "anna@example.com"), ("2", None)]
+    assert "is no JSON that can be read" in reason(shop)
+
+
 def test_an_orders_lines_are_rows_of_their_own_in_json(tmp_path):
     lines = {
         "order_id": "id",

@@ -145,8 +145,11 @@ def _documents(file: SourceFile, local: Path, records: Steps) -> Iterator[_Piece
     with open_bytes(local) as content:
         data = content.read()
     try:
-        objects = _objects(data.decode("utf-8-sig"), records)
-        is_first = True
+        text = data.decode("utf-8-sig")
+        # To its end before anything is handed over: half of a document is none.
+        for _ in _objects(text, records):
+            pass
+        objects, is_first = _objects(text, records), True
         while lines := list(islice(objects, _OBJECTS)):
             yield _Piece(file, "\n".join(lines).encode(), is_first=is_first)
             is_first = False
