@@ -1,4 +1,4 @@
-"""On which clock an entity's times are read, and what hours come of it: a sentence for whoever sets up a source.
+"""Doubts about an entity's times: a sentence for whoever sets up a source (what is read is in `lib.clean.arrival`).
 
 A wrong zone shows in no single value, but in shops that are busiest at night; a time that is in a column of its own, in
 rows that are all of midnight.
@@ -12,7 +12,7 @@ import duckdb
 
 from lib.base.errors import PipelineError
 from lib.base.quoting import text_literal
-from lib.cells.formats import LAST_TIME, Zones, define_macros, define_zones, states_zone
+from lib.cells.formats import LAST_TIME, Zones, define_macros, define_zones
 from lib.cells.mapping import cells
 from lib.cells.reading import read
 from lib.cells.rows import RawRows, prepared
@@ -29,7 +29,7 @@ _SAMPLE, _ENOUGH = 20_000, 3
 def clock_of(
     connection: duckdb.DuckDBPyConnection, parts: Sequence[Path], entity: str, source: Source, spec: EntitySource
 ) -> str:
-    """Return a sentence about the times in new raw parts, empty where there is nothing to say.
+    """Return a sentence where the times in new raw parts look wrong, empty where they do not.
 
     What cannot be read says nothing here: that is the row rules' to tell.
     """
@@ -47,21 +47,17 @@ def clock_of(
         if not cell.source_column and column.name not in raw.computed:
             return ""
         query = read([cell], spec, Zones.of(source), LAST_TIME, raw.source)
-        has_zone = types.get(cell.source_column) == "TIMESTAMP WITH TIME ZONE"
-        stated = states_zone(f"text_{column.name}", spec) if cell.is_text else str(has_zone).lower()
         local = f"timezone({text_literal(source.shop_zone)}, timezone('UTC', value_{column.name}))"
         (found,) = connection.execute(
             f"""
-            select count(*), count(*) filter (where local = date_trunc('day', local)), count(*) filter (where stated),
-                quantile_disc(hour(local), 0.25), quantile_disc(hour(local), 0.75),
+            select count(*), count(*) filter (where local = date_trunc('day', local)), mode(hour(local)),
                 count(*) filter (where hour(local) < 6), count(*) filter (where value = date_trunc('day', value))
-            from (select value_{column.name} as value, {local} as local, {stated} as stated from ({query}))
-            where local is not null
+            from (select value_{column.name} as value, {local} as local from ({query})) where local is not null
             """
         ).fetchall()
     except (PipelineError, duckdb.Error):
         return ""
-    count, midnights, with_zone, early, late, at_night, in_utc = found
+    count, midnights, usual, at_night, in_utc = found
     if count < _ENOUGH:
         return ""
     if midnights == count:
@@ -71,13 +67,9 @@ def clock_of(
         )
     if in_utc == count:
         return (
-            f"{column.name} is midnight in UTC in every row, which is {early:02}:00 in {source.shop_zone}; where these"
+            f"{column.name} is midnight in UTC in every row, which is {usual:02}:00 in {source.shop_zone}; where these"
             f" are dates, and no times, set 'date: true' of {column.name}"
         )
-    zone = "state their zone" if with_zone == count else f"are read on the clock of {source.zone}"
-    if 0 < with_zone < count:
-        zone += " where they state no zone"
-    text = f"times in {column.name} {zone}; half are from {early:02}:00 to {late:02}:59 in {source.shop_zone}"
     if 2 * at_night > count:
-        text += ", and most at night: is 'time_zone' right?"
-    return text
+        return f"most times in {column.name} are at night, {usual:02}:00 in {source.shop_zone}: is 'time_zone' right?"
+    return ""

@@ -33,7 +33,7 @@ class Ingested:
     """What one ingest read: a row a source and entity, and the sources that failed with their message.
 
     `skipped` has the failures of sources that are optional, `changes` a row a column that is new at its source, and
-    `notes` what readers say (source, entity, remark); `clocks` is what is said of the times that were read.
+    `notes` what readers say (source, entity, remark).
     """
 
     table: pd.DataFrame
@@ -42,12 +42,6 @@ class Ingested:
     failures: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[tuple[str, str, str]] = field(default_factory=list)
-    clocks: list[tuple[str, str, str]] = field(default_factory=list)
-
-    @property
-    def times(self) -> pd.DataFrame:
-        """On which clock new rows' times are read, and the hours that come of it: a row (source, entity, times)."""
-        return pd.DataFrame(self.clocks, columns=["source", "entity", "times"])
 
     @property
     def rows(self) -> int:
@@ -79,7 +73,6 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
     rows: list[dict[str, Any]] = []
     changes: list[dict[str, Any]] = []
     notes: list[tuple[str, str, str]] = []
-    clocks: list[tuple[str, str, str]] = []
     failures: dict[str, str] = {}
     skipped: dict[str, str] = {}
     with lake.lock():
@@ -89,7 +82,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
                 with open_source(source, settings.work_dir) as extract:
                     for entity in source.entities:
                         try:
-                            row, new, remarks, clock = _ingest_entity(
+                            row, new, remarks = _ingest_entity(
                                 settings, lake, name, source, entity, extract, run_id, progress
                             )
                         except SourceError as error:
@@ -99,7 +92,6 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
                         rows.append(row)
                         changes += new
                         notes += [(name, entity, remark) for remark in remarks]
-                        clocks += [(name, entity, clock)] if clock else []
             except SourceError as error:
                 (skipped if source.optional else failures)[name] = str(error)
         waiting = lake.rejected()
@@ -111,7 +103,6 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
         failures=failures,
         skipped=skipped,
         notes=notes,
-        clocks=clocks,
     )
 
 
@@ -124,8 +115,8 @@ def _ingest_entity(
     extract: Extractor,
     run_id: str,
     progress: Callable[[str], None],
-) -> tuple[dict[str, Any], list[dict[str, Any]], list[str], str]:
-    """Extract what is new of one entity and commit it; return its row of the table, new columns, remarks, its clock."""
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
+    """Extract what is new of one entity and commit it; return its row of the table, new columns, and remarks."""
     spec = source.entities[entity]
     reader = fingerprint(spec.reader)
     scratch = Path(tempfile.mkdtemp(prefix="ingest-", dir=settings.work_dir))
@@ -156,7 +147,8 @@ def _ingest_entity(
         "batch_id": batch.batch_id if batch else "",
     }
     remarks = [*delivery.remarks, *_unused_columns(spec, entity, state.types, delivery.columns)]
-    return row, [{"source": name, "entity": entity, **change} for change in changes], remarks, clock
+    remarks += [clock] if clock else []
+    return row, [{"source": name, "entity": entity, **change} for change in changes], remarks
 
 
 def _unused_columns(spec: EntitySource, entity: str, before: Collection[str], now: Collection[str]) -> Iterator[str]:
