@@ -14,7 +14,9 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from lib.warehouse import open_warehouse
+from lib.insights.facts import Facts, read_facts
+from lib.insights.remarks import read_remarks
+from lib.warehouse import Warehouse, open_warehouse
 from tests.conftest import Shop
 from tests.postgres import ask, connect
 from tests.small_shop import SmallShop
@@ -208,6 +210,8 @@ def test_both_engines_make_the_same_of_messy_deliveries(tmp_path, new_database, 
         for shop in (ours, theirs):
             shop.audit(shop.build())
             open_warehouse(shop.settings, "run").publish()
+        here, there = (_said(open_warehouse(shop.settings)) for shop in (ours, theirs))
+        assert here == there and here[0].all_orders > 0
         with (
             duckdb.connect(str(ours.settings.data_dir / "shop.duckdb"), read_only=True) as file,
             connect(os.environ["WAREHOUSE_URL"]) as server,
@@ -222,6 +226,12 @@ def test_both_engines_make_the_same_of_messy_deliveries(tmp_path, new_database, 
             sums = "sum(exact_duplicates), sum(older_versions), sum(quarantined_rows), sum(abs(unaccounted_rows))"
             *counted, lost = file.execute(f"select {sums} from quality.row_accounting").fetchone()
             assert min(counted) > 0 and lost == 0
+
+
+def _said(warehouse: Warehouse) -> tuple[Facts, list[str]]:
+    """What the report knows of a shop, and what it says its figures rest on."""
+    found = read_facts(warehouse.query)
+    return found, read_remarks(warehouse.query, found, "EUR")
 
 
 #: Copies, versions with and without a time, contradictions, orphans, unreadable values, ugly shares, mixed case.
