@@ -270,11 +270,13 @@ def test_the_command_shows_the_rows_as_they_arrive_and_writes_a_file_that_loads(
         "orders.csv", "order no,date,sku,qty,price,note", "1,2026-04-01,A,1,10.00,x", "2,2026-04-30,B,2,9.50,y"
     )
     target = tmp_path / "shop.yml"
-    done = call(str(folder), "-o", str(target), "--currency", "usd", "--time-zone", "UTC", "--name", "Mine")
+    done = call(
+        str(folder), "-o", str(target), "--currency", "usd", "--time-zone", "America/New_York", "--name", "Mine"
+    )
     assert done.exit_code == 0, done.output
-    assert re.search(r"2 +2026-04-30 +USD +B +2 +9.50", done.output) and "not mapped: note" in done.output
+    assert re.search(r"2 +2026-04-30 +B +2 +9.50", done.output) and "not mapped: note" in done.output
     values = yaml.safe_load(target.read_text())
-    assert values["shop"] == {"name": "Mine", "currency": "USD", "time_zone": "UTC"}
+    assert values["shop"] == {"name": "Mine", "currency": "USD", "time_zone": "America/New_York"}
     again = call(str(folder), "-o", str(target))
     assert again.exit_code == 2 and "--overwrite" in again.output
 

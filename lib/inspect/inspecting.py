@@ -13,6 +13,11 @@ from lib.inspect.sources_file import printable, text_of
 from lib.inspect.trial import Arrived, Trial, includes_tax, try_out, unit_or_line
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "": ""}
+#: What is shown first: by these a shop knows its orders again.
+_FIRST = (
+    "order_id", "ordered_at", "customer_id", "product_id", "quantity", "unit_price", "line_total", "line_amount",
+    "discount_amount", "total_amount", "status", "payment_id", "amount", "method", "event_at", "event_type", "value",
+)  # fmt: skip
 #: Names that are shown of the columns that nothing maps, and columns and characters of the rows that are shown.
 _SHOWN_NAMES, _SHOWN_COLUMNS, _WIDEST = 8, 8, 22
 
@@ -188,7 +193,8 @@ def _table(arrived: Arrived) -> Iterator[str]:
     """Yield the first rows, as wide as a terminal."""
     if not arrived.shown:
         return
-    columns = list(zip(arrived.columns, *arrived.shown, strict=True))[:_SHOWN_COLUMNS]
+    columns = list(zip(arrived.columns, *arrived.shown, strict=True))
+    columns = sorted(columns, key=lambda c: _FIRST.index(c[0]) if c[0] in _FIRST else len(_FIRST))[:_SHOWN_COLUMNS]
     cut = [[_cut(cell) for cell in column] for column in columns]
     widths = [max(map(len, column)) for column in cut]
     for row in zip(*cut, strict=True):
