@@ -4,10 +4,14 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from lib.clean import load
+from lib.model.dbt import build_models
+from lib.quality import audit as auditing
 from lib.quality.audit import Audit
-from lib.warehouse import Warehouse
+from lib.warehouse import Warehouse, open_warehouse
 from tests.small_shop import SmallShop, csv
 
 HEADER = (
@@ -196,13 +200,18 @@ HONEST = {
 
 
 @pytest.fixture(scope="module")
-def audited(tmp_path_factory) -> tuple[dict[tuple[str, str], str], Audit]:
-    """What the checks say of one shop with all mistakes and all honest data, each in a source of its own."""
+def shop_of_all(tmp_path_factory) -> SmallShop:
+    """One shop with all mistakes and all honest data, each in a source of its own."""
     sources = {name(title): (lines, payments) for title, (lines, payments, *_) in MISTAKES.items()}
     sources |= {name(title): (lines, ()) for title, lines in HONEST.items()}
-    shop = a_shop(tmp_path_factory.mktemp("shop"), sources)
-    warehouse = shop.build()
-    audit = shop.audit(warehouse)
+    return a_shop(tmp_path_factory.mktemp("shop"), sources)
+
+
+@pytest.fixture(scope="module")
+def audited(shop_of_all) -> tuple[dict[tuple[str, str], str], Audit]:
+    """What the checks say of it."""
+    warehouse = shop_of_all.build()
+    audit = shop_of_all.audit(warehouse)
     return told(warehouse, audit), audit
 
 
@@ -226,6 +235,20 @@ def test_mistakes_that_make_revenue_wrong_refuse_and_name_what_lets_them_pass(au
     reasons = [reason for reason in audited[1].reasons if "`quality.accept: [" in reason]
     assert {reason.partition(":")[0] for reason in reasons} == REFUSING
     assert all(f"`quality.accept: [{reason.partition(':')[0]}]`" in reason for reason in reasons)
+
+
+def test_postgres_finds_the_same_mistakes_money_and_scores(shop_of_all, audited, new_database, monkeypatch):
+    said, on_duckdb = audited
+    monkeypatch.setenv("WAREHOUSE_URL", new_database())
+    settings = shop_of_all.settings.on("postgres")
+    warehouse = open_warehouse(settings, "run")
+    warehouse.begin()
+    load.load_stage(settings, warehouse, "run1")
+    build_models(settings, warehouse, "staging", "clean", "quality", "warehouse", "analytics")
+    audit = auditing.audit(settings, warehouse, "run1")
+    assert told(warehouse, audit) == said
+    assert (audit.reasons, audit.score) == (on_duckdb.reasons, on_duckdb.score)
+    pd.testing.assert_frame_equal(audit.money.rows, on_duckdb.money.rows, check_exact=False)
 
 
 def test_a_finding_that_is_right_for_the_shop_is_accepted_by_name(tmp_path):
