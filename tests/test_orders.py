@@ -327,6 +327,8 @@ def test_a_name_is_the_most_frequent_one_and_a_blank_overwrites_nothing(tmp_path
             "1,2024-05-01,ann,paid,web,,MUG,Mug,1,10,Cups,Testville,ann@example.com",
             "2,2024-05-02,ann,paid,,,MUG,Mug,1,10,Cups,,ann@example.org",
             "2,2024-05-02,ann,,,,MUG,thrown away,-1,0,Waste,,",
+            "2,2024-05-02,ann,,,,MUG,thrown away,-2,0,Waste,,",
+            "2,2024-05-02,ann,,,,MUG,thrown away,-3,0,Waste,,",
             "2,2024-05-02,,,,,,Gift box,1,4,,,",
         ),
     )

@@ -165,8 +165,8 @@ arg_min({{ value }}, {{ place }}) filter (where ({{ value }}) is not null)
 (array_agg({{ value }} order by {{ place }}) filter (where ({{ value }}) is not null))[1]
 {%- endmacro %}
 
-{# The value that occurs most often, one of a line that was sold before those of others: people type remarks such as
-   "damaged" or "thrown away" where a name belongs. One row per id. #}
+{# The value that occurs most often, first on lines of some amount, then on others: where stock is written off, people type
+   remarks such as "damaged" or "thrown away" where a name belongs. One row per id. #}
 {% macro most_frequent(relation, id, value) -%}
 select {{ id }}, {{ value }}
 from (
@@ -174,7 +174,9 @@ from (
         {{ id }}, {{ value }},
         row_number() over (
             partition by {{ id }}
-            order by count(*) desc nulls last, max(ordered_at) desc nulls last, {{ value }}
+            order by
+                count(*) filter (where unit_price <> 0 or line_total <> 0 or line_amount <> 0) desc,
+                count(*) desc nulls last, max(ordered_at) desc nulls last, {{ value }}
         ) as place
     from {{ relation }}
     where {{ value }} is not null
