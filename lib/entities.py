@@ -4,7 +4,6 @@ A sources file maps onto these names, `lib.cells` reads raw columns as these typ
 loader creates the `stage` tables from them. SQL lives in `sql/`; nothing here touches data.
 """
 
-import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -160,15 +159,6 @@ ORDER_LEVEL = (
     *(c.name for c in _ORDERS if c.name not in ("order_id", "discount_amount")),
     "order_discount_amount",
     *(f"customer_{c.name}" for c in _CUSTOMERS if c.name != "customer_id"),
-)
-
-#: Statuses of orders that nobody pays for, or not yet: their lines may lack a price.
-UNPAID_STATUSES = frozenset(
-    re.findall(
-        r"\w+",
-        "cancelled canceled cancelled_by_customer void voided pending pending_payment payment_pending awaiting_payment"
-        " unpaid on_hold failed payment_failed declined rejected expired",
-    )
 )
 
 ENTITIES: dict[str, Entity] = {

@@ -513,7 +513,8 @@ def test_a_line_needs_a_price_or_an_amount_unless_nobody_pays_for_it(tmp_path):
     lines = [f"{n},2024-01-05,a,1,{amounts}" for n, amounts in enumerate(stated)]
     header = "no,at,sku,qty,price,total,net,state"
     found = staged(shop, header, *lines, columns="_reject_rule")
-    assert [r for (r,) in found] == [None] * 5 + ["missing_unit_price"] * 2 + ["not_a_number"]
-    shop.entities["order_lines"]["missing_prices"] = "list_price"
-    found = rows(shop.load(), "select _reject_rule from stage.order_lines order by _source_row")
     assert [r for (r,) in found] == [None] * 7 + ["not_a_number"]
+    refused = "select _source_row, _rule from quarantine.order_lines order by _source_row"
+    assert rows(shop.build(), refused) == [(6, "missing_unit_price"), (7, "missing_unit_price"), (8, "not_a_number")]
+    shop.entities["order_lines"]["missing_prices"] = "list_price"
+    assert rows(shop.build(), refused) == [(8, "not_a_number")]

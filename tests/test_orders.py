@@ -304,7 +304,7 @@ def test_lines_without_a_price_wait_with_their_order_and_are_refused_where_it_wa
     warehouse = shop.build()
     for entity, sold in (("order_items", "sold"), ("order_lines", "flat Shipped")):
         assert rows(warehouse, f"select order_id, _rule, _reason from quarantine.{entity}") == [
-            (sold, "missing_unit_price", "unit_price is missing")
+            (sold, "missing_unit_price", "unit_price is missing, and so are line_total and line_amount")
         ]
     assert rows(
         warehouse, "select order_id, order_type, net_amount from warehouse.fact_orders where line_count = 1 order by 1"

@@ -13,7 +13,7 @@ from lib.cells.mapping import Cell
 from lib.cells.reading import is_invalid, tidied
 from lib.clean.rules import Outcome
 from lib.config import EntitySource
-from lib.entities import TYPE_WORDS, UNPAID_STATUSES
+from lib.entities import TYPE_WORDS
 
 #: Larger values are mistakes, such as a bar code in the quantity; amounts and their sums would not fit their type.
 _LARGEST_QUANTITY, _LARGEST_AMOUNT = 10**9, 10**11
@@ -144,23 +144,6 @@ def _repairs(cell: Cell, spec: EntitySource) -> Iterator[RuleHit]:
         if has_parts:
             lacks = f"case when {parts} is null then {lacks} else lacks_zone({text}, {parts}) end"
         yield repaired("zone_missing", lacks)
-
-
-def missing_price(cells: Mapping[str, Cell], spec: EntitySource) -> list[RuleHit]:
-    """Return the hit of a line that states no price and no amount, unless its order is none that is paid for."""
-    if spec.missing_prices == "list_price":
-        return []
-    priced = [cells[name] for name in ("unit_price", "line_total", "line_amount")]
-    nothing = [f"value_{c.name} is null and {f'raw_{c.name}' if c.typed else f'text_{c.name}'} is null" for c in priced]
-    nothing += [f"trouble_{c.name} is null" for c in priced if c.trouble and "troubled" in c.symptoms]
-    if "status" in cells:
-        states = ", ".join(map(text_literal, sorted(UNPAID_STATUSES)))
-        nothing.append(f"coalesce(translate(lower(value_status), ' -', '__') not in ({states}), true)")
-    reason = text_literal("unit_price is missing, and so are line_total and line_amount")
-    condition = " and ".join(nothing)
-    return [
-        RuleHit("unit_price", "missing", "rejected", condition, "null", refusal="missing_unit_price", reason=reason)
-    ]
 
 
 def undecided(leftovers: Leftovers) -> RuleHit:

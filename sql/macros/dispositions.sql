@@ -219,7 +219,7 @@ select
     staged._source, staged._source_file, staged._source_row, staged.row_key,
     {{ label("'quarantined'") }} as disposition,
     {{ label("'missing_unit_price'") }} as rule,
-    'unit_price is missing' as reason
+    'unit_price is missing, and so are line_total and line_amount' as reason
 from staged
 inner join states on states.order_id = staged.order_id
 left join repeated on {{ same_row('staged', 'repeated') }}
