@@ -47,7 +47,7 @@ DAMAGES = {
     "gross_and_returns_are_not_negative": "update warehouse.fact_order_items set return_amount = -1",
     "discount_rates_are_parts_of_one": "update clean.order_items set discount_rate = 20 where order_id = '3'",
     "exchange_rates_are_up_to_date": (
-        "insert into warehouse.dim_exchange_rate values ('USD', '2024-03-01', 1, '2024-01-01')"
+        "insert into warehouse.dim_exchange_rate values ('EUR', '1999-01-01', 1, '1998-01-01')"
     ),
     "line_discounts_are_no_larger_than_the_line": "update clean.order_items set discount_amount = 21",
     "line_totals_agree_with_their_prices": "update clean.order_items set line_total = 7 where order_id = '3'",
