@@ -141,6 +141,15 @@ def test_a_refusal_names_its_first_reason_and_lists_all():
     assert not a_page().reasons()
 
 
+def test_a_long_reason_is_in_the_heading_as_far_as_it_says_what_is_wrong_and_whole_below():
+    reason = (
+        "3 of 7 order lines of erp could not be used (43 %; `quality.max_quarantined` allows 10 %): in 2 rows order_id"
+    )
+    refused = a_page(audited(PAYMENTS, reasons=[reason]))
+    assert ">Not to be published: 3 of 7 order lines of erp could not be used</p>" in refused.headline().html
+    assert "<code>quality.max_quarantined</code>" in refused.reasons().html
+
+
 def test_checks_without_anything_to_look_at_are_not_said_to_pass():
     absent = replace(AUDIT, checks=AUDIT.checks.assign(state=["warned", "failed", "absent"]))
     assert f"2{NBSP}checks of 2 found something" in a_page(absent).headline().html

@@ -4,6 +4,7 @@ Scoring is in `lib.quality.score`; what the sections show of checks, rules, time
 `lib.quality.failures`, `dispositions`, `charts` and `tables`.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from lib.report.pieces import Html
 from lib.warehouse import Warehouse
 
 LONG_REASON = 110  # characters of a reason that the heading has room for
+FIRST_WORDS = 40  # characters that say something before a bracket
 
 #: The tables of examples below the comparison with the ledger.
 _EXAMPLES = {"missed": "Missed", "wrong": "Flagged and not planted", "misrepaired": "Not as before"}
@@ -40,6 +42,13 @@ def audit(stage: Any) -> "Page":
     stage.progress("comparing with the ledger of planted defects, where there is one")
     card = compare(stage.settings, warehouse)
     return Page(result, rows, outcomes, card, stage.settings.config.quality, warehouse, stage)
+
+
+def in_short(reason: str) -> str:
+    """Return what a heading has room for of a reason: as far as its first bracket or colon, if that says anything."""
+    said = re.split(r" \(|: |; ", reason[FIRST_WORDS:], maxsplit=1)
+    text = (reason[:FIRST_WORDS] + said[0]).replace("`", "")
+    return text if len(text) <= LONG_REASON else text[: LONG_REASON - 1] + "…"
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Page:
         title = "Good enough to publish: " + (of_money or f"{points} of 100, grade {result.grade}")
         if not result.passed:
             first, *others = self._reasons()
-            first = first if len(first) <= LONG_REASON else first[: LONG_REASON - 1] + "…"
+            first = in_short(first)
             more = f" (and {formatting.count(len(others), 'more reason')})" if others else ""
             title = f"Not to be published: {first}{more}"
         sentences = [
@@ -98,7 +107,7 @@ class Page:
     def reasons(self) -> Html:
         """Return why the gate refuses; nothing where it does not, or where the heading says the only reason."""
         reasons = self._reasons()
-        if len(reasons) < 2 and not any(len(reason) > LONG_REASON for reason in reasons):
+        if len(reasons) < 2 and all(in_short(reason) == reason for reason in reasons):
             return pieces.NOTHING
         return pieces.joined(*(pieces.verdict(f"**The gate refuses:** {reason}.", "bad") for reason in reasons))
 

@@ -65,7 +65,7 @@ def money_by_source(money: Money, gate: Gate) -> Html:
         (position, part.replace("_", " "))
         for position, row in enumerate(shown.to_dict("records"))
         for part in parts
-        if row[part] > limits[part] * row["delivered"] > 0
+        if part != "left_out" and row[part] > limits[part] * row["delivered"] > 0
     ]
     names = {"source": "source", "kind": "money of", "delivered": "delivered", "share": "as delivered"}
     names |= {part: part.replace("_", " ") for part in parts}
