@@ -18,7 +18,8 @@ sources:
       order_lines: {files: "*.csv"}
 """
 HEADER = "order_id,ordered_at,product_id,product_name,quantity,unit_price,customer_id\n"
-GOOD = HEADER + "".join(f"{n},2025-01-0{1 + n % 9} 10:00,p{n % 5},Pen {n % 5},2,1.50,c{n % 7}\n" for n in range(40))
+SOLD = "{n},2025-01-0{day} 1{hour}:15,p{pen},Pen {pen},2,1.50,c{customer}\n"
+GOOD = HEADER + "".join(SOLD.format(n=n, day=1 + n % 9, hour=n % 8, pen=n % 5, customer=n % 7) for n in range(40))
 BAD = HEADER + "".join(f"b{n},2025-02-01 10:00,q{n},,2,0,\n" for n in range(400))
 
 
