@@ -524,7 +524,7 @@ def test_a_key_is_there_once_in_every_row(tmp_path):
             "2,2024-01-07,Anna,cancelled",
         ),
     )
-    shop.write("orders/2.csv", csv("order_id,ordered_at,customer_id,status", "1,2024-02-05,Anna,completed"))
+    shop.write("orders/2.csv", csv("order_id,ordered_at,customer_id,status", "1,2024-01-05,anna,shipped"))
     items = "order_id,line_number,product_id,quantity,unit_price"
     shop.write("order_items/1.csv", csv(items, "1,1,p,1,9.99", "1,,p,1,9.99", "1,,none,-1,3", "1,2,P,1,3", "9,1,p,1,1"))
     shop.write("payments/1.csv", csv("order_id,method,amount", "1,card,10", "1,Card,10", "1,,5"))

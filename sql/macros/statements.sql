@@ -18,7 +18,8 @@ case when {{ line }}.line_number is null then substr({{ line }}._key, 1, length(
 {%- endmacro %}
 
 {# A text by which names are in the order of the numbers in them: export_9.csv, export_10.csv. #}
-{% macro natural_order(text) -%}
+{% macro natural_order(text) %}{{ adapter.dispatch('natural_order', 'shop')(text) }}{% endmacro %}
+{% macro default__natural_order(text) -%}
 regexp_replace(regexp_replace(regexp_replace({{ text }}, '([.][A-Za-z]+)+$', ''), '([0-9]+)', '00000000000\1', 'g'), '0*([0-9]{12})', '\1', 'g')
 {%- endmacro %}
 
@@ -74,7 +75,9 @@ ranked as (
     from named
     window newest_first as (
         partition by _source, order_id, is_return
-        order by stated_at desc, first_name desc, {{ natural_order('_source_file') }} desc, _source_file desc
+        order by
+            stated_at desc nulls last, first_name desc nulls last, {{ natural_order('_source_file') }} desc nulls last,
+            _source_file desc nulls last
     )
 
 ),
@@ -137,7 +140,7 @@ select
     row_number() over (
         partition by staged.order_id
         order by
-            dispositions._source is null desc, {{ came_back('staged') }}, staged._stated_at desc nulls last,
+            dispositions._source is not null, {{ came_back('staged') }}, staged._stated_at desc nulls last,
             staged.updated_at desc nulls last, staged.ordered_at desc nulls last,
             case coalesce(states.state, 'sale') when 'sale' then 1 when 'unclear' then 2 when 'pending' then 3 else 4 end,
             staged._source_file, staged._source_row, staged._source
@@ -175,7 +178,7 @@ from (
         row_number() over (
             partition by {{ id }}
             order by
-                count(*) filter (where unit_price <> 0 or line_total <> 0 or line_amount <> 0) desc,
+                count(*) filter (where unit_price <> 0 or line_total <> 0 or line_amount <> 0) desc nulls last,
                 count(*) desc nulls last, max(ordered_at) desc nulls last, {{ value }}
         ) as place
     from {{ relation }}

@@ -109,7 +109,8 @@ other_rows as (
             partition by order_id
             order by
                 case when is_far_apart or customer_id <> customer_of_first then 0 else 1 end,
-                ordered_at desc, _source desc, _source_file desc, _source_row desc, _entity desc
+                ordered_at desc nulls last, _source desc nulls last, _source_file desc nulls last, _source_row desc nulls last,
+                _entity desc nulls last
         ) as other_place
     from first_rows
 
