@@ -519,12 +519,12 @@ def test_a_key_is_there_once_in_every_row(tmp_path):
         "orders/1.csv",
         csv(
             "order_id,ordered_at,customer_id,status",
-            "1,2024-01-05,anna,completed",
+            "1,2024-01-05T12:00Z,anna,completed",
             "2,2024-01-06,,RÜCKGABE",
             "2,2024-01-07,Anna,cancelled",
         ),
     )
-    shop.write("orders/2.csv", csv("order_id,ordered_at,customer_id,status", "1,2024-01-05,anna,shipped"))
+    shop.write("orders/2.csv", csv("order_id,ordered_at,customer_id,status", "1,2024-01-05T12:00Z,anna,shipped"))
     items = "order_id,line_number,product_id,quantity,unit_price"
     shop.write("order_items/1.csv", csv(items, "1,1,p,1,9.99", "1,,p,1,9.99", "1,,none,-1,3", "1,2,P,1,3", "9,1,p,1,1"))
     shop.write("payments/1.csv", csv("order_id,method,amount", "1,card,10", "1,Card,10", "1,,5"))
