@@ -131,15 +131,19 @@ def is_exact(kind: str) -> bool:
 
 
 def double(text: str, spec: EntitySource) -> str:
-    """Return the expression that reads a number, or a percentage, as the source writes it; of any size."""
-    return f"percent_of({text}, finite(try_cast({_declared(_without_percent(text), spec)} as double)))"
+    """Return the expression that reads a number of any size as the source writes it."""
+    return f"try_cast({_declared(text, spec)} as double)"
 
 
-def other_double(text: str, spec: EntitySource) -> str:
-    """Return the expression that reads a number, or a percentage, in another form that leaves one reading."""
-    plain = f"without_currency(with_plain_signs({_without_percent(text)}), {text_literal(_CURRENCY)})"
-    read = f"plain_number(number_parts({plain}), '{spec.decimal}', {text_literal(spec.thousands)})"
-    return f"percent_of({text}, try_cast({read} as double))"
+def double_parts(text: str) -> str:
+    """Return the struct (head, digits, tail) of a number without its currency or its sign of a percentage."""
+    return f"number_parts(without_currency(with_plain_signs(rtrim({text}, '% ')), {text_literal(_CURRENCY)}))"
+
+
+def other_double(text: str, parts: str, spec: EntitySource) -> str:
+    """Return the expression that reads from its parts a percentage, or a number that has one reading."""
+    number = f"try_cast(plain_number({parts}, '{spec.decimal}', {text_literal(spec.thousands)}) as double)"
+    return f"{number} / case when ends_with({text}, '%') then 100 else 1 end"
 
 
 def percentage(text: str) -> str:
@@ -178,10 +182,6 @@ def _declared(text: str, spec: EntitySource) -> str:
 
 def _as_number(plain: str, column: Column) -> str:
     return f"try_cast({plain} as {column.sql_type})"
-
-
-def _without_percent(text: str) -> str:
-    return f"rtrim({text}, '% ')"
 
 
 def _coalesced(expressions: list[str]) -> str:

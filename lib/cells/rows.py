@@ -4,6 +4,7 @@ Only what a mapping asks for is added, and only where the rows show a need for i
 without blanks are read as they are.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -263,28 +264,45 @@ def _with_columns(
     raw = {n: f"r.{quoted(n)}" for n in texts}
     asked = ", ".join(f"bool_or(has_needless_blanks({r})), bool_or(has_error({r}))" for r in raw.values())
     found = _row(connection, f"select {asked} from {rows.source}") if texts else ()
-    text, declared, number = {}, {}, {}
-    for i, name in enumerate(texts):
+    text, declared, parts, number = {}, {}, {}, {}
+    for name, n in places.items():
+        if name not in texts:
+            text[f"_text_{n}"] = f"r.{quoted(name)}" if name in rows.types else "cast(null as varchar)"
+            continue
+        i = texts.index(name)
         sql = f"without_blanks_around({raw[name]})" if found[2 * i] else raw[name]
         sql = f"without_error({sql})" if found[2 * i + 1] else sql
-        sql = f"nullif({sql}, '')"
-        text[f"_text_{places[name]}"] = without_nulls(sql, spec)
-    for name in places:
-        if name not in texts:
-            text[f"_text_{places[name]}"] = f"r.{quoted(name)}" if name in rows.types else "cast(null as varchar)"
+        text[f"_text_{n}"] = without_nulls(f"nullif({sql}, '')", spec)
+    rows = _adding(rows, text)
+    read = {name: places[name] for name in texts if name in numbers}
     for name in numbers:
-        own, read = f"r._text_{places[name]}", f"r._declared_{places[name]}"
-        if name in texts:
-            declared[f"_declared_{places[name]}"] = formats.double(own, spec)
-            other = formats.other_double(own, spec)
-            number[f"_number_{places[name]}"] = (
-                f"case when {read} is null and {own} is not null then {other} else {read} end"
+        own = f"r._text_{places[name]}"
+        declared[f"_declared_{places[name]}"] = (
+            formats.double(own, spec) if name in read else f"try_cast({own} as double)"
+        )
+    rows = _adding(rows, declared)
+    asked = ", ".join(f"bool_or(r._declared_{n} is null and r._text_{n} is not null)" for n in read.values())
+    found = _row(connection, f"select {asked} from {rows.source}") if read else ()
+    others = [n for n, is_other in zip(read.values(), found, strict=True) if is_other]
+    for n in places.values():
+        own, value = f"r._text_{n}", f"r._declared_{n}"
+        if n in others:
+            # A number in another form than the source's goes through its parts.
+            parts[f"_parts_{n}"] = (
+                f"case when {value} is null and {own} is not null then {formats.double_parts(own)} end"
             )
-        else:
-            number[f"_number_{places[name]}"] = f"try_cast({own} as double)"
-    for step in filter(None, (text, declared, number)):
-        rows = rows.selecting(", ".join(["r.*", *(f"{sql} as {name}" for name, sql in step.items())]))
-    return replace(rows, added=(*text, *declared, *number))
+            other = formats.other_double(own, f"r._parts_{n}", spec)
+            number[f"_number_{n}"] = f"case when r._parts_{n} is not null then {other} else {value} end"
+        elif f"_declared_{n}" in declared:
+            number[f"_number_{n}"] = value
+    rows = _adding(_adding(rows, parts), number)
+    return replace(rows, added=(*text, *declared, *parts, *number))
+
+
+def _adding(rows: RawRows, columns: Mapping[str, str]) -> RawRows:
+    return (
+        rows.selecting(", ".join(["r.*", *(f"{sql} as {name}" for name, sql in columns.items())])) if columns else rows
+    )
 
 
 def _types(
@@ -295,14 +313,21 @@ def _types(
     place: str,
 ) -> dict[str, str]:
     """Return the type of what each expression gives; raise ConfigError where DuckDB cannot tell."""
-    types = {}
+
+    def described(some: Mapping[str, str]) -> dict[str, str]:
+        listed = ", ".join(f"{sql} as v{i}" for i, sql in enumerate(some.values()))
+        found = connection.execute(f"select column_type from (describe select {listed} from {rows.source})").fetchall()
+        return {ours: str(kind) for ours, (kind,) in zip(some, found, strict=True)}
+
+    with contextlib.suppress(duckdb.Error):
+        return described(written)
+    types: dict[str, str] = {}
     for ours, sql in written.items():
         try:
-            described = _row(connection, f"select column_type from (describe select {sql} as v from {rows.source})")
+            types |= described({ours: sql})
         except duckdb.Error as error:
             key = f"columns.{ours}.sql" if ours else "where"
             raise ConfigError(_sentence(f"{place}.{key}", texts[ours], error, rows)) from None
-        types[ours] = str(described[0])
     return types
 
 

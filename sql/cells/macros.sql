@@ -81,11 +81,6 @@ create or replace temp macro without_currency(text, currency) as regexp_replace(
     regexp_replace(text, '(?i)^([-+(]?) ?(?:' || currency || ') ?', '\1'),
     '(?i) ?(?:' || currency || ')([-)]?)$', '\1');
 
--- A number of its text without the sign of a percentage, as a share.
-create or replace temp macro percent_of(text, value) as case when ends_with(text, '%') then value / 100 else value end;
-
-create or replace temp macro finite(value) as case when isfinite(value) then value end;
-
 create or replace temp macro number_parts(text) as regexp_extract(text,
     '^([-+(]?) ?(\d[\d .,'']*|[.,]\d+)([-)]?)$', ['head', 'digits', 'tail']);
 
