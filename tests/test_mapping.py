@@ -1,14 +1,18 @@
 """The mapping's language: what an expression sees and gives, what stands in for a value, which rows count."""
 
+import re
 from datetime import datetime
 from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from lib.base.errors import ConfigError, SourceError
 from lib.base.expressions import parse, resolve
+from lib.config import ColumnMapping
+from tests.conftest import PROJECT
 from tests.small_shop import SmallShop, csv, one, rows
 
 LINES = {"order_id": "no", "ordered_at": "at", "product_id": "sku", "quantity": "qty", "unit_price": "price"}
@@ -230,6 +234,20 @@ def test_typed_columns_keep_their_types_in_an_expression(tmp_path):
         shop.load(), "select ordered_at, unit_price, quantity, product_name, line_number from stage.order_lines"
     )
     assert found == [(datetime(2024, 7, 5, 8), Decimal("19.99"), 2, "Mug", "1/7")]
+
+
+def test_every_example_of_the_reference_is_a_mapping():
+    page = (PROJECT / "docs" / "mapping.md").read_text(encoding="utf-8").replace("\\|", "|")
+    block = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert block
+    examples = [*yaml.safe_load(block[1])["columns"].values()]
+    spans = [yaml.safe_load(text) for text in re.findall(r"`([^`\n]*\{[^`\n]*\})`", page)]
+    for span in spans:
+        examples += [span] if set(span) & {"column", "sql", "constant"} else span.values()
+    assert len(examples) > 20
+    for example in examples:
+        ColumnMapping.model_validate(example)
+    assert set(ColumnMapping.model_fields) <= set(re.findall(r"\w+", page))
 
 
 # Names, constants, defaults, translations
