@@ -305,7 +305,8 @@ def test_every_row_is_staged_and_ends_clean_merged_or_quarantined(tmp_path_facto
                 " 'malformed_line' group by all",
             )
         )
-        assert counts["order_lines/a.csv"] == len(table)
+        # A line of nothing but separators is as blank as one without.
+        assert counts.get("order_lines/a.csv", 0) == sum(any(row) for row in table)
         assert rows(
             warehouse,
             "select _source_file from stage.order_lines group by all"
