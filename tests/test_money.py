@@ -171,6 +171,9 @@ def test_a_file_that_cannot_be_read_is_refused_unless_its_source_is_optional(tmp
     assert "`quality.allow_unreadable_files: true`" in of_gate(audit)
     shop.source = {"optional": True}
     assert audited(shop).passed
+    shop.source = {}
+    shop.entities = {"order_lines": {**shop.entities["order_lines"], "optional": True}}
+    assert audited(shop).passed
 
 
 def test_a_key_of_models_under_quality_is_refused_with_its_place(tmp_path):

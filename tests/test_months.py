@@ -10,7 +10,8 @@ import pytest
 from tests.test_portable_sql import project
 
 MODEL = project()["sql/models/analytics/monthly_sales.sql"]
-MEASURES = ("quantity", *(f"{name}_amount" for name in ("gross", "discount", "return", "net", "cost", "margin")))
+AMOUNTS = ("gross", "discount", "return", "net", "cost", "margin", "refund")
+MEASURES = ("quantity", *(f"{name}_amount" for name in AMOUNTS))
 
 
 def complete_months(days: Iterable[str | date | pd.Timestamp], orders: int = 1) -> list[str]:

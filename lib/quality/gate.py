@@ -133,16 +133,22 @@ def _silent_mailboxes(gate: Gate, sources: Mapping[str, Source], evidence: Evide
 
 
 def _unreadable(gate: Gate, sources: Mapping[str, Source], unreadable: pd.DataFrame) -> list[str]:
-    """Return the files that could not be read; a mailbox may hold any messages, and optional sources may fail."""
+    """Return the files that could not be read; a mailbox may hold any messages, and what is optional may fail."""
     if gate.allow_unreadable_files:
         return []
-    judged = [n for n, source in sources.items() if source.kind != "mail" and not source.optional]
-    files = unreadable[unreadable["source"].isin(judged)]
+    judged = {
+        (name, entity)
+        for name, source in sources.items()
+        for entity, spec in source.entities.items()
+        if source.kind != "mail" and not (source.optional or spec.optional)
+    }
+    files = unreadable[[of in judged for of in zip(unreadable["source"], unreadable["entity"], strict=True)]]
     return [
         f"{formatting.count(len(own), 'file')} of {source} could not be read: {own.iloc[0]['name']}"
         f" {own.iloc[0]['reason']}"
         + (f", and {len(own) - 1} more" if len(own) > 1 else "")
-        + ". Correct or remove it, or set `optional: true` for the source or `quality.allow_unreadable_files: true`"
+        + ". Correct or remove it, or set `optional: true` for the source or entity, or"
+        " `quality.allow_unreadable_files: true`"
         for source, own in files.groupby("source", sort=True)
     ]
 
