@@ -174,6 +174,94 @@ def test_shipping_that_stands_on_each_row_of_an_order_is_the_orders(write, draft
     assert columns["shipping_amount"] == "shipping" and columns["line_tax_amount"] == "tax"
 
 
+# What a row is, and which amounts are of what
+
+
+def test_words_for_what_a_row_is_decide_what_counts_and_are_said(write, drafted):
+    folder = write(
+        "belege.csv",
+        "Belegnr;Datum;Belegart;Kundennr;Artikelnr;Menge;Einzelpreis",
+        "R1;13.01.2026;Rechnung;K1;A1;2;10,00",
+        "R2;14.01.2026;Rechnung;K2;A2;3;50,00",
+        "G3;20.01.2026;Gutschrift;K1;A1;1;10,50",
+        "S4;21.01.2026;Storno;K2;A2;3;50,00",
+        "A5;22.01.2026;Angebot;K2;A1;9;10,00",
+    )
+    draft = drafted(folder)
+    entity = draft.sources["belege"].entities["order_lines"]
+    assert entity.columns["is_return"] == {"sql": "\"Belegart\" in ('Gutschrift') or \"Belegart\" in ('Storno')"}
+    assert entity.options["where"] == "not coalesce(\"Belegart\" in ('Angebot'), false)"
+    assert any("'Belegart'" in doubt and "says what a row is" in doubt for doubt in draft.doubts)
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "column", "expected"),
+    [
+        ("Type", ("Sale", "Void", "Sale"), "status", "case when \"Type\" in ('Void') then 'cancelled' else 'sale' end"),
+        ("Cancelled", ("no", "yes", "no"), "status",
+         "case when \"Cancelled\" in ('yes') then 'cancelled' else 'sale' end"),
+        ("Type", ("Sale", "Refund", "Sale"), "is_return", "\"Type\" in ('Refund')"),
+        ("Is Test", ("0", "1", "0"), "where", "not coalesce(\"Is Test\" in ('1'), false)"),
+        ("deleted_at", ("", "2026-01-03", ""), "where", 'not coalesce("deleted_at" is not null, false)'),
+    ],
+)  # fmt: skip
+def test_a_column_of_kinds_or_of_yes_and_no_is_mapped(write, drafted, header, rows, column, expected):
+    lines = [f"{n},2026-01-0{n},A,1,10.50,{word}" for n, word in enumerate(rows, start=1)]
+    draft = drafted(write("a.csv", f"receipt,date,item,qty,price,{header}", *lines))
+    entity = draft.sources["a"].entities["order_lines"]
+    found = entity.options.get(column) or entity.columns.get(column)["sql"]
+    assert found == expected and any("says what a row is" in doubt for doubt in draft.doubts)
+
+
+def test_a_kind_whose_words_are_not_known_is_asked_about_and_streets_are_none(write, drafted):
+    rows = (
+        "1,2026-01-01,A,1,10.50,ZA,1 Test Road",
+        "2,2026-01-02,B,1,10.50,ZB,2 Test Road",
+        "3,2026-01-03,B,1,1.5,ZB,x",
+    )
+    draft = drafted(write("a.csv", "receipt,date,item,qty,price,Type,Street", *rows))
+    said = [doubt for doubt in draft.doubts if "says what a row is" in doubt]
+    assert len(said) == 1 and "'Type' (ZA, ZB)" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "discounts", "totals", "expected"),
+    [
+        ("Discount", (20, 25, 10), ("160.00", "150.00", "180.00"),
+         {"discount_rate": {"column": "Discount", "factor": 0.01}, "line_amount": "Total"}),
+        ("Discount", (20, 30, 15), ("180.00", "170.00", "185.00"),
+         {"discount_amount": "Discount", "line_amount": "Total"}),
+        ("Discount", (20, 30, 15), ("200.00", "200.00", "200.00"),
+         {"discount_amount": "Discount", "line_total": "Total"}),
+    ],
+)  # fmt: skip
+def test_few_discounts_among_many_rows_show_what_the_total_is(write, drafted, name, discounts, totals, expected):
+    lines = [(n, n % 4 + more) for n in range(1, 60) for more in (1, 2)]
+    plain = [f"{n},2026-01-05,A{n % 3},{pieces},2.50,0,{pieces * 2.5:.2f}" for n, pieces in lines]
+    rows = [f"{n},2026-01-05,B,80,2.50,{d},{t}" for n, (d, t) in enumerate(zip(discounts, totals, strict=True), 1)]
+    draft = drafted(write("s.csv", f"Invoice,Date,Product,Quantity,Unit Price,{name},Total", *plain, *rows))
+    columns = draft.sources["s"].entities["order_lines"].columns
+    amounts = ("discount_rate", "discount_amount", "line_amount", "line_total")
+    assert {ours: columns[ours] for ours in amounts if ours in columns} == expected
+
+
+def test_discounts_too_few_to_tell_are_said(write, drafted):
+    header, rows = "Invoice,Date,Product,Qty,Unit Price,Discount,Line Total", ["1,2026-01-01,A,2,5.50,0,11.00"]
+    assert any("before or after" in d for d in drafted(write("s.csv", header, *rows)).doubts)
+    folder = write("s.csv", header, *rows, "2,2026-01-02,A,2,5.50,1.00,10.00")
+    assert any("only 1 row with a discount" in doubt for doubt in drafted(folder).doubts)
+
+
+def test_returns_beside_orders_came_back_and_ids_and_dates_are_no_yes_and_no(write, drafted):
+    write("orders.csv", "order_id,order_date,sku,qty,unit_price", "1,2026-01-03,A,2,10.50", "2,2026-01-04,B,1,9.50")
+    folder = write("rma.csv", "return_id,order_id,return,sku,qty,refund_amount", "R1,1,2026-01-09,A,1,10.50")
+    entities = [e for source in drafted(folder).sources.values() for e in source.entities.values()]
+    (returns,) = [entity for entity in entities if entity.entity == "order_items"]
+    assert returns.columns["is_return"] == {"constant": True}
+    (orders,) = [entity for entity in entities if entity.entity == "order_lines"]
+    assert "is_return" not in orders.columns
+
+
 def test_what_is_needed_and_not_found_is_left_to_do(write, drafted, tmp_path):
     draft = drafted(write("orders.csv", "order id,customer,total", "1,c1,10.00", "2,c2,12.00"))
     assert [entry for entry in draft.missing if "ordered_at" in entry]

@@ -80,6 +80,8 @@ class Lines:
         price = self.numbers("unit_price")
         discount = self.numbers("discount_amount")
         rate = self.rates()
+        if price is not None and self._after_discount(price, quantity):
+            return
         if price is not None and totals is not None:
             if rate is not None and not _fits(price, quantity, totals):
                 cut = [p and p * (1 - (r or 0)) for p, r in zip(price, rate, strict=True)]
@@ -118,8 +120,91 @@ class Lines:
                 self._one_amount(ours, quantity)
                 return
 
+    def _after_discount(self, price: list[float | None], quantity: list[float | None]) -> bool:
+        """Tell a total before the discount from one after it, and rates from amounts, by the rows with a discount.
+
+        Return whether they show it.
+        """
+        columns, comments = self.found.columns, self.found.comments
+        role = "discount_rate" if "discount_rate" in columns else "discount_amount"
+        which = next((c for c in ("line_amount", "line_total", "total_amount") if isinstance(columns.get(c), str)), "")
+        name, total = self._raw_name(role), self._raw_name(which)
+        if not name or not total or not isinstance(columns.get("unit_price"), str):
+            return False
+        off, totals = self._numbers_of(name), self.numbers(which) or []
+        rows = [
+            (p * q, abs(d), t)
+            for p, q, d, t in zip(price, quantity, off, totals, strict=True)
+            if p is not None and q is not None and t is not None and d
+        ]
+        if which == "total_amount" and len(rows) < 3:
+            return False
+        if not rows:
+            if which != "total_amount":
+                self.found.doubts.append(
+                    f"no row has a discount that shows whether {total!r} is before or after {name!r}; taken as"
+                    f" {'after' if which == 'line_amount' else 'before'} it"
+                )
+            return False
+        signed = any("%" in text for text in self.named[name].given)
+        readings = {
+            "before": [whole for whole, _, _ in rows],
+            "percent": [whole * (1 - d / 100) for whole, d, _ in rows],
+            "share": [whole * (1 - d) for whole, d, _ in rows],
+            "amount": [whole - d if whole >= 0 else whole + d for whole, d, _ in rows],
+        }
+        fitting = [
+            kind
+            for kind, values in readings.items()
+            if sum(abs(v - t) <= 0.011 + 0.0005 * abs(t) for v, (_, _, t) in zip(values, rows, strict=True))
+            >= 0.9 * len(rows)
+        ]
+        if signed or max(d for _, d, _ in rows) > 1:
+            fitting = [kind for kind in fitting if kind != "share"]
+        if not fitting or fitting == ["before"] or (which == "total_amount" and "before" in fitting):
+            if not fitting and which != "total_amount":
+                self.found.doubts.append(
+                    f"{total!r} is neither {columns['unit_price']!r} x {columns['quantity']!r} nor that less {name!r}"
+                    f" in the {len(rows):,} row{'s' * (len(rows) != 1)} with a discount: see what it holds"
+                )
+            return False
+        usual = "amount" if role == "discount_amount" else "percent"
+        kind = usual if usual in fitting else next(kind for kind in fitting if kind != "before")
+        del columns[role]
+        if kind == "amount":
+            columns["discount_amount"] = name
+        else:
+            columns["discount_rate"] = {"column": name, "factor": 0.01} if kind == "percent" and not signed else name
+            comments["discount_rate"] = "in percent, as the totals show" if kind == "percent" else "as the totals show"
+        if which != "total_amount":
+            if which != "line_amount":
+                columns["line_amount"] = columns.pop(which)
+                comments.pop(which, None)
+            less = "the discount" if kind == "amount" else "the discount's rate"
+            comments["line_amount"] = f"quantity x price less {less} comes to it"
+        if len(fitting) > 1 or len(rows) < 3:
+            self.found.doubts.append(
+                f"only {len(rows):,} row{'s' * (len(rows) != 1)} with a discount show{'s' * (len(rows) == 1)} what"
+                f" {name!r} is ({'an amount' if kind == 'amount' else 'a rate'}), and that {total!r} is after it"
+            )
+        return True
+
+    def _raw_name(self, ours: str) -> str:
+        mapping = self.found.columns.get(ours)
+        name = mapping.get("column") if isinstance(mapping, dict) else mapping
+        return name if isinstance(name, str) else ""
+
+    def _numbers_of(self, name: str) -> list[float | None]:
+        return [number(text, self.form.decimal, self.form.thousands) for text in self.named[name].texts]
+
     def _one_amount(self, ours: str, quantity: list[float | None]) -> None:
         columns, comments = self.found.columns, self.found.comments
+        off = self._raw_name("discount_rate") or self._raw_name("discount_amount")
+        if ours == "line_total" and off and any(self._numbers_of(off)):
+            self.found.doubts.append(
+                f"whether {columns[ours]!r} is before or after {off!r} cannot be seen without a price of one piece;"
+                " taken as before: call it line_amount where it is after"
+            )
         values = self.numbers(ours) or []
         verdict, why = self._unit_or_line(values, quantity)
         if verdict is None:
@@ -178,8 +263,9 @@ class Lines:
     def discounts(self) -> None:
         """Tell rates from amounts."""
         columns = self.found.columns
+        self.rates()
         name = columns.get("discount_amount")
-        if not isinstance(name, str):
+        if not isinstance(name, str) or "line_amount" in columns:
             return
         values = [abs(v) for v in self.numbers("discount_amount") or [] if v]
         if not values:

@@ -10,6 +10,7 @@ from lib.inspect.documents import Document
 from lib.inspect.fitting import in_all, raw_names
 from lib.inspect.forms import dates_of, form_of
 from lib.inspect.groups import Drafted, Group, groups_of, has_orders_of
+from lib.inspect.kinds import doubts_of
 from lib.inspect.layouts import Form, Layout, Names, columns_named, plain
 from lib.inspect.links import (
     link_payments,
@@ -132,7 +133,9 @@ def _known(layout: Layout, form: Form, entity: str, spec: Mapping[str, Any], gro
             draft.options["quote"] = ""
     _written(draft, form, group, layout)
     used = {plain(name) for name in columns_named(layout, form)}
-    draft.unmapped = [c.name for c in group.columns if plain(c.name) not in used]
+    unknown = [c for c in group.columns if plain(c.name) not in used]
+    draft.doubts += doubts_of(unknown) if entity not in ("customers", "products", "events") else []
+    draft.unmapped = [c.name for c in unknown]
     draft.unmapped += [v for n in form.unused for v in layout.variants(n) if any(c.name == v for c in group.columns)]
     for column in ENTITIES[entity].columns:
         if column.required and column.name not in columns:

@@ -60,7 +60,7 @@ def groups_of(usable: Sequence[Document]) -> list[Group]:
 
 
 def _refunds(document: Document) -> bool:
-    return bool(re.search(r"refund|retoure|erstattung|remboursement|devolucion|credit.?note", document.stem))
+    return bool(re.search(r"refund|return|retoure|erstattung|remboursement|devolucion|credit.?note", document.stem))
 
 
 def _merged(groups: list[Group]) -> list[Group]:

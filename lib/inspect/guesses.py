@@ -11,6 +11,7 @@ from lib.entities import ENTITIES
 from lib.inspect.arithmetic import Guess, Lines
 from lib.inspect.documents import Document
 from lib.inspect.forms import form_of
+from lib.inspect.kinds import is_yes_or_no, map_kinds
 from lib.inspect.values import Values
 from lib.inspect.words import roles_of, tokens
 
@@ -167,20 +168,30 @@ def guess(document: Document, columns: Sequence[Values]) -> Guess:
     reading = Lines(found, named, numbers)
     if entity in ("order_lines", "orders"):
         reading.used_again()
+    if entity == "order_lines":
+        reading.levels()
     if entity in ("order_lines", "order_items"):
         reading.prices()
         reading.discounts()
-        if stem & _REFUNDS and "is_return" not in found.columns:
+        if _holds_returns(columns, stem) and entity == "order_items":
             found.columns["is_return"] = {"constant": True}
-            found.comments["is_return"] = f"{document.name!r} by its name holds what came back, whatever its signs"
-    if entity == "order_lines":
-        reading.levels()
+            found.comments["is_return"] = "by its name or its columns it holds what came back, whatever its signs"
     if entity == "events":
         _events(found, named)
+    elif entity not in ("customers", "products"):
+        map_kinds(found, columns, reading)
     _currency(found, columns)
     _whole_amounts(found, named)
     _required(found, columns)
     return found
+
+
+def _holds_returns(columns: Sequence[Values], stem: set[str]) -> bool:
+    """Return whether a document lists what came back: by its name, or by numbers that its returns have of their own."""
+    if stem & _REFUNDS:
+        return True
+    own = {"return", "refund", "retoure", "retouren", "rma", "erstattungs", "reembolso", "devolucion"}
+    return any({"id", "no"} & set(words) and own & set(words) for words in (tokens(c.name) for c in columns))
 
 
 def _candidates(column: Values) -> dict[str, float]:
@@ -192,6 +203,8 @@ def _candidates(column: Values) -> dict[str, float]:
         if role in _TIMES and not (column.is_time or (column.is_number and sure >= 0.9 and role != "event_at")):
             continue
         if role == "currency" and not column.is_currency:
+            continue
+        if role == "is_return" and not is_yes_or_no(column):
             continue
         if role == "customer_email" and not column.is_email:
             continue
@@ -225,7 +238,7 @@ def _entity(
         return "events"
     own_id = any(tokens(column.name) in (("id",), ("no",)) for column in columns)
     has_order = "order_id" in has or (own_id and said in ("orders", "order_items"))
-    is_refunds = bool(stem & _REFUNDS)
+    is_refunds = _holds_returns(columns, stem)
     has_line = "quantity" in has or (
         bool({"product_id", "product_name"} & has) and bool({"unit_price", "line_total"} & has)
     )
