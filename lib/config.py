@@ -5,10 +5,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from lib.base.errors import did_you_mean
 from lib.base.expressions import parse, resolve
@@ -85,17 +94,65 @@ class Match(_Model):
         return value
 
 
+class By(_Model):
+    """A value of this row by which another table is searched: a column, or an expression. A name alone is a column."""
+
+    column: str = ""
+    sql: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | By) else {"column": _listed(value)[0]}
+
+    @field_validator("sql")
+    @classmethod
+    def _is_expression(cls, value: str) -> str:
+        return _expression(value)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if bool(self.column) == bool(self.sql):
+            raise ValueError("give a column of this row, or {sql: ...}")
+        return self
+
+
+class Lookup(BaseModel):
+    """A value in another table of the source: where the columns `key` there are what `by` is here, their `value`.
+
+    All other keys say where the table is and how it is read; a kind of source knows which there are.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    key: Names
+    by: Annotated[tuple[By, ...], BeforeValidator(lambda value: value if isinstance(value, list | tuple) else [value])]
+    value: Annotated[str, BeforeValidator(lambda value: _listed(value)[0] if value else value), Field(min_length=1)]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Where the table is, and how it is read."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Self:
+        if len(self.key) != len(self.by):
+            raise ValueError(f"'key' has {len(self.key)} columns and 'by' {len(self.by)}; each needs one of the other")
+        return self
+
+
 class ColumnMapping(_Model):
     """Where the values of one of our columns come from in a raw row, and what becomes of them on the way.
 
-    Exactly one of `column` (the first of its names that is there), `constant` and `sql` gives the value. `match` and
-    `values` translate it, `default_column` and then `default` stand in where there is none. A name alone, or a list of
-    names, is short for `column`.
+    Exactly one of `column` (the first of its names that is there), `constant`, `sql` and `lookup` gives the value.
+    `match` and `values` translate it, `default_column` and then `default` stand in where there is none. A name alone,
+    or a list of names, is short for `column`.
     """
 
     column: Names = ()
     constant: Text | None = None
     sql: str = ""
+    lookup: Lookup | None = None
     optional: bool = False
     match: tuple[Match, ...] = ()
     values: dict[Text, Text | None] = {}
@@ -128,10 +185,10 @@ class ColumnMapping(_Model):
 
     @model_validator(mode="after")
     def _one_origin(self) -> "ColumnMapping":
-        given = [key for key in ("column", "constant", "sql") if key in self.model_fields_set]
+        given = [key for key in ("column", "constant", "sql", "lookup") if key in self.model_fields_set]
         if len(given) != 1:
             together = f", not {' and '.join(given)} together" if given else ""
-            raise ValueError(f"give one of 'column', 'constant' and 'sql'{together}")
+            raise ValueError(f"give one of 'column', 'constant', 'sql' and 'lookup'{together}")
         if self.constant is not None and (lone := self.model_fields_set - {"constant"}):
             raise ValueError(f"a constant is the same in every row, so {', '.join(sorted(lone))} has nothing to do")
         if self.otherwise is not None and not (self.match or self.values):
@@ -230,6 +287,10 @@ class EntitySource(_Model):
     missing_prices: Literal["refuse", "list_price"] = "refuse"
     columns: dict[str, ColumnMapping] = {}
 
+    #: The keys that say where a table is that values are looked up in, and those that say how it is read.
+    table_places: ClassVar[tuple[str, ...]] = ()
+    table_options: ClassVar[tuple[str, ...]] = ()
+
     @model_validator(mode="after")
     def _separators_differ(self) -> "EntitySource":
         if self.decimal == self.thousands:
@@ -252,6 +313,46 @@ class EntitySource(_Model):
     @classmethod
     def _is_expression(cls, value: str) -> str:
         return _expression(value)
+
+    @property
+    def lookups(self) -> dict[str, Lookup]:
+        """By our column, what is looked up in another table."""
+        return {ours: mapping.lookup for ours, mapping in self.columns.items() if mapping.lookup}
+
+    def table_of(self, lookup: Lookup) -> Self:
+        """Return what says how the table of a lookup is read: only its key and value must be there.
+
+        Raises ValueError where the lookup does not say where it is, or has a key that the kind does not know.
+        """
+        if not self.table_places:
+            raise ValueError("a source of this kind has no other tables to look values up in")
+        places = " or ".join(map(repr, self.table_places))
+        known = (*self.table_places, *self.table_options)
+        for key in lookup.options:
+            if key not in known:
+                others = ("key", "by", "value", *known)
+                raise ValueError(f"unknown key {key!r}.{did_you_mean(key, others)} There are {', '.join(others)}")
+        if sum(bool(lookup.options.get(key)) for key in self.table_places) != 1:
+            raise ValueError(f"say where the value is: {places}")
+        names = dict.fromkeys([*lookup.key, lookup.value])
+        options = self.as_here(lookup) | lookup.options
+        return type(self).model_validate({**options, "columns": {name: name for name in names}})
+
+    def as_here(self, lookup: Lookup) -> dict[str, Any]:
+        """Return the options of reading that a lookup's table shares with the entity unless it has its own."""
+        return {}
+
+    @model_validator(mode="after")
+    def _lookups_have_tables(self) -> Self:
+        for ours, lookup in self.lookups.items():
+            try:
+                self.table_of(lookup)
+            except ValidationError as error:
+                found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+                raise ValueError(f"columns.{ours}.lookup: {found}") from None
+            except ValueError as error:
+                raise ValueError(f"columns.{ours}.lookup: {error}") from None
+        return self
 
     @property
     def mapped(self) -> list[str]:
@@ -286,6 +387,10 @@ class EntitySource(_Model):
             uses += [Use(ours, names, mapping.optional) for names in named]
             if mapping.sql:
                 uses += _uses_of(ours, mapping.sql, header, mapping.optional)
+            for by in mapping.lookup.by if mapping.lookup else ():
+                if by.column:
+                    uses.append(Use(ours, (by.column,), mapping.optional))
+                uses += _uses_of(ours, by.sql, header, mapping.optional) if by.sql else []
         return uses + (_uses_of("where", self.where, header) if self.where else [])
 
 

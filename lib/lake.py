@@ -79,6 +79,11 @@ class Lake:
         self.fs, self._root = fsspec.core.url_to_fs(self.url)
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
+    @property
+    def lookups(self) -> "Lake":
+        """The tables that values are looked up in: batches like all others, of no entity, and so in a lake apart."""
+        return Lake(f"{self.url}/lookups")
+
     def path(self, relative: str) -> str:
         """Return the place of something in the lake, in a form that DuckDB and fsspec both accept."""
         return f"{self._root}/{relative}" if self.is_local else f"{self.url}/{relative}"
@@ -269,6 +274,12 @@ class Lake:
             partial.replace(target)
         else:
             self.fs.put_file(str(local), f"{self._root}/{relative}")
+
+    def remove_beside(self, relative: str) -> None:
+        """Remove all else that is in the folder of something."""
+        for path in self.fs.glob(f"{glob.escape(self._root)}/{relative.rpartition('/')[0]}/*"):
+            if self._relative(path) != relative:
+                self.fs.rm(path)
 
     def write_json(self, relative: str, value: Any) -> None:
         text = json.dumps(value, indent=1, ensure_ascii=False, default=str)

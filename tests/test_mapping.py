@@ -241,6 +241,8 @@ def test_every_example_of_the_reference_is_a_mapping():
     block = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
     assert block
     examples = [*yaml.safe_load(block[1])["columns"].values()]
+    (lookups,) = (yaml.safe_load(b) for b in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "columns:" not in b)
+    examples += lookups.values()
     spans = [yaml.safe_load(text) for text in re.findall(r"`([^`\n]*\{[^`\n]*\})`", page)]
     for span in spans:
         examples += [span] if set(span) & {"column", "sql", "constant"} else span.values()
@@ -324,7 +326,7 @@ def test_patterns_and_words_leave_what_they_do_not_name(tmp_path):
 @pytest.mark.parametrize(
     ("column", "mapping", "message"),
     [
-        ("status", {}, "give one of 'column', 'constant' and 'sql'"),
+        ("status", {}, "give one of 'column', 'constant', 'sql' and 'lookup'"),
         ("status", {"column": "a", "constant": "b"}, "not column and constant together"),
         ("status", {"constant": "b", "default": "c"}, "so default has nothing to do"),
         ("status", {"column": "a", "otherwise": "c"}, "'otherwise' is for what no pattern"),

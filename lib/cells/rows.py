@@ -12,11 +12,12 @@ from typing import Any
 
 import duckdb
 
-from lib.base.errors import ConfigError
+from lib.base.errors import ConfigError, did_you_mean
 from lib.base.expressions import Parts, parse, resolve
+from lib.base.hashing import fingerprint
 from lib.base.quoting import quoted, quoted_list, text_literal
 from lib.cells import formats
-from lib.config import LAKE_COLUMNS, EntitySource
+from lib.config import LAKE_COLUMNS, EntitySource, Lookup
 from lib.entities import ORDER_LEVEL
 
 #: What DuckDB raises where an expression meets a value that it cannot use.
@@ -76,19 +77,34 @@ class RawRows:
         return replace(self.selecting(f"r.*{exclude} replace ({columns})"), added=(), computed={}, where=None)
 
 
+@dataclass(frozen=True)
+class LookedUp:
+    """A table that values are looked up in: its rows as a `from` clause, with `_file` and `_row`; `name` for people."""
+
+    name: str
+    source: str
+
+
 def prepared(
-    connection: duckdb.DuckDBPyConnection, rows: RawRows, entity: str, spec: EntitySource, place: str
+    connection: duckdb.DuckDBPyConnection,
+    rows: RawRows,
+    entity: str,
+    spec: EntitySource,
+    place: str,
+    tables: Mapping[str, LookedUp] | None = None,
 ) -> RawRows:
     """Return the rows with what blanks are filled with, and with what expressions need.
 
-    `place` names the entity in the configuration. Raises ConfigError where an expression cannot be used on such rows.
+    `place` names the entity in the configuration, `tables` has those of its lookups by our column; without them
+    nothing is looked up. Raises ConfigError where an expression cannot be used on such rows, or a table lacks a column.
     """
     if spec.fill_down:
         rows = _filled_down(rows, spec)
-    ready = _with_expressions(connection, rows, spec, place)
+    ready = _with_lookups(connection, _with_expressions(connection, rows, spec, place), spec, place, tables)
     if entity != "order_lines" or not (blank := _blank_within_orders(connection, ready, spec)):
         return ready
-    return _with_expressions(connection, _filled_within_orders(ready, blank, spec), spec, place)
+    filled = _filled_within_orders(ready, blank, spec)
+    return _with_lookups(connection, _with_expressions(connection, filled, spec, place), spec, place, tables)
 
 
 def diagnosed(connection: duckdb.DuckDBPyConnection, rows: RawRows, place: str) -> RawRows | None:
@@ -204,6 +220,8 @@ def _or_null(name: str, rows: RawRows, spec: EntitySource) -> str:
 def _with_expressions(connection: duckdb.DuckDBPyConnection, rows: RawRows, spec: EntitySource, place: str) -> RawRows:
     """Return the rows with the columns that the mapping's expressions name, as text and as numbers."""
     texts = {ours: m.sql for ours, m in spec.columns.items() if m.sql} | ({"": spec.where} if spec.where else {})
+    for ours, lookup in spec.lookups.items():
+        texts |= {_by(ours, i): by.sql for i, by in enumerate(lookup.by) if by.sql}
     expressions = {ours: parse(text) for ours, text in texts.items()}
     if any(one.has_zones for one in expressions.values()) or any(m.zone for m in spec.columns.values()):
         formats.define_zones(connection)
@@ -297,6 +315,82 @@ def _with_columns(
             number[f"_number_{n}"] = value
     rows = _adding(_adding(rows, parts), number)
     return replace(rows, added=(*text, *declared, *parts, *number))
+
+
+# Lookups
+
+
+def _by(ours: str, number: int) -> str:
+    """Return the name among the expressions of one by which the table of a lookup is searched."""
+    return f"{ours}.lookup.by.{number}"
+
+
+def _with_lookups(
+    connection: duckdb.DuckDBPyConnection,
+    rows: RawRows,
+    spec: EntitySource,
+    place: str,
+    tables: Mapping[str, LookedUp] | None = None,
+) -> RawRows:
+    """Return the rows with what is looked up for them, null where there is nothing."""
+    if tables is None or not spec.lookups:
+        return rows
+    computed, added = dict(rows.computed), list(rows.added)
+    for number, (ours, lookup) in enumerate(spec.lookups.items()):
+        name, kind = _lookup_table(connection, lookup, tables[ours], f"{place}.columns.{ours}.lookup")
+        texts, troubles, shown = [], [], []
+        for i, by in enumerate(lookup.by):
+            if by.sql:
+                # One that fails on some values finds nothing there, and says why.
+                one = computed.pop(_by(ours, i)).failing
+                texts.append(one.sql)
+                troubles.append(one.trouble)
+                shown.append(one.shown)
+            else:
+                texts.append(_or_null(by.column, rows, spec) if by.column in rows.types else "null")
+        matches = " and ".join(f"l.k{i} = {_comparable(text)}" for i, text in enumerate(texts))
+        joined = replace(rows, source=f"{rows.source} left join {name} l on {matches}")
+        rows = joined.selecting(f"r.*, l.value as _lookup_{number}")
+        trouble = f"coalesce({', '.join(troubles)})" if troubles else ""
+        computed[ours] = Computed(
+            f"lookup of {lookup.value}", f"r._lookup_{number}", kind, trouble, ", ".join(shown) or "null"
+        )
+        added.append(f"_lookup_{number}")
+    return replace(rows, computed=computed, added=tuple(added))
+
+
+def _lookup_table(
+    connection: duckdb.DuckDBPyConnection, lookup: Lookup, table: LookedUp, place: str
+) -> tuple[str, str]:
+    """Make the table of a lookup's keys k0, k1 ... and their `value`; return its name and the type of the value.
+
+    Of several rows of one key the last counts, by the file's name and the place in it. The table is made once for all
+    rows that are read on a connection.
+    """
+    found = connection.execute(f"select column_name, column_type from (describe from {table.source} t)").fetchall()
+    types = dict(found)
+    for name in (*lookup.key, lookup.value):
+        if name not in types:
+            known = [n for n in types if n not in LAKE_COLUMNS]
+            raise ConfigError(
+                f"{place}: {table.name} has no column {name!r}; found {', '.join(known[:20])}."
+                f"{did_you_mean(name, known)}"
+            )
+    name = f"_lookup_{fingerprint([table.source, lookup.key, lookup.value])}"
+    keys = [_comparable(f"t.{quoted(key)}") for key in lookup.key]
+    listed = ", ".join(f"{key} as k{i}" for i, key in enumerate(keys))
+    connection.execute(
+        f"""create temp table if not exists {name} as
+        select {listed}, last(t.{quoted(lookup.value)} order by t._file, t._row) as value
+        from {table.source} t where {" and ".join(f"{key} is not null" for key in keys)} group by all"""
+    )
+    return name, str(types[lookup.value])
+
+
+def _comparable(sql: str) -> str:
+    """Return the SQL of an id as it is compared with another: as text, without what spreadsheets add to it."""
+    text = f"nullif(without_text_mark(without_blanks_around(cast({sql} as varchar))), '')"
+    return f"regexp_replace({text}, '^(\\d+)\\.0$', '\\1')"
 
 
 def _adding(rows: RawRows, columns: Mapping[str, str]) -> RawRows:

@@ -49,7 +49,9 @@ def unreadable_columns(
     found_in = RawRows(part_rows, dict.fromkeys(texts, "VARCHAR"))
     # What is computed, looked up or translated is judged where its rows are read.
     suspects = [
-        c for c in cells(columns, spec, source, found_in) if c.is_text and c.source_column and not c.translation
+        c
+        for c in cells(columns, spec, source, found_in)
+        if c.is_text and c.source_column and not c.translation and c.name not in spec.lookups
     ]
     suspects = [replace(c, zone="") for c in suspects]
     if not suspects:

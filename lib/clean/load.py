@@ -30,9 +30,9 @@ def load_stage(
     batches = lake.batches()
     rates = read_exchange_rates(settings)
     rules = {
-        (name, entity): rules_of(entity, spec, source)
+        (name, entity): rules_of(lake, name, entity, source)
         for name, source in settings.config.sources.items()
-        for entity, spec in source.entities.items()
+        for entity in source.entities
     }
     live, again = live_files(batches), _files_delivered_again(batches)
     rows = []

@@ -24,11 +24,12 @@ from lib.cells.formats import Zones, define_macros
 from lib.cells.leftovers import Leftovers, header_suspicion, left_out
 from lib.cells.mapping import Cell, cells
 from lib.cells.reading import inspect, read
-from lib.cells.rows import VALUE_ERRORS, RawRows, diagnosed, prepared
+from lib.cells.rows import VALUE_ERRORS, LookedUp, RawRows, diagnosed, prepared
 from lib.clean.identity import Identity, derived, identified, identity_of
 from lib.clean.rule_hits import RuleHit, rule_hits, too_large, undecided
 from lib.config import EntitySource, Source
 from lib.entities import ENTITIES, LINEAGE, Entity
+from lib.ingest.lookups import tables_of
 from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
 
@@ -51,6 +52,7 @@ def standardize(settings: Settings, lake: Lake, batches: Iterable[Batch]) -> Ite
     """
     batches = list(batches)
     _check_columns(settings, batches)
+    known: dict[tuple[str, str], str] = {}
     with contextlib.ExitStack() as stack:
         connection: duckdb.DuckDBPyConnection | None = None
         for batch in batches:
@@ -61,7 +63,8 @@ def standardize(settings: Settings, lake: Lake, batches: Iterable[Batch]) -> Ite
                     f"The lake holds {batch.source}.{batch.entity}, which the configuration no longer names."
                     " Put it back into 'sources', so that its rows can be read, or remove it from the lake."
                 )
-            rules = rules_of(batch.entity, spec, source)
+            key = batch.source, batch.entity
+            rules = known[key] = known.get(key) or rules_of(lake, *key, source)
             relative = f"standardized/{batch.source}/{batch.entity}/{batch.batch_id}/{rules}.parquet"
             if not lake.exists(relative):
                 if connection is None:
@@ -87,6 +90,9 @@ def _make(
         target = scratch / "rows.parquet"
         _write(connection, lake, batch, spec, source, _latest(settings, batch), target)
         lake.place(target, relative)
+        if spec.lookups:
+            # A price list that changes every day would leave all rows there once a day.
+            lake.remove_beside(relative)
     except (duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
         if "No space left" in str(error):
             raise
@@ -98,13 +104,20 @@ def _make(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def rules_of(entity: str, spec: EntitySource, source: Source) -> str:
-    """Return the fingerprint of everything that decides what typed rows a raw batch gives."""
+def rules_of(lake: Lake, name: str, entity: str, source: Source) -> str:
+    """Return the fingerprint of everything that decides what typed rows a raw batch of a source gives.
+
+    What the tables of lookups hold is part of it: where one changes, so do the rows.
+    """
+    spec = source.entities[entity]
     contract = [(c.name, c.kind, c.required) for c in ENTITIES[entity].columns]
     options = spec.model_dump(include=set(EntitySource.model_fields) - {"expect"})
     restates = [spec.restates(entity, is_numbered) for is_numbered in (False, True)]
     zones = [source.zone, source.shop_zone]
-    return fingerprint([RULES_VERSION, contract, zones, source.id_prefixes, options, restates])
+    rules = [RULES_VERSION, contract, zones, source.id_prefixes, options, restates]
+    if spec.lookups:
+        rules.append({ours: table.content for ours, table in tables_of(lake, name, spec).items()})
+    return fingerprint(rules)
 
 
 def _check_columns(settings: Settings, batches: Sequence[Batch]) -> None:
@@ -183,7 +196,15 @@ def _write(
         place = f"sources.{batch.source}.entities.{batch.entity}"
         raw = f"{_parquet(parts)} r"
         types = dict(connection.execute(f"select column_name, column_type from (describe from {raw})").fetchall())
-        rows = prepared(connection, RawRows(raw, types), batch.entity, spec, place)
+        looked_up = {}
+        for ours, table in tables_of(lake, batch.source, spec).items():
+            if not table.content:
+                raise ConfigError(
+                    f"{place}.columns.{ours}.lookup: nothing has been read of {table.title}: it is empty, or has"
+                    " not been read since the mapping names it. Fill it, or run from 02_ingest on."
+                )
+            looked_up[ours] = LookedUp(table.title, table.rows)
+        rows = prepared(connection, RawRows(raw, types), batch.entity, spec, place, looked_up)
     constants = {"_source": batch.source, "_batch_id": batch.batch_id, "_ingested_at": batch.ingested_at}
     given = ", ".join(f"cast({text_literal(text)} as {LINEAGE[name]}) as {name}" for name, text in constants.items())
 

@@ -88,7 +88,8 @@ def overlooked(settings: Settings) -> list[tuple[str, str, str]]:
 
 def _places(settings: Settings) -> Iterator[_Place]:
     for name, source in settings.config.sources.items():
-        patterns = tuple(pattern for spec in source.entities.values() if (pattern := getattr(spec, "files", "")))
+        specs = [s for own in source.entities.values() for s in (own, *map(own.table_of, own.lookups.values()))]
+        patterns = tuple(pattern for spec in specs if (pattern := getattr(spec, "files", "")))
         path = getattr(source, "path", "")
         if not patterns or not path:
             continue

@@ -18,6 +18,7 @@ from lib.base.hashing import fingerprint
 from lib.config import EntitySource, Source
 from lib.ingest import drift
 from lib.ingest.clocks import clock_of
+from lib.ingest.lookups import read_tables
 from lib.ingest.overlooked import overlooked
 from lib.lake import Lake, live_files
 from lib.settings import Settings
@@ -82,6 +83,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
                 with open_source(source, settings.work_dir) as extract:
                     for entity in source.entities:
                         try:
+                            said = read_tables(settings, lake, name, source, entity, extract, run_id, progress)
                             row, new, remarks = _ingest_entity(
                                 settings, lake, name, source, entity, extract, run_id, progress
                             )
@@ -91,7 +93,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
                             continue
                         rows.append(row)
                         changes += new
-                        notes += [(name, entity, remark) for remark in remarks]
+                        notes += [(name, entity, remark) for remark in [*said, *remarks]]
             except SourceError as error:
                 (skipped if source.optional else failures)[name] = str(error)
         waiting = lake.rejected()

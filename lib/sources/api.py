@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from urllib.parse import urljoin, urlsplit
 
 import duckdb
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from lib.base.errors import SourceError, did_you_mean
 from lib.base.secrets import keep_secret, mask
-from lib.config import EntitySource, Source
+from lib.config import EntitySource, Lookup, Source
 from lib.sources.json import LONG_NUMBER, Rows, keep_digits, pointer, steps_of
 
 if TYPE_CHECKING:
@@ -55,6 +55,12 @@ class RestEntity(EntitySource):
     rows: Rows = ()
     parameters: dict[str, str] = Field({})
 
+    table_places: ClassVar[tuple[str, ...]] = ("path",)
+    table_options: ClassVar[tuple[str, ...]] = (
+        "records", "paging", "position_parameter", "size_parameter", "first_page", "next", "total", "rows",
+        "parameters",
+    )  # fmt: skip
+
     @field_validator("key", mode="before")
     @classmethod
     def _one_or_more(cls, value: Any) -> Any:
@@ -67,6 +73,12 @@ class RestEntity(EntitySource):
             paging = values.get("paging", "cursor")
             return values | {"position_parameter": paging if paging in ("cursor", "page", "offset") else ""}
         return values
+
+    def as_here(self, lookup: Lookup) -> dict[str, Any]:
+        shared = {"records", "paging", "position_parameter", "size_parameter", "first_page", "next", "total"}
+        if "paging" in lookup.options:
+            shared.remove("position_parameter")
+        return {**self.model_dump(include=shared), "key": lookup.key}
 
     @property
     def reader(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import pyarrow.parquet as pq
 import sqlalchemy as sa
@@ -27,7 +27,7 @@ from sqlglot import exp
 from lib.base.errors import SourceError, did_you_mean
 from lib.base.hashing import fingerprint, sha256_of
 from lib.base.quoting import quoted, quoted_list, text_literal
-from lib.config import EntitySource, Source, Use
+from lib.config import EntitySource, Lookup, Source, Use
 from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, Totals
 from lib.sources.listing import some
 from lib.sources.nearest import did_you_mean_column
@@ -51,6 +51,8 @@ class TableEntity(EntitySource):
     id: Ids | None = None
     updated_at: str = "updated_at"
 
+    table_places: ClassVar[tuple[str, ...]] = ("table", "query")
+
     @model_validator(mode="after")
     def _one_place(self) -> "TableEntity":
         if bool(self.table) == bool(self.query):
@@ -58,6 +60,10 @@ class TableEntity(EntitySource):
         if self.query and "updated_at" in self.model_fields_set and self.updated_at:
             raise ValueError("a 'query' is read whole each time: leave 'updated_at' out")
         return self
+
+    def as_here(self, lookup: Lookup) -> dict[str, Any]:
+        # Read whole each time, so that what is gone from it is found no more.
+        return {"id": ()}
 
     @property
     def reader(self) -> dict[str, Any]:

@@ -13,14 +13,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import duckdb
 import pyarrow.parquet as pq
 from pydantic import Field, field_validator, model_validator
 
 from lib.base.quoting import quoted, text_literal
-from lib.config import EntitySource, Source
+from lib.config import EntitySource, Lookup, Source
 from lib.sources import json_files, sheets
 from lib.sources.delimited import SEPARATOR, Unusable, separated, split_records, text_of, write_utf8
 from lib.sources.delivery import Delivery, Extractor, SourceFile, Task, write_malformed
@@ -52,6 +52,12 @@ class FileEntity(EntitySource):
     sheet: str = ""
     records: str = ""
     rows: Rows = ()
+
+    table_places: ClassVar[tuple[str, ...]] = ("files",)
+    table_options: ClassVar[tuple[str, ...]] = (
+        "encoding", "delimiter", "quote", "header", "names", "widths", "fields", "short_lines", "sheet", "records",
+        "rows",
+    )  # fmt: skip
 
     @field_validator("header", mode="before")
     @classmethod
@@ -99,6 +105,12 @@ class FileEntity(EntitySource):
             except LookupError as error:
                 raise ValueError(f"{value!r} is no encoding known to Python, such as utf-8 or cp1252") from error
         return value
+
+    def as_here(self, lookup: Lookup) -> dict[str, Any]:
+        shared = {"encoding", "delimiter", "quote", "short_lines"}
+        if lookup.options.keys() & {"widths", "fields"}:
+            shared.remove("delimiter")
+        return self.model_dump(include=shared)
 
     def restates(self, entity: str, is_numbered: bool) -> bool:
         if self.mode is not None:

@@ -352,7 +352,9 @@ class JsonReading:
             return f"has no line that is a JSON object; the first is {broken[0][:80]!r}: {_what_is_wrong(broken[0])}"
         spec, entity = self.reading.task.spec, self.reading.task.entity
         found = [dotted(place) for place in places]
-        required = [column.name for column in ENTITIES[entity].columns if column.required]
+        # Of a table that values are looked up in, all is required.
+        known = ENTITIES.get(entity)
+        required = [column.name for column in known.columns if column.required] if known else [*spec.columns]
         for use in spec.missing(entity, found):
             if use.ours in required:
                 expected = [name for use in spec.uses(entity) for name in use.names]
