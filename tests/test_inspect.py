@@ -262,6 +262,78 @@ def test_returns_beside_orders_came_back_and_ids_and_dates_are_no_yes_and_no(wri
     assert "is_return" not in orders.columns
 
 
+def test_an_amount_that_is_the_same_on_all_lines_of_each_order_is_the_orders(write, drafted):
+    rows = ("1,2026-01-01,A,1,30.50", "1,2026-01-01,B,2,30.50", "2,2026-01-02,A,1,9.00", "3,2026-01-03,A,1,70.00",
+            "3,2026-01-03,C,2,70.00")  # fmt: skip
+    draft = drafted(write("o.csv", "order id,date,sku,qty,amount", *rows))
+    columns = draft.sources["o"].entities["order_lines"].columns
+    assert columns["total_amount"] == "amount" and "line_total" not in columns
+    assert any("same on all lines" in doubt for doubt in draft.doubts)
+    assert any("unit_price" in missing for missing in draft.missing)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "currency", "zone"),
+    [
+        (("01-13T10:00:00+01:00", "01-14T10:00:00+01:00"), "EUR", "Europe/Berlin"),
+        (("01-13T10:00:00+01:00", "01-14T10:00:00+01:00"), "PLN", "Europe/Warsaw"),
+        (("01-13T10:00:00+01:00", "01-14T10:00:00+01:00"), "GBP", "Europe/Berlin"),
+        (("01-13 10:00:00 +0000", "07-14 10:00:00 +0100"), "GBP", "Europe/London"),
+    ],
+)
+def test_a_zone_has_the_offsets_of_all_times(write, drafted, offsets, currency, zone):
+    rows = [f"{n},2026-{time},A,1,9.50,{currency}" for n, time in enumerate(offsets, start=1)]
+    draft = drafted(write("o.csv", "order id,order date,sku,qty,unit price,currency", *rows))
+    assert draft.shop["time_zone"] == zone and any("time_zone" in doubt for doubt in draft.doubts)
+
+
+def test_what_ga4_states_as_the_currency_is_the_shops(write, drafted):
+    parameters = [{"key": "currency", "value": {"string_value": "SEK"}}]
+    event = {"event_name": "purchase", "event_timestamp": "1768035600000000", "user_pseudo_id": "u1"}
+    draft = drafted(write("events_20260110.json", json.dumps(event | {"event_params": parameters})))
+    assert draft.shop["currency"] == "SEK"
+
+
+def test_what_magento_closes_came_back(write, drafted):
+    folder = write("sales_order.csv", "entity_id,increment_id,created_at,grand_total,status",
+                   "1,100,2026-01-01 10:00:00,9.50,closed")  # fmt: skip
+    assert drafted(folder).keys == {"models": {"statuses": {"closed": "returned"}}}
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "expected"),
+    [
+        ("VAT Rate", ("19", "7", "19"), None),
+        ("MwSt-Satz", ("19", "7", "19"), None),
+        ("Taux TVA", ("20", "5.5", "20"), None),
+        ("MwSt", ("19", "7", "19", "19", "7"), None),
+        ("MwSt", ("1.90", "0.70", "3.80"), "MwSt"),
+    ],
+)
+def test_rates_of_tax_are_no_amounts(write, drafted, header, values, expected):
+    rows = [f"{n},2026-01-01,A,1,10.50,{value}" for n, value in enumerate(values, start=1)]
+    draft = drafted(write("o.csv", f"order id,date,sku,qty,price,{header}", *rows))
+    columns = draft.sources["o"].entities["order_lines"].columns
+    assert columns.get("tax_amount") == expected and "line_tax_amount" not in columns
+
+
+def test_what_is_to_be_checked_is_asked_and_amounts_in_cents_are_known_by_their_names(write, drafted):
+    rows = ("1,2026-01-01,A,1,1050,x", "2,2026-01-02,B,1,950,y")
+    draft = drafted(write("o.csv", "order id,made,sku,qty,Price (cents),Bearbeitungsstatus", *rows))
+    columns = draft.sources["o"].entities["order_lines"].columns
+    assert columns["unit_price"] == {"column": "Price (cents)", "factor": 0.01}
+    assert columns["status"] == "Bearbeitungsstatus"
+    assert {"ordered_at", "status"} <= {doubt.split(": ")[1].split(" ")[0] for doubt in draft.doubts if ": " in doubt}
+    assert not any("--cents" in doubt for doubt in draft.doubts)
+    plain = drafted(write("o.csv", "order id,date,sku,qty,price", "1,2026-01-01,A,1,10.00", "2,2026-01-02,B,1,20.00"))
+    assert not any("--cents" in doubt for doubt in plain.doubts)
+
+
+def test_numbers_on_the_first_line_of_an_order_alone_are_filled_down(write, drafted):
+    draft = drafted(write("o.csv", "order id,date,sku,qty,price", "1,2026-01-01,A,1,10.50", ",,B,1,20.00"))
+    assert draft.sources["o"].entities["order_lines"].options["fill_down"] == ["order_id", "ordered_at"]
+
+
 def test_what_is_needed_and_not_found_is_left_to_do(write, drafted, tmp_path):
     draft = drafted(write("orders.csv", "order id,customer,total", "1,c1,10.00", "2,c2,12.00"))
     assert [entry for entry in draft.missing if "ordered_at" in entry]

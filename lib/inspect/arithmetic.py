@@ -286,6 +286,7 @@ class Lines:
         orders = self.texts("order_id")
         if orders is None:
             return
+        self._repeated_totals(orders)
         for ours, own in (("shipping_amount", "line_shipping_amount"), ("tax_amount", "line_tax_amount"),
                           ("discount_amount", "order_discount_amount"), ("total_amount", "line_total")):  # fmt: skip
             values = self.numbers(ours)
@@ -314,6 +315,32 @@ class Lines:
                 comments[own] = "it differs between the rows of an order, so it is each line's own"
             elif not is_orders:
                 self.found.doubts.append(f"{columns.pop(ours)!r} differs between the rows of an order, and is left out")
+
+    def _repeated_totals(self, orders: list[str | None]) -> None:
+        """Take an only amount for the order's where it is the same on all lines of each order of several lines."""
+        columns = self.found.columns
+        amounts = [c for c in ("unit_price", "line_total", "line_amount", "total_amount") if c in columns]
+        if len(amounts) != 1 or (values := self.numbers(amounts[0])) is None:
+            return
+        pieces = self.numbers("quantity") or [None] * len(values)
+        products = self.texts("product_id") or self.texts("product_name") or [None] * len(values)
+        by_order: dict[str, list[tuple[float | None, tuple[float | None, str | None]]]] = defaultdict(list)
+        for order, value, *line in zip(orders, values, pieces, products, strict=True):
+            if order is not None and value is not None:
+                by_order[order].append((value, (line[0], line[1])))  # type: ignore[arg-type]
+        several = [own for own in by_order.values() if len({line for _, line in own}) > 1]
+        if len(several) < 2 or any(len({value for value, _ in own}) > 1 for own in several):
+            return
+        if len({own[0][0] for own in several}) < 2:
+            return
+        name = columns.pop(amounts[0])
+        self.found.comments.pop(amounts[0], None)
+        columns["total_amount"] = name
+        self.found.comments["total_amount"] = "the same on all lines of each order, so it is the order's"
+        self.found.doubts.append(
+            f"{name!r} is the same on all lines of each of {len(several):,} orders with several lines: it is the"
+            " order's total, and no column has an amount of each line"
+        )
 
     def used_again(self) -> None:
         """Tell numbers that begin anew, such as each year, from those that are one order's for ever."""

@@ -104,6 +104,9 @@ def _system(drafted: Drafted, members: list[Group], has_orders: bool) -> None:
             if needed not in present:
                 _without_lookup(source, column, group)
     drafted.draft.sources[name] = source
+    if statuses := layout.keys.get("models", {}).get("statuses"):
+        drafted.draft.keys.setdefault("models", {}).setdefault("statuses", {}).update(statuses)
+        drafted.draft.key_comments["models"] = layout.key_comments.get("models", "")
 
 
 def _without_lookup(source: SourceDraft, column: str, group: Group) -> None:
@@ -132,6 +135,7 @@ def _known(layout: Layout, form: Form, entity: str, spec: Mapping[str, Any], gro
         if "quote" not in form.read and any(_unquoted(document) for document in group.documents):
             draft.options["quote"] = ""
     _written(draft, form, group, layout)
+    _fill_down(draft, group)
     used = {plain(name) for name in columns_named(layout, form)}
     unknown = [c for c in group.columns if plain(c.name) not in used]
     draft.doubts += doubts_of(unknown) if entity not in ("customers", "products", "events") else []
@@ -141,6 +145,27 @@ def _known(layout: Layout, form: Form, entity: str, spec: Mapping[str, Any], gro
         if column.required and column.name not in columns:
             draft.missing[column.name] = f"needed: a column with the {column.name.replace('_', ' ')} of each row"
     return draft
+
+
+def _fill_down(draft: EntityDraft, group: Group) -> None:
+    """Let lines without an order's number and time have those of the line above, where only the first line has them."""
+    if draft.entity != "order_lines" or "fill_down" in draft.options or group.first.kind != "files":
+        return
+    by_name = {column.name: column.texts for column in group.columns}
+
+    def texts(ours: str) -> tuple[str | None, ...] | None:
+        mapping = draft.columns.get(ours)
+        return by_name.get(mapping) if isinstance(mapping, str) else None
+
+    orders, lines = texts("order_id"), texts("product_name") or texts("product_id")
+    if orders is None or lines is None or not orders or not orders[0]:
+        return
+    under = [at for at, order in enumerate(orders) if not (order or "").strip() and (lines[at] or "").strip()]
+    if under:
+        times = texts("ordered_at")
+        is_blank = times is not None and all(not (times[at] or "").strip() for at in under)
+        draft.options["fill_down"] = ["order_id", "ordered_at"] if is_blank else ["order_id"]
+        draft.comments["fill_down"] = "only the first line of an order has it"
 
 
 def _unquoted(document: Document) -> bool:
@@ -207,6 +232,7 @@ def _unknown(drafted: Drafted, group: Group) -> None:
         [c.name for c in group.columns if c.name not in used],
         _about(group),
     )
+    _fill_down(draft, group)
     folder = place_of([group])
     kind = group.first.kind
     for name, source in drafted.draft.sources.items():

@@ -12,8 +12,8 @@ from lib.inspect.arithmetic import Guess, Lines
 from lib.inspect.documents import Document
 from lib.inspect.forms import form_of
 from lib.inspect.kinds import is_yes_or_no, map_kinds
-from lib.inspect.values import Values
-from lib.inspect.words import roles_of, tokens
+from lib.inspect.values import Values, bare
+from lib.inspect.words import in_cents, roles_of, tokens
 
 #: Roles whose columns hold numbers, times and addresses; a column of other values has no such role.
 _NUMBERS = frozenset(
@@ -181,8 +181,13 @@ def guess(document: Document, columns: Sequence[Values]) -> Guess:
     elif entity not in ("customers", "products"):
         map_kinds(found, columns, reading)
     _currency(found, columns)
+    _in_cents(found, named)
     _whole_amounts(found, named)
     _required(found, columns)
+    _say_rates(found, columns)
+    for ours, why in found.comments.items():
+        if why.endswith("; check it") and ours in found.columns:
+            found.doubts.append(f"{ours} is {found.columns[ours]!r}, {why.removesuffix('; check it')}: is it right?")
     return found
 
 
@@ -204,6 +209,10 @@ def _candidates(column: Values) -> dict[str, float]:
             continue
         if role == "currency" and not column.is_currency:
             continue
+        if role == "line_number" and column.is_number and not _is_plain(column):
+            continue
+        if role == "tax_amount" and (_is_rate_by_name(column) or _is_rate(column)):
+            continue
         if role == "is_return" and not is_yes_or_no(column):
             continue
         if role == "customer_email" and not column.is_email:
@@ -218,6 +227,8 @@ def _candidates(column: Values) -> dict[str, float]:
     if "status" in found and "customer_region" in found:
         states = sum(_STATE.search(text.casefold()) is not None for text in column.given)
         del found["customer_region" if 2 * states >= len(column.given) else "status"]
+    if not (column.is_number or column.is_time) and any(w.endswith(("status", "zustand")) for w in tokens(column.name)):
+        found.setdefault("status", 0.4)
     if column.is_currency:
         found.setdefault("currency", 0.6)
     if column.is_email:
@@ -358,12 +369,92 @@ def _currency(found: Guess, columns: Sequence[Values]) -> None:
         found.comments["currency"] = "by the sign of the amounts"
 
 
+#: Rates of VAT and the like, in percent.
+_RATES = frozenset(
+    [
+        0,
+        2.1,
+        2.6,
+        4,
+        5,
+        5.5,
+        6,
+        7,
+        7.7,
+        8,
+        8.1,
+        9,
+        9.5,
+        10,
+        12,
+        13,
+        13.5,
+        14,
+        15,
+        16,
+        17,
+        18,
+        19,
+        20,
+        21,
+        22,
+        23,
+        24,
+        25,
+        27,
+    ]
+)
+
+
+def _is_rate_by_name(column: Values) -> bool:
+    words = tokens(column.name)
+    return any(w in ("rate", "percent", "taux", "aliquota", "tarief", "satz") or w.endswith("satz") for w in words)
+
+
+def _is_rate(column: Values) -> bool:
+    """Return whether a column holds a few rates of tax, such as 7 and 19, and no amounts."""
+    if any("%" in text for text in column.given):
+        return True
+    if len(column.distinct) > 4 or len(column.distinct) * 2 > len(column.given):
+        return False
+    try:
+        values = {float(bare(text).replace(",", ".")) for text in column.distinct}
+    except ValueError:
+        return False
+    as_percent = {round(value * 100, 6) for value in values} if max(values, default=0) < 1 else values
+    return any(values) and as_percent <= _RATES
+
+
+def _say_rates(found: Guess, columns: Sequence[Values]) -> None:
+    """Say of columns called a tax that they hold rates, by their values alone."""
+    used = {m for m in found.columns.values() if isinstance(m, str)}
+    for column in columns:
+        is_called_tax = column.is_number and roles_of(column.name).get("tax_amount", 0) >= 0.9
+        if column.name not in used and is_called_tax and _is_rate(column) and not _is_rate_by_name(column):
+            shown = ", ".join(sorted(column.distinct))
+            found.doubts.append(f"{column.name!r} ({shown}) is taken for rates of tax, not amounts, and is left out")
+
+
+def _in_cents(found: Guess, named: Mapping[str, Values]) -> None:
+    """Take amounts for cents where the name says so and none has a decimal."""
+    for column in ENTITIES[found.entity].columns:
+        name = found.columns.get(column.name)
+        if column.kind == "amount" and isinstance(name, str) and in_cents(name) and _is_plain(named[name]):
+            found.columns[column.name] = {"column": name, "factor": 0.01}
+            found.comments.setdefault(column.name, "in cents, as its name says")
+
+
+def _is_plain(column: Values) -> bool:
+    """Return whether all numbers are written without decimals: 1000, not 10.00."""
+    return column.is_whole and not any(re.search(r"[.,]\d{1,2}$", bare(text)) for text in column.given)
+
+
 def _whole_amounts(found: Guess, named: Mapping[str, Values]) -> None:
     """Say that amounts may be in cents, where none has a decimal."""
     kinds = {c.name: c.kind for c in ENTITIES[found.entity].columns}
     amounts = [named[m] for ours, m in found.columns.items() if kinds[ours] == "amount" and isinstance(m, str)]
     given = [column for column in amounts if column.given]
-    if given and all(column.is_whole for column in given) and any(len(t) > 2 for c in given for t in c.given):
+    if given and all(_is_plain(column) for column in given) and any(len(t) > 2 for c in given for t in c.given):
         found.doubts.append(
             f"all amounts are whole numbers, such as {given[0].given[0]!r}: where they are in cents, add --cents"
         )

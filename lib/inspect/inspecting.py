@@ -84,8 +84,10 @@ def _decide_tax(drafted: Drafted, trial: Trial) -> None:
     if included is None or included:
         return
     draft = drafted.draft
-    draft.keys["models"] = {"prices_include_tax": False}
-    draft.key_comments["models"] = f"totals are lines, shipping and tax in {orders:,} of {of:,} orders that show it"
+    draft.keys["models"] = {**draft.keys.get("models", {}), "prices_include_tax": False}
+    why = f"totals are lines, shipping and tax in {orders:,} of {of:,} orders that show it"
+    before = draft.key_comments.get("models")
+    draft.key_comments["models"] = f"{before}; {why}" if before else why
 
 
 def _say_what_arrived(drafted: Drafted, trial: Trial) -> None:

@@ -54,6 +54,8 @@ _OTHERS = frozenset(
 )  # fmt: skip
 #: Names of columns that say how an order stands.
 _STATES = re.compile(r"status|state|zustand|statut|estado|stato")
+#: Names of columns that count or number something, though 0 and 1 are all they hold.
+_COUNTS = frozenset(["qty", "quantity", "amount", "total", "sum", "count", "menge", "anzahl", "betrag", "no", "id"])
 #: Names of columns of texts in which any word may stand.
 _TEXTS = frozenset(
     ["name", "title", "description", "street", "address", "city", "product", "item", "artikel", "sku", "company"]
@@ -82,6 +84,8 @@ def kinds_of(column: Values) -> dict[str, str] | None:
     """
     words = set(tokens(column.name))
     named = next((kind for kind, names in _NAMES if words & names), "")
+    if words & _COUNTS or (is_yes_or_no(column) and not any(text.casefold() in _YES for text in column.distinct)):
+        return None
     if is_yes_or_no(column):
         return (
             {text: named if text.casefold() in _YES else "sale" for text in sorted(column.distinct)} if named else None

@@ -58,6 +58,7 @@ class Layout:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     time_zone: str = ""
     zone_column: str = ""
+    currency_column: str = ""
     keys: Mapping[str, Any] = field(default_factory=dict)
     key_comments: Mapping[str, str] = field(default_factory=dict)
 
@@ -102,6 +103,7 @@ def _layout(path: Path) -> Layout:
         names=names,
         time_zone=values.get("time_zone", ""),
         zone_column=values.get("zone_column", ""),
+        currency_column=values.get("currency_column", ""),
         keys=values.get("keys", {}),
         key_comments=values.get("key_comments", {}),
     )
@@ -198,10 +200,10 @@ class Names:
                 return self._all(mapping)
             return next(fitted for one in mapping if (fitted := self.fit(one)) is not None)
         if "sql" in mapping:
-            return {
-                **{key: value for key, value in mapping.items() if key != "optional"},
-                "sql": self._sql(mapping["sql"]),
-            }
+            fitted = {key: value for key, value in mapping.items() if key != "optional"}
+            if "zone" in mapping:
+                fitted["zone"] = self._all([mapping["zone"]])
+            return {**fitted, "sql": self._sql(mapping["sql"])}
         if "lookup" in mapping:
             return {**mapping, "lookup": {**mapping["lookup"], "by": self._all(_names_in(mapping["lookup"]["by"]))}}
         if "column" not in mapping:

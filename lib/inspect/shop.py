@@ -1,12 +1,15 @@
 """The shop as its data show it, where the user says nothing: its name, its currency, its time zone."""
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import ValidationError
@@ -111,6 +114,9 @@ def _currencies(drafted: Drafted) -> Counter[str]:
     found: Counter[str] = Counter()
     for (name, entity), group in drafted.groups.items():
         mapping = drafted.draft.sources[name].entities[entity].columns.get("currency")
+        if entity == "events" and group.recognized:
+            # Events have no currency of their own; what they state is the shop's.
+            mapping = group.recognized.layout.currency_column or None
         is_assumed = group.recognized is not None and "currency" in group.recognized.form.assumes
         if isinstance(mapping, dict) and "constant" in mapping and not is_assumed:
             found[str(mapping["constant"])] += group.rows
@@ -131,6 +137,7 @@ def _zone(drafted: Drafted, currency: str) -> tuple[str, str]:
     zones = _zones()
     named: Counter[str] = Counter()
     offsets: Counter[str] = Counter()
+    stamps: set[str] = set()
     countries: Counter[str] = Counter()
     for (name, entity), group in drafted.groups.items():
         spec = drafted.draft.sources[name].entities[entity]
@@ -144,6 +151,7 @@ def _zone(drafted: Drafted, currency: str) -> tuple[str, str]:
                 if ours in ("ordered_at", "paid_at"):
                     found = (re.search(r"[+-]\d{2}:?\d{2}$", text) for text in values.given if ":" in text)
                     offsets.update(one[0].replace(":", "") for one in found if one)
+                    stamps.update(text for text in values.given if re.search(r":.*[+-]\d{2}:?\d{2}$", text))
                 if ours in ("customer_country", "country"):
                     countries.update(text.upper() for text in values.given if len(text) == 2)
     named = Counter({zone: n for zone, n in named.items() if "/" in zone and not zone.startswith("Etc/")})
@@ -151,20 +159,38 @@ def _zone(drafted: Drafted, currency: str) -> tuple[str, str]:
         several = f"check: times are of several zones ({', '.join(named)}); each row is read in its own"
         return named.most_common(1)[0][0], several if len(named) > 1 else "as the export says"
     away = {offset for offset in offsets if offset not in ("+0000", "-0000")}
+    misfit = ""
     if away:
-        fitting = [zone for zone, own in zones["offsets"].items() if set(offsets) <= set(own)]
+        shown = f"by the offsets of the times ({', '.join(sorted(offsets))})"
+        fitting = _fitting(stamps)
         home = zones["countries"].get(countries.most_common(1)[0][0]) if countries else None
-        if home and any(set(offsets) <= set(zones["offsets"].get(z, ())) for z in [home]):
-            return home, f"check: by the offsets of the times ({', '.join(sorted(offsets))}) and the customers' country"
+        if home in fitting:
+            return str(home), f"check: {shown} and the customers' country"
+        if (own := zones["currencies"].get(currency)) in fitting:
+            return str(own), f"check: {shown} and the currency"
         if fitting:
-            return fitting[0], f"check: by the offsets of the times ({', '.join(sorted(offsets))})"
+            others = f", as {', '.join(fitting[1:4])} and others do" if len(fitting) > 1 else ""
+            return fitting[0], f"check: {shown}, which it fits{others}; set it with --time-zone"
+        misfit = f"; no zone known here has the offsets of all times ({', '.join(sorted(offsets))})"
     if countries:
         most = countries.most_common(1)[0][0]
         if zone := zones["countries"].get(most):
-            return zone, f"check: by the country of most customers ({most}); set it with --time-zone"
+            return zone, f"check: by the country of most customers ({most}){misfit}; set it with --time-zone"
     if zone := zones["currencies"].get(currency):
-        return zone, f"check: by the currency ({currency}) alone; set it with --time-zone"
-    return _ASSUMED_ZONE, "check: nothing shows it; set it with --time-zone"
+        return zone, f"check: by the currency ({currency}) alone{misfit}; set it with --time-zone"
+    return _ASSUMED_ZONE, f"check: nothing shows it{misfit}; set it with --time-zone"
+
+
+def _fitting(stamps: set[str]) -> list[str]:
+    """Return the zones that have, at each of some times, the offset that it states."""
+    times = set()
+    for text in sorted(stamps)[:5000]:
+        # 2026-01-31T23:30:00+01:00 and 2026-01-31 23:30:00 +0100
+        with contextlib.suppress(ValueError):
+            times.add(datetime.fromisoformat(re.sub(r"\s+(?=[+-]\d{2}:?\d{2}$)", "", text.strip())))
+    zones = _zones()
+    known = dict.fromkeys([*zones["offsets"], *zones["currencies"].values(), *zones["countries"].values()])
+    return [z for z in known if times and all(t.astimezone(ZoneInfo(z)).utcoffset() == t.utcoffset() for t in times)]
 
 
 def _name(drafted: Drafted) -> str:

@@ -47,6 +47,8 @@ def _roles() -> dict[tuple[str, ...], tuple[str, ...]]:
 def roles_of(name: str) -> dict[str, float]:
     """Return what a column may mean, each with how sure its name makes that: 1 where the name is in the list."""
     words = tokens(name)
+    if in_cents(name):
+        words = words[:-1]
     known = _roles()
     found: dict[str, float] = dict.fromkeys(known.get(words, ()), 1.0)
     joined = ("".join(words),)
@@ -61,6 +63,12 @@ def roles_of(name: str) -> dict[str, float]:
                 sure = 0.7 * (end - start) / len(words)
                 found[role] = max(found.get(role, 0.0), sure)
     return found
+
+
+def in_cents(name: str) -> bool:
+    """Return whether a name says that its amounts are in cents: `total_cents`, `Price (cents)`."""
+    words = tokens(name)
+    return len(words) > 1 and words[-1] in ("cents", "cent", "centimes", "centavos", "centimos", "pence")
 
 
 def words_known(names: Iterable[str]) -> int:
