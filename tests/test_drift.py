@@ -1,10 +1,13 @@
 """A source whose columns change: new ones are kept, refused or left out, missing and retyped ones cost their batch."""
 
+import re
+
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lib.report import pieces
 from tests.small_shop import SmallShop, csv, rows
 
 CLICKS = {"kind": "events", "schema_changes": "freeze", "entities": {"events": {"files": "*.json"}}}
@@ -65,6 +68,8 @@ def test_a_frozen_source_refuses_what_has_a_new_column_and_takes_the_rest(tmp_pa
     assert taken.rejected[["name", "reason"]].values.tolist() == [
         ["orders/2.csv", "has a new column 'gift_note', and schema_changes is freeze"]
     ]
+    shown = pieces.table(taken.rejected, "Files in quarantine").html
+    assert re.search(r">\d{1,2} \w{3} \d{4}, \d\d:\d\d UTC<", shown), "times are shown as everywhere else"
 
 
 def test_a_frozen_source_refuses_only_the_documents_that_have_values_in_a_new_column(tmp_path):

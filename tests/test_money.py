@@ -94,6 +94,20 @@ def test_totals_that_differ_from_their_lines_are_unexplained_money_by_their_diff
     assert "`quality.max_money_unexplained` allows 5.0" in of_gate(audit)
 
 
+def test_lines_that_disagree_with_their_prices_are_unexplained_where_no_total_bears_them_out(tmp_path):
+    header = LINES + ",line_total,line_amount,discount_amount"
+    good = [line(n) + ",10,9,1" for n in range(8)]
+    audit = audited(a_shop(tmp_path, *good, line(8) + ",17,,", line(9) + ",,13,", header=header))
+    assert of_source(audit)["unexplained"] == 7 + 3
+    assert not audit.money.sentence().startswith("all of")
+    assert "or lines and their prices, differ by" in of_gate(audit)
+    borne_out = [line(8, total=17) + ",17,,", line(9, total=13) + ",,13,"]
+    audit = audited(a_shop(tmp_path / "totals", *good, *borne_out, header=header))
+    assert of_source(audit)["unexplained"] == 0
+    low = audited(a_shop(tmp_path / "low", *good, *borne_out, header=header, min_score=99.9)).reasons
+    assert any("line_totals_agree_with_their_prices: a line's total is" in r and "`quality.accept: [" in r for r in low)
+
+
 # What is refused
 
 

@@ -2,6 +2,7 @@
 
 import html
 import os
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -83,8 +84,10 @@ def test_known_customers_are_members_and_the_others_one_unknown(shop):
 def test_reports_leave_out_what_the_shop_lacks_and_say_so(shop):
     page = html.unescape((shop.outputs / "latest" / "reports" / "06_insights.html").read_text())
     assert "Online Retail" in page
-    assert "There are no payments in this shop's data, so payment methods are left out." in page
-    assert "carry no categories" in page
+    assert "How do buyers pay" not in page and "payment method" not in page.lower()
+    assert "category's share" not in page
+    (remark,) = re.findall(r"<li>([^/]*</b> of net revenue is no product: .*?)</li>", page)
+    assert "postage and shipping 62.0" in remark and "manual entries and samples" in remark
     assert ">Margin<" not in page and "revenue is margin" not in page
     assert 6 <= page.count("<figure") < 12, "what the shop has is drawn, what it lacks is not"
 

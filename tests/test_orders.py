@@ -369,3 +369,43 @@ def test_words_of_a_shop_say_what_its_statuses_and_events_mean_and_those_of_nobo
         ("status", "unavailable", "exports", 2, 20),
     ]
     assert one(warehouse, "select checkouts + purchases from warehouse.fact_sessions") == 2
+
+
+ITEMS = "order_id,product_id,product_name,quantity,unit_price"
+
+
+@pytest.mark.parametrize("catalogue", [False, True], ids=["no products delivered", "some products delivered"])
+def test_order_items_name_products_that_no_source_delivers_and_an_increment_is_a_full_refresh(tmp_path, catalogue):
+    entities = {entity: {} for entity in ("orders", "order_items", *(["products"] if catalogue else []))}
+    shops = [SmallShop(tmp_path / name, entities) for name in ("one", "two")]
+    files = {
+        "orders/1.csv": csv("order_id,ordered_at,status", *(f"{n},2024-05-0{n},paid" for n in range(1, 5))),
+        "order_items/1.csv": csv(ITEMS, "1,TEE,,1,20", "1,MUG,Mug,1,10", "2,CUP,A cup,1,10"),
+    }
+    if catalogue:
+        files["products/1.csv"] = csv("product_id,name", "CUP,Cup")
+    later = {
+        "order_items/2.csv": csv(ITEMS, "2,TEE,Tee,1,20", "2,MUG,damaged,1,0", "3,MUG,damaged,1,0", "4,,Gift box,1,4"),
+    }
+    for name, content in files.items():
+        for shop in shops:
+            shop.write(name, content)
+    shops[0].build(publish=True)
+    for name, content in later.items():
+        for shop in shops:
+            shop.write(name, content)
+    warehouse = shops[0].build(publish=True)
+    assert rows(warehouse, "select product_id, name from clean.products order by 1") == [
+        ("CUP", "Cup" if catalogue else "A cup"),
+        ("MUG", "Mug"),
+        ("TEE", "Tee"),
+        ("unknown: Gift box", "Gift box"),
+    ]
+    facts = "select order_id, product_id, product_key, net_amount from warehouse.fact_order_items order by 1, 2, 4"
+    assert rows(warehouse, facts) == rows(shops[1].build(), facts)
+    assert one(warehouse, "select count(*) from warehouse.fact_order_items where product_key = 'unknown'") == 0
+    for shop in shops:  # a corrected file takes the name back: TEE is known still where nobody delivers products
+        shop.write("order_items/2.csv", csv(ITEMS, "3,MUG,Mug,1,10"))
+    warehouse = shops[0].build(publish=True)
+    assert rows(warehouse, facts) == rows(shops[1].build(full_refresh=True), facts)
+    assert one(warehouse, "select count(*) from clean.products where product_id = 'TEE'") == (0 if catalogue else 1)

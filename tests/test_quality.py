@@ -12,6 +12,7 @@ from lib.config import Gate
 from lib.entities import ENTITIES
 from lib.quality import audit as auditing
 from lib.quality.audit import Audit, failing_rows
+from lib.quality.checks import COLUMNS
 from lib.quality.gate import below
 from lib.quality.score import DIMENSIONS, MONEY, ROWS, Scores, grade
 from lib.warehouse import Warehouse
@@ -455,9 +456,19 @@ def test_a_failed_check_keeps_the_run_from_publishing_and_says_why(audits):
 
 def test_a_dimension_below_its_threshold_is_a_reason_of_its_own():
     gate = Gate(min_score=80, min_dimension={"validity": 95, "uniqueness": 99})
-    assert below(gate, Scores(97.45, {"validity": 94.9, "consistency": 100.0})) == ["validity is 94.9, below 95"]
-    assert below(gate, Scores(72.5, {"validity": 95.0, "consistency": 50.0})) == [
-        "the overall score is 72.5, below the 80 that pipeline.yml asks for"
+    none = pd.DataFrame(columns=COLUMNS)
+    assert below(gate, Scores(97.45, {"validity": 94.9, "consistency": 100.0}), none) == [
+        "validity is 94.9, below 95 (`quality.min_dimension`)"
+    ]
+    found = [("worse", 4, 0.0, 1.0), ("light", 4, 0.0, 0.1), ("fine", 0, 100.0, 1.0), ("bad", 2, 50.0, 1.0)]
+    names = ["check_name", "failing_rows", "score", "weight"]
+    checks = pd.DataFrame(found, columns=names).assign(
+        description="all is well", tested_rows=4, dimension="consistency"
+    )
+    assert below(gate, Scores(72.5, {"validity": 95.0, "consistency": 50.0}), checks) == [
+        "the overall score is 72.5, below the 80 that pipeline.yml asks for (`quality.min_score`); consistency is worst"
+        " with 50.0. Most of it by worse: all is well, but not 4 of 4; bad: all is well, but not 2 of 4. Where that is"
+        " right as it is: `quality.accept: [worse, bad]`"
     ]
 
 

@@ -116,6 +116,7 @@ class Known:
     returned: float = 0.0
     cancelled: float = 0.0
     net: float = 0.0
+    returning: float = 0.0
     months: dict[str, tuple[float, int, bool]] = field(default_factory=dict)
     products: int = 0
     categories: int = 0
@@ -154,6 +155,7 @@ def known(shop: Shop, currency: str) -> Known:
         returned=amount("return_amount", "order_type <> 'cancellation'"),
         cancelled=amount("return_amount", "order_type = 'cancellation'"),
         net=amount("net_amount"),
+        returning=float(one("select sum(abs(returning_net_amount)) from analytics.customer_growth")),
         months={f"{month:%B %Y}": (float(net or 0), orders, whole) for month, net, orders, whole in months},
         products=one(
             "select count(*) from analytics.product_summary"
@@ -221,8 +223,10 @@ def orders(page: Page, shop: Known) -> list[str]:
             named = {kinds.get(k, k) for _, k in re.findall(r"([\d,]+) (\w[\w ]*?)(?=,| and |$)", parts)}
             missing = {k for k, n in shop.orders.items() if k != "sale" and n} - named
             found += [f"not told: {missing}: {text}"] if missing else []
-        for total in re.findall(r"^([\d,]+) orders?(?: brought|, none)", text):
+        for total in re.findall(r"^([\d,]+) orders?, none", text):
             found += wrong(total, shop.all_orders, text)
+        for total in re.findall(r"^([\d,]+) orders? brought", text):
+            found += wrong(total, shop.orders.get("sale", 0), text)
         for total in re.findall(r"^([\d,]+) orders?, all between", text):
             found += [] if whole(total) <= shop.all_orders else [text]
     sold = shop.orders.get("sale", 0) if shop.gross > 0 else shop.all_orders
@@ -232,6 +236,20 @@ def orders(page: Page, shop: Known) -> list[str]:
             found += wrong(page.figures[label], expected, f"{label}, {page.period}")
     if "Orders" in page.figures and shop.gross > 0 and len(shop.orders) > 1:
         found += ["Orders that were cancelled or returned are not in the figure, and its name does not say so"]
+    return found
+
+
+def returning(page: Page, shop: Known) -> list[str]:
+    """Nobody is said to have come back only where nobody has, and shares of one period are the same."""
+    nobody = [text for text in page.findings if "has come back yet" in text]
+    found = nobody if shop.returning else []
+    part = next((text for label, text in page.figures.items() if label == "Returning customers"), "")
+    if part and (nobody or not shop.returning):
+        found += [f"Returning customers {part}, but nobody came back"]
+    for title in page.titles:
+        for stated, period in re.findall(r"brought (\d+) % of known customers' revenue, (.+)$", title):
+            if part and period == page.period and not close(stated, float(part.rstrip(" %"))):
+                found += [f"{part} beside {title}"]
     return found
 
 
@@ -363,7 +381,7 @@ def the_gate(page: Page, shop: Known) -> list[str]:
     return found + wrong(page.figures.get("In quarantine", "0"), shop.quarantined, "In quarantine")
 
 
-CHECKS = (denials, orders, net_revenue, percentages, leaders, what_is_absent, purchases, words)
+CHECKS = (denials, orders, returning, net_revenue, percentages, leaders, what_is_absent, purchases, words)
 
 
 def complaints(page: Page, shop: Known) -> list[str]:
@@ -492,6 +510,7 @@ SHOP = Known(
     returned=300.0,
     cancelled=100.0,
     net=5000.0,
+    returning=400.0,
     months={"May 2025": (500.0, 20, True), "May 2026": (1250.0, 12, True)},
     products=9,
     categories=3,
@@ -518,7 +537,11 @@ def test_a_page_without_a_fault_is_let_through():
         (orders, replace(GOOD, lede=GOOD.lede.replace(" and 2 returned", "")), SHOP),
         (orders, replace(GOOD, figures={"Orders sold": "13"}), SHOP),
         (orders, replace(GOOD, figures={"Orders": "12"}), SHOP),
-        (orders, replace(GOOD, heading="59 orders brought 5,000 EUR of net revenue"), SHOP),
+        (orders, replace(GOOD, heading="60 orders brought 5,000 EUR of net revenue"), SHOP),
+        (returning, replace(GOOD, titles=("No known customer has come back yet, May 2026",)), SHOP),
+        (returning, replace(GOOD, figures={"Returning customers": "4.3 %"}), replace(SHOP, returning=0.0)),
+        (returning, replace(GOOD, figures={"Returning customers": "4.3 %"},
+            titles=("Returning customers brought 9 % of known customers' revenue, May 2026",)), SHOP),
         (net_revenue, replace(GOOD, heading=GOOD.heading.replace("1,250", "1,251")), SHOP),
         (net_revenue, replace(GOOD, heading=GOOD.heading.replace("May 2026", "May 2025")), SHOP),
         (net_revenue, replace(GOOD, lede=GOOD.lede.replace("5,000", "5,001")), SHOP),

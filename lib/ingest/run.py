@@ -96,7 +96,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
                         notes += [(name, entity, remark) for remark in [*said, *remarks]]
             except SourceError as error:
                 (skipped if source.optional else failures)[name] = str(error)
-        waiting = lake.rejected()
+        waiting = [note | {"rejected_at": pd.Timestamp(note["rejected_at"], tz="UTC")} for note in lake.rejected()]
     notes += overlooked(settings)
     return Ingested(
         table=pd.DataFrame(rows, columns=_COLUMNS),

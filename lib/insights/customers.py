@@ -57,7 +57,9 @@ def new_and_returning(growth: pd.DataFrame, currency: str | None = None, months:
 
     None where no order names its customer, or all are of one month, in which nobody has come back yet.
     """
-    shown = speaking(growth)
+    shown, back = speaking(growth), growth["returning_net_amount"].fillna(0)
+    if back.any() and not shown["returning_net_amount"].fillna(0).any():
+        shown = growth  # who came back did so in a month that is not complete
     shown = shown.tail(months or len(shown))
     if len(growth) < 2 or not shown[["new_net_amount", "returning_net_amount"]].sum().sum() > 0:
         return None
@@ -67,7 +69,8 @@ def new_and_returning(growth: pd.DataFrame, currency: str | None = None, months:
     brought = f"{part} of known customers' revenue" if part.endswith("%") else part
     title = f"Returning customers brought {brought}, {period(year['month'])}"
     if not returning > 0:
-        title = f"No known customer has come back yet, {period(year['month'])}"
+        nobody = "Returning customers brought no revenue" if back.any() else "No known customer has come back yet"
+        title = f"{nobody}, {period(year['month'])}"
     step, data, labels = _columns_over_time(shown)
     heights = {name: data[column].fillna(0).tolist() for column, name in PARTS.items() if data[column].any()}
     subtitle = f"Net revenue by {step}{unit(currency)}; new: first order in these data"

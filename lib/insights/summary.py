@@ -82,7 +82,8 @@ def headline(
             title += _compared(now, year_ago, "a year before")
             sentences += [f"That is{against.lstrip(',')}."] if against else []
     elif len(complete(months)):
-        title = f"{count(shop.all_orders, 'order')} brought {money(net, currency)} of net revenue"
+        sold = shop.orders.get("sale", 0)
+        title = f"{count(sold, 'order') if sold else _orders(shop)} brought {money(net, currency)} of net revenue"
     else:
         title = f"{money(net, currency)} of net revenue so far; no month is complete yet"
     sentences.append(f"Since {months['month'][0]:%B %Y} the shop took {_orders(shop)}: **{money(net, currency)}** net.")

@@ -78,19 +78,43 @@ def judge(config: Config, checks: pd.DataFrame, scores: Scores, evidence: Eviden
     ]
     if not scores.sides:
         return reasons or ["there is not one row to check: no source has delivered any yet"]
-    return [*reasons, *_doubtful(checks), *below(gate, scores), *_failed(checks)]
+    return [*reasons, *_doubtful(checks), *below(gate, scores, checks), *_failed(checks)]
 
 
-def below(gate: Gate, scores: Scores) -> list[str]:
-    """Return the scores that are below what the gate asks for."""
+def below(gate: Gate, scores: Scores, checks: pd.DataFrame) -> list[str]:
+    """Return the scores that are below what the gate asks for, and the checks that lower them most."""
     reasons = []
     if scores.overall < gate.min_score:
         points = formatting.points(scores.overall)
-        reasons.append(f"the overall score is {points}, below the {gate.min_score:g} that pipeline.yml asks for")
+        worst = min(scores.sides, key=lambda side: scores.sides[side], default="")
+        side = f"; {worst} is worst with {formatting.points(scores.sides[worst])}" if worst else ""
+        reasons.append(
+            f"the overall score is {points}, below the {gate.min_score:g} that pipeline.yml asks for"
+            f" (`quality.min_score`){side}{_worst(checks)}"
+        )
     for dimension, least in gate.min_dimension.items():
         if dimension in scores.sides and scores.sides[dimension] < least:
-            reasons.append(f"{dimension} is {formatting.points(scores.sides[dimension])}, below {least:g}")
+            own = "" if reasons else _worst(checks[checks["dimension"] == dimension])
+            reasons.append(
+                f"{dimension} is {formatting.points(scores.sides[dimension])}, below {least:g}"
+                f" (`quality.min_dimension`){own}"
+            )
     return reasons
+
+
+def _worst(checks: pd.DataFrame, most: int = 2) -> str:
+    """Return the checks that cost most points, what each of them asks for, and how to accept them."""
+    lost = checks["weight"] * (100 - checks["score"])
+    worst = checks.assign(lost=lost)[lost > 0].sort_values(["lost", "check_name"], ascending=[False, True]).head(most)
+    if worst.empty:
+        return ""
+    told = [
+        f"{check['check_name']}: {check['description']}, but not {formatting.number(check['failing_rows'])} of"
+        f" {formatting.number(check['tested_rows'])}"
+        for check in worst.to_dict("records")
+    ]
+    accepted = f"`quality.accept: [{', '.join(worst['check_name'])}]`"
+    return f". Most of it by {'; '.join(told)}. Where that is right as it is: {accepted}"
 
 
 def _unusable(gate: Gate, evidence: Evidence) -> list[str]:
@@ -216,7 +240,7 @@ def _money(gate: Gate, money: Money) -> list[str]:
         "quarantined": (gate.max_money_quarantined, "is in quarantine, and not in the figures", ""),
         "unexplained": (
             gate.max_money_unexplained,
-            "is what the orders' totals and their lines differ by",
+            "is what the orders' totals and their lines, or lines and their prices, differ by",
             "; `columns` may lack a discount, shipping or tax; `models.prices_include_tax` says whether prices include"
             " it",
         ),

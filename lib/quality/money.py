@@ -23,7 +23,7 @@ PARTS = {
     "quarantined": "in quarantine",
     "unconverted": "in a currency without a rate",
     "guessed": "rests on a guess",
-    "unexplained": "is not explained by order lines",
+    "unexplained": "is not explained by order lines and their prices",
 }
 
 #: The parts that add up to what was delivered.

@@ -1,5 +1,5 @@
--- One row per product: from the products that sources deliver, and from order lines for all others; where no
--- source delivers products, those that order items name are known by their id alone.
+-- One row per product: from the products that sources deliver, and from order lines and the names of order items for
+-- all others; where no source delivers products, those that order items do not name are known by their id alone.
 {%- set texts = ['name', 'category', 'subcategory', 'brand'] %}
 {%- set others = ['unit_price', 'unit_cost', 'currency', 'is_active', 'updated_at'] %}
 with delivered as {{ inlined() }} (
@@ -59,15 +59,31 @@ latest as (
 
 ),
 
--- Lines without an article number are of an unknown product, which has their name.
-named_items as (
+-- Also lines without an article number: they are of an unknown product, which has their name.
+naming_items as (
 
-    select product_id, product_name, min(_source) as _source, min(_source_file) as _source_file
+    select
+        items.product_id, items.product_name, items.unit_price, items.line_total, items.line_amount, orders.ordered_at,
+        items._source, items._source_file
     from {{ ref('order_items') }} as items
-    where _entity = 'order_items' and product_id = 'unknown: ' || product_name
+    left join {{ ref('orders') }} as orders on orders.order_id = items.order_id
+    where items._entity = 'order_items' and items.product_name is not null
         and not exists (select 1 from undelivered where undelivered.product_id = items.product_id)
         and not exists (select 1 from delivered where delivered.product_id = items.product_id)
-    group by product_id, product_name
+
+),
+
+name_of_most_items as (
+
+    {{ most_frequent('naming_items', 'product_id', 'product_name') }}
+
+),
+
+named_items as (
+
+    select product_id, min(_source) as _source, min(_source_file) as _source_file
+    from naming_items
+    group by product_id
 
 ),
 
@@ -99,9 +115,10 @@ left join {{ column }}_of_most on {{ column }}_of_most.product_id = latest.produ
 {% endfor %}
 union all
 select
-    product_id, product_name, null, null, null, {{ amount('null') }}, {{ amount('null') }}, null, null, null,
-    {{ label("'order_items'") }} as _entity, _source, _source_file, null
+    named_items.product_id, name_of_most_items.product_name, null, null, null, {{ amount('null') }}, {{ amount('null') }},
+    null, null, null, {{ label("'order_items'") }} as _entity, named_items._source, named_items._source_file, null
 from named_items
+inner join name_of_most_items on name_of_most_items.product_id = named_items.product_id
 union all
 select
     product_id, null, null, null, null, {{ amount('null') }}, {{ amount('null') }}, null, null, null,

@@ -26,7 +26,21 @@ lines as (
 
 ),
 
--- Customers and products that no source delivers are known from order lines.
+-- Order items make a product known that no source delivers only by naming it; where none delivers products, all are known.
+items as (
+
+    select product_id
+    from {{ source('stage', 'order_items') }}
+    where product_name is not null and order_id in (select order_id from affected_orders)
+        and exists (select 1 from {{ source('stage', 'products') }})
+    union all
+    select product_id
+    from changed
+    where entity = 'order_items' and exists (select 1 from {{ source('stage', 'products') }})
+
+),
+
+-- Customers and products that no source delivers are known from order lines, and products from the names of order items.
 customers as (
 
     select customer_id
@@ -47,11 +61,11 @@ products as (
     from changed
     where entity = 'products' and product_id is not null
     union
-    select lines.product_id
-    from lines
+    select naming.product_id
+    from (select product_id from lines union all select product_id from items) as naming
     left join {{ ref('products') }} as delivered
-        on delivered.product_id = lines.product_id and delivered._entity = 'products'
-    where lines.product_id is not null and delivered.product_id is null
+        on delivered.product_id = naming.product_id and delivered._entity = 'products'
+    where naming.product_id is not null and delivered.product_id is null
 
 )
 

@@ -2,7 +2,7 @@
 -- currency (the first parameter) is not known, and what the others come to, without sign. Sales are order lines, or orders'
 -- totals where their source has no lines. The parts `usable`, `unconverted`, `merged`, `quarantined` and `left_out` are
 -- apart from each other; all but the last make up what was delivered. `repaired`, `converted` and `guessed` are of what is
--- usable, and `unexplained` is by how much totals differ from their lines. Rows that repeat what another file or source
+-- usable, and `unexplained` is by how much totals differ from their lines, or from quantity and price. Rows that repeat what another file or source
 -- states, or that a newer statement replaces, are in none.
 with lines as (
 
@@ -52,6 +52,33 @@ guessed as (
     inner join warehouse.fact_orders as orders on orders.order_id = equal_lines.order_id
     where (orders.unexplained_amount is null or orders.unexplained_amount > 0.005)
         and orders.order_id not in (select order_id from unclear_orders)
+
+),
+
+-- Lines whose total is not what the check `line_totals_agree_with_their_prices` expects, where no order's total bears it out.
+disagreeing as (
+
+    select
+        lines.source,
+        greatest(
+            least(
+                abs(abs(items.quantity * items.unit_price) - abs(coalesce(items.line_total, items.line_amount))),
+                abs(abs(items.quantity * items.unit_price) - abs(coalesce(items.discount_amount, 0)) - abs(items.line_amount))
+            ),
+            abs(items.line_amount) - abs(items.line_total)
+        ) * lines.exchange_rate as amount
+    from clean.order_items as items
+    inner join lines on lines.order_id = items.order_id and lines.line_number = items.line_number
+    inner join warehouse.fact_orders as orders on orders.order_id = items.order_id
+    where (items.line_total is not null or items.line_amount is not null)
+        and orders.unexplained_amount is null and orders.order_type <> 'cancellation'
+        and not (
+            (
+                abs(abs(items.quantity * items.unit_price) - abs(coalesce(items.line_total, items.line_amount))) <= 0.005 * (abs(items.quantity) + 1)
+                or abs(abs(items.quantity * items.unit_price) - abs(coalesce(items.discount_amount, 0)) - abs(items.line_amount)) <= 0.005 * (abs(items.quantity) + 1)
+            )
+            and (items.line_total is null or items.line_amount is null or abs(items.line_amount) <= abs(items.line_total) + 0.005)
+        )
 
 ),
 
@@ -146,6 +173,8 @@ parts as (
     select source, 'sales', 'unexplained', unexplained_amount
     from warehouse.fact_orders
     where unexplained_amount > 0.005 * (line_count + 3) and order_type <> 'cancellation'
+    union all
+    select source, 'sales', 'unexplained', amount from disagreeing
     union all
     select
         set_aside.source, set_aside.kind, set_aside.part,
