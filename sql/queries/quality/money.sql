@@ -72,12 +72,14 @@ disagreeing as (
     inner join warehouse.fact_orders as orders on orders.order_id = items.order_id
     where (items.line_total is not null or items.line_amount is not null)
         and orders.unexplained_amount is null and orders.order_type <> 'cancellation'
-        and not (
+        and items.quantity is not null and items.unit_price is not null
+        and not coalesce(
             (
                 abs(abs(items.quantity * items.unit_price) - abs(coalesce(items.line_total, items.line_amount))) <= 0.005 * (abs(items.quantity) + 1)
                 or abs(abs(items.quantity * items.unit_price) - abs(coalesce(items.discount_amount, 0)) - abs(items.line_amount)) <= 0.005 * (abs(items.quantity) + 1)
             )
-            and (items.line_total is null or items.line_amount is null or abs(items.line_amount) <= abs(items.line_total) + 0.005)
+            and (items.line_total is null or items.line_amount is null or abs(items.line_amount) <= abs(items.line_total) + 0.005),
+            false
         )
 
 ),
