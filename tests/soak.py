@@ -2,6 +2,7 @@
 
 - Thirty single-day runs of a small shop for each seed, held against one run to the same date and a full refresh.
 - An ingest killed at every one of its writes, and repeated.
+- A thousand exports made by chance: each comes out right or is refused.
 - Runs killed, and cut off from their server, in every stage: all cases of tests that `make test` runs some of.
 """
 
@@ -10,11 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 from lib.shop import LAST_DAY, open_shop
 from tests.days import DailyShop, differences, rows_of
+from tests.generated_exports import fault
 from tests.killing import campaign
 
 
@@ -40,6 +43,12 @@ def kills(every: int) -> list[str]:
         return faults
 
 
+def exports(count: int) -> list[str]:
+    """Return which of so many exports made by chance come out wrong."""
+    with ProcessPoolExecutor(max_workers=2, max_tasks_per_child=100) as pool:
+        return [found for found in pool.map(fault, range(count), chunksize=5) if found]
+
+
 def every_case() -> list[str]:
     """Return which tests fail of the files that leave some of their cases to this campaign."""
     files = sorted(str(p) for p in Path(__file__).parent.glob("test_*.py") if "soak" in p.read_text(encoding="utf-8"))
@@ -52,9 +61,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__.split("\n\n")[0])
     parser.add_argument("--days", type=int, default=30, help="single-day runs of each shop")
     parser.add_argument("--seeds", type=int, default=2, help="shops, with seeds 42, 43, ...")
+    parser.add_argument("--exports", type=int, default=1_000, help="exports made by chance")
     parser.add_argument("--every", type=int, default=1, help="kill at every so many of the writes")
     chosen = parser.parse_args()
-    campaigns = [("kills", lambda: kills(chosen.every)), ("every case of the tests", every_case)]
+    campaigns = [
+        ("kills", lambda: kills(chosen.every)),
+        (f"{chosen.exports:,} exports", lambda: exports(chosen.exports)),
+        ("every case of the tests", every_case),
+    ]
     for seed in range(42, 42 + chosen.seeds):
         campaigns.append((f"{chosen.days} single days, seed {seed}", lambda seed=seed: single_days(seed, chosen.days)))
     failed = False
