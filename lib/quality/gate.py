@@ -166,7 +166,8 @@ def _unreadable(gate: Gate, sources: Mapping[str, Source], unreadable: pd.DataFr
         for entity, spec in source.entities.items()
         if source.kind != "mail" and not (source.optional or spec.optional)
     }
-    files = unreadable[[of in judged for of in zip(unreadable["source"], unreadable["entity"], strict=True)]]
+    of = zip(unreadable["source"], unreadable["entity"], strict=True)
+    files = unreadable[pd.Series([one in judged for one in of], index=unreadable.index, dtype=bool)]
     return [
         f"{formatting.count(len(own), 'file')} of {source} could not be read: {own.iloc[0]['name']}"
         f" {own.iloc[0]['reason']}"
