@@ -75,6 +75,8 @@ def _listed(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_scalar)]
+#: A text alone is a list of one.
+Texts = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed)]
 
 
@@ -176,6 +178,8 @@ class ColumnMapping(_Model):
     @field_validator("sql")
     @classmethod
     def _is_expression(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError('an expression is expected, such as \'"Item total" / "Quantity"\'')
         return _expression(value)
 
     @field_validator("factor", mode="before")
@@ -275,15 +279,15 @@ class EntitySource(_Model):
     optional: bool = False
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ".", ",", " ", "'"] = ""
-    timestamp_formats: tuple[str, ...] = ()
+    timestamp_formats: Texts = ()
     zone_stated: bool = False
-    null_values: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
+    null_values: Texts = ()
+    required: Texts = ()
     codes: Literal["any", "lower", "upper"] = "any"
     equal_lines: Literal["keep", "merge"] = "keep"
     expect: Expected = Expected()
     where: str = ""
-    fill_down: tuple[str, ...] = ()
+    fill_down: Texts = ()
     missing_prices: Literal["refuse", "list_price"] = "refuse"
     columns: dict[str, ColumnMapping] = {}
 

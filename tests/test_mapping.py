@@ -538,3 +538,58 @@ def test_a_line_needs_a_price_or_an_amount_unless_nobody_pays_for_it(tmp_path):
     assert rows(shop.build(), refused) == [(6, "missing_unit_price"), (7, "missing_unit_price"), (8, "not_a_number")]
     shop.entities["order_lines"]["missing_prices"] = "list_price"
     assert rows(shop.build(), refused) == [(8, "not_a_number")]
+
+
+# What is compared, and what stays a text
+
+
+def test_columns_are_compared_as_numbers_where_both_are(tmp_path):
+    shop = shop_of(
+        tmp_path,
+        columns={
+            "unit_price": {"sql": 'least("price", "sale")'},
+            "is_return": {"sql": '"back" = "total"'},
+            "status": {"sql": "case when back in (total, sale) then 'in' when price <> sale then 'other' end"},
+        },
+    )
+    found = staged(
+        shop,
+        "no,at,sku,qty,price,sale,back,total",
+        "1,2026-01-05 10:00,A,1,9.50,10.00,10.0,10",
+        "2,2026-01-05 10:00,A,1,100.00,80.00,x,x",
+        "3,2026-01-05 10:00,A,1,8,7,2,5",
+        columns="unit_price, is_return, status",
+    )
+    assert found == [(Decimal("9.5"), True, "in"), (80, True, "in"), (7, False, "other")]
+
+
+def test_ids_never_become_doubles(tmp_path):
+    shop = shop_of(tmp_path, columns={"order_id": {"sql": 'coalesce("no", 0)'}})
+    ids = [str(9007199254740990 + n) for n in range(8)]
+    lines = [f"{i},2026-01-05 10:00,A,1,5" for i in ids]
+    assert staged(shop, "no,at,sku,qty,price", *lines, columns="order_id") == [(i,) for i in ids]
+
+
+def test_a_number_computed_for_an_id_is_refused_where_it_loses_digits(tmp_path):
+    shop = shop_of(tmp_path, columns={"order_id": {"sql": '"no" + 0'}})
+    found = staged(
+        shop,
+        "no,at,sku,qty,price",
+        "90071992547409931,2026-01-05 10:00,A,1,5",
+        "12,2026-01-05 10:00,A,1,5",
+        columns="_reject_rule",
+    )
+    assert found == [("not_computed",), (None,)]
+
+
+@pytest.mark.parametrize("sql", ["regexp_replace(\"sku\", '[', '')", "timezone('Mars/X', cast(\"at\" as timestamp))"])
+def test_an_expression_that_fails_whatever_the_row_is_no_damaged_batch(tmp_path, sql):
+    ours = "product_id" if "sku" in sql else "ordered_at"
+    shop = shop_of(tmp_path, columns={ours: {"sql": sql}})
+    with pytest.raises(ConfigError, match=rf"order_lines\.columns\.{ours}\.sql"):
+        staged(shop, "no,at,sku,qty,price", "1,2026-01-05 10:00,A,1,5", columns="order_id")
+
+
+def test_an_empty_expression_is_refused():
+    with pytest.raises(ValueError, match="an expression is expected"):
+        ColumnMapping(sql=" ")

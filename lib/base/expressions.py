@@ -9,12 +9,15 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from lib.base.errors import did_you_mean
 
 #: Name of a column by its parts: `price.amount` has two, `"price.amount"` one.
 Parts = tuple[str, ...]
+
+#: What a column has, as far as comparing it goes: texts, numbers, or what is neither.
+Kind = Literal["text", "number", ""]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -25,8 +28,12 @@ _ARITHMETIC = _words("+ - * / // % ** ^")
 _NUMERIC = _ARITHMETIC | _words(
     "abs round ceil ceiling floor sign sqrt trunc pow power mod fmod fdiv add subtract multiply divide"
 )
-#: What gives one of its arguments: a number where any of them is one.
-_CHOOSING = _words("if greatest least nullif ifnull")
+#: What gives one of its arguments. A literal number among these says nothing of the others, except to the first two.
+_CHOOSING = _words("greatest least if nullif ifnull")
+_BY_SIZE = _words("greatest least")
+
+#: A number of more digits is an id: a double, as which numbers are read, does not keep them all.
+_DIGITS = 15
 _NUMBER_TYPES = _words(
     "DECIMAL NUMERIC DOUBLE FLOAT REAL TINYINT SMALLINT INTEGER INT BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT"
     " UHUGEINT"
@@ -58,18 +65,46 @@ class Expression:
         """The columns that it names, each once, in their order."""
         return list(dict.fromkeys(_parts(node) for node, _ in _references(self._tree(), False)))
 
-    def sql(self, column: Callable[[Parts, bool], Sequence[str]], zone_of: str = "") -> str:
+    @property
+    def numbers(self) -> set[Parts]:
+        """The columns of which it needs a number; those compared with another column may be texts as well."""
+        return {_parts(node) for node, is_number in _references(self._tree(), False) if is_number}
+
+    def sql(
+        self,
+        column: Callable[[Parts, bool], Sequence[str]],
+        zone_of: str = "",
+        kind: Callable[[Parts], Kind] = lambda _: "text",
+        decimal: str = ".",
+    ) -> str:
         """Return it as SQL with each column in the place that `column` gives for it; true asks for it as a number.
 
-        Where `zone_of` names a function, it is what reads the name of a time zone that is no constant.
+        Where `zone_of` names a function, it is what reads the name of a time zone that is no constant. `kind` says what
+        a column has, `decimal` how the source of its texts writes the decimal mark.
         """
-        statement = json.loads(self._parsed)
-        node = statement["statements"][0]["node"]
-        node["select_list"] = [_compared(node["select_list"][0])]
-        for call in self._zoned(node["select_list"][0]) if zone_of else ():
+        return self._written(self._tree(), column, zone_of, kind, decimal)
+
+    def zones(self, column: Callable[[Parts, bool], Sequence[str]]) -> list[str]:
+        """Return the SQL of each name of a time zone that may be another in each row."""
+        names = [call["arguments"][0]["expression"] for call in self._zoned(self._tree())]
+        return [self._written(name, column, "", lambda _: "text", ".") for name in names]
+
+    def _written(
+        self,
+        tree: Any,
+        column: Callable[[Parts, bool], Sequence[str]],
+        zone_of: str,
+        kind: Callable[[Parts], Kind],
+        decimal: str,
+    ) -> str:
+        tree = _compared(tree, kind)
+        for call in self._zoned(tree) if zone_of else ():
             call["arguments"][0]["expression"] = _call(zone_of, call["arguments"][0]["expression"])
-        for reference, is_number in _references(node["select_list"][0], False):
+        _write_literals(tree, False, kind, decimal)
+        for reference, is_number in list(_references(tree, False)):
             reference["column_names"] = list(column(_parts(reference), is_number))
+        statement = json.loads(self._parsed)
+        statement["statements"][0]["node"]["select_list"] = [tree]
         (text,) = _ask("select json_deserialize_sql(?::json)", json.dumps(statement))
         return f"({str(text).removeprefix('SELECT ')})"
 
@@ -179,26 +214,25 @@ def _children(node: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
             elif name in _NUMERIC:
                 yield from ((a, True) for a in arguments)
             elif name in _CHOOSING:
-                condition, chosen = (arguments[:1], arguments[1:]) if name == "if" else ([], arguments)
-                yield from ((a, False) for a in condition)
-                yield from ((a, any(map(_is_number, chosen))) for a in chosen)
+                yield from ((a, False) for a in (arguments[:1] if name == "if" else ()))
+                yield from ((a, _is_number(node)) for a in _branches(node))
             else:
                 yield from ((a, False) for a in arguments)
         case "CAST":
             yield node["child"], node["type_expr"]["type_name"].upper() in _NUMBER_TYPES
         case "CASE":
-            chosen = [c["then_expr"] for c in node["case_checks"]] + [node["else_expr"]]
-            is_number = any(map(_is_number, chosen))
             for check in node["case_checks"]:
                 yield check["when_expr"], False
-            yield from ((c, is_number) for c in chosen)
+            yield from ((c, _is_number(node)) for c in _branches(node))
         case "COMPARISON" | "BETWEEN":
             sides = [node[key] for key in ("left", "right", "input", "lower", "upper") if key in node]
             is_number = any(map(_is_number, sides))
             yield from ((s, is_number) for s in sides)
-        case "OPERATOR" if node["type"] in ("COMPARE_IN", "COMPARE_NOT_IN", "OPERATOR_COALESCE", "OPERATOR_NULLIF"):
+        case "OPERATOR" if node["type"] in ("COMPARE_IN", "COMPARE_NOT_IN"):
             is_number = any(map(_is_number, node["children"]))
             yield from ((c, is_number) for c in node["children"])
+        case "OPERATOR" if _branches(node):
+            yield from ((c, _is_number(node)) for c in _branches(node))
         case "CONJUNCTION" | "OPERATOR":
             yield from ((c, False) for c in node["children"])
         case "COLLATE":
@@ -217,36 +251,57 @@ def _references(node: dict[str, Any], is_number: bool, bound: Parts = ()) -> Ite
             names = tuple(name for n in _nodes(node["lhs"]) if n["class"] == "COLUMN_REF" for name in _parts(n))
             yield from _references(node["expr"], False, bound + names)
     else:
-        # What chooses one of several hands the need of a number on.
-        hands_on = node["class"] == "CASE" or node["type"] in ("OPERATOR_COALESCE", "OPERATOR_NULLIF")
-        hands_on = hands_on or (node["class"] == "FUNCTION" and node["function_name"].lower() in _CHOOSING)
-        for child, needs_number in _children(node):
-            is_condition = node["class"] == "CASE" and any(child is c["when_expr"] for c in node["case_checks"])
-            is_condition = is_condition or (hands_on and _is_condition_of_if(node, child))
-            yield from _references(child, needs_number or (hands_on and is_number and not is_condition), bound)
+        for child, needs_number in _needs(node, is_number):
+            yield from _references(child, needs_number, bound)
 
 
-def _is_condition_of_if(node: dict[str, Any], child: dict[str, Any]) -> bool:
-    return node.get("function_name", "").lower() == "if" and node["arguments"][0]["expression"] is child
+def _needs(node: dict[str, Any], is_number: bool) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Yield a node's parts, each with whether a number is needed there, where the node itself may be needed as one."""
+    # What chooses one of several hands the need of a number on.
+    chosen = [id(b) for b in _branches(node)] if is_number else []
+    for child, needs_number in _children(node):
+        yield child, needs_number or id(child) in chosen
+
+
+def _branches(node: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return those parts of a node of which it gives one; none where it gives something else."""
+    match node["class"]:
+        case "CASE":
+            return [*(c["then_expr"] for c in node["case_checks"]), node["else_expr"]]
+        case "OPERATOR" if node["type"] in ("OPERATOR_COALESCE", "OPERATOR_NULLIF"):
+            return list(node["children"])
+        case "FUNCTION" if node["function_name"].lower() in _CHOOSING:
+            arguments = [a["expression"] for a in node["arguments"]]
+            return arguments[1:] if node["function_name"].lower() == "if" else arguments
+    return []
+
+
+def _is_literal(node: dict[str, Any]) -> bool:
+    return node["class"] == "CONSTANT" and node["literal"]["kind"] in ("INTEGER", "NUMERIC")
+
+
+def _is_column(node: dict[str, Any]) -> bool:
+    """Whether a node is a column as it stands, or one of several, maybe with a literal in place of what is missing."""
+    branches = _branches(node)
+    are_plain = all(b["class"] == "CONSTANT" or _is_column(b) for b in branches)
+    return node["class"] == "COLUMN_REF" or (are_plain and any(map(_is_column, branches)))
 
 
 def _is_number(node: dict[str, Any]) -> bool:
     """Whether a node is a number for sure, whatever its columns hold."""
     match node["class"]:
         case "CONSTANT":
-            return node["literal"]["kind"] in ("INTEGER", "NUMERIC")
+            return _is_literal(node) and len(node["literal"]["text"].lstrip("-")) <= _DIGITS
         case "CAST":
             return node["type_expr"]["type_name"].upper() in _NUMBER_TYPES
-        case "FUNCTION":
-            name, arguments = node["function_name"].lower(), [a["expression"] for a in node["arguments"]]
-            if name in _CHOOSING:
-                return any(map(_is_number, arguments[1:] if name == "if" else arguments))
-            return name in _NUMERIC and not any(map(_is_temporal, arguments))
-        case "CASE":
-            return any(_is_number(n) for n in [*(c["then_expr"] for c in node["case_checks"]), node["else_expr"]])
-        case "OPERATOR" if node["type"] in ("OPERATOR_COALESCE", "OPERATOR_NULLIF"):
-            return any(map(_is_number, node["children"]))
-    return False
+        case "FUNCTION" if node["function_name"].lower() not in _CHOOSING:
+            arguments = [a["expression"] for a in node["arguments"]]
+            return node["function_name"].lower() in _NUMERIC and not any(map(_is_temporal, arguments))
+    numbers = [b for b in _branches(node) if _is_number(b)]
+    is_by_size = node.get("function_name", "").lower() in _BY_SIZE
+    if is_by_size or not all(map(_is_literal, numbers)):
+        return bool(numbers)
+    return bool(numbers) and not any(map(_is_column, _branches(node)))
 
 
 def _is_temporal(node: dict[str, Any]) -> bool:
@@ -259,36 +314,109 @@ def _is_temporal(node: dict[str, Any]) -> bool:
     return False
 
 
-def _compared(node: Any) -> Any:
-    """Return a parse in which two columns that are compared by size are compared as numbers where both are numbers."""
+def _compared(node: Any, kind: Callable[[Parts], Kind]) -> Any:
+    """Return a parse in which columns that are compared with columns are compared as numbers where both are."""
     if isinstance(node, list):
-        return [_compared(n) for n in node]
-    if not isinstance(node, dict):
+        return [_compared(n, kind) for n in node]
+    if not isinstance(node, dict) or node.get("class") == "LAMBDA":
         return node
-    node = {key: _compared(value) for key, value in node.items()}
-    is_by_size = node.get("type", "").startswith(("COMPARE_GREATERTHAN", "COMPARE_LESSTHAN"))
-    if not is_by_size or any(node[side]["class"] != "COLUMN_REF" for side in ("left", "right")):
-        return node
-    # Adding nothing is what asks for a number.
-    numbers = {side: _plus_zero(node[side]) for side in ("left", "right")}
-    return _node("OPERATOR", "OPERATOR_COALESCE", children=[{**node, **numbers}, node])
+    node = {key: _compared(value, kind) for key, value in node.items()}
+    match node.get("class"):
+        case "COMPARISON":
+            return _compared_pair(node, kind)
+        case "BETWEEN" if _are_comparable([node[key] for key in ("input", "lower", "upper")], kind):
+            low, high = _filled("a >= b", a=node["input"], b=node["lower"]), node["upper"]
+            high = _filled("a <= b", a=node["input"], b=high)
+            return _filled("a and b", a=_compared_pair(low, kind), b=_compared_pair(high, kind))
+        case "OPERATOR" if node["type"] == "COMPARE_IN" and _are_comparable(node["children"], kind):
+            first, *others = node["children"]
+            pairs = [_compared_pair(_filled("a = b", a=first, b=other), kind) for other in others]
+            return functools.reduce(lambda one, other: _filled("a or b", a=one, b=other), pairs)
+        case "FUNCTION" if node["function_name"].lower() == "nullif" and len(node["arguments"]) == 2:
+            one, other = (a["expression"] for a in node["arguments"])
+            same = _compared_pair(_filled("a = b", a=one, b=other), kind)
+            return _filled("case when a then null else b end", a=same, b=one)
+        case "FUNCTION" if node["function_name"].lower() in _BY_SIZE and _are_comparable(_branches(node), kind):
+            # What is chosen is the text as it was written.
+            names = {f"c{n}": branch for n, branch in enumerate(_branches(node))}
+            by_size = f"{node['function_name']}({', '.join(names)})"
+            by_number = f"{node['function_name']}({', '.join(f'{n} + 0' for n in names)})"
+            are_numbers = " and ".join(f"({n} is null or {n} + 0 is not null)" for n in names)
+            cases = " ".join(f"when {n} + 0 = {by_number} then {n}" for n in names)
+            return _filled(f"case when {are_numbers} then case {cases} end else {by_size} end", **names)
+    return node
 
 
-def _plus_zero(node: Any) -> Any:
-    zero = _node("CONSTANT", "VALUE_CONSTANT", literal={"kind": "INTEGER", "text": "0"})
-    arguments = [{"name": "", "expression": json.loads(json.dumps(n))} for n in (node, zero)]
-    template = json.loads(parse("a + b")._parsed)["statements"][0]["node"]["select_list"][0]
-    return {**template, "arguments": arguments}
+def _compared_pair(node: dict[str, Any], kind: Callable[[Parts], Kind]) -> dict[str, Any]:
+    for side in ("left", "right"):
+        if _is_literal(node[side]) and not _is_number(node[side]):
+            node[side] = _text(node[side]["literal"]["text"])
+    if not _are_comparable([node["left"], node["right"]], kind):
+        return node
+    numbers = {**node, "left": _filled("a + 0", a=node["left"]), "right": _filled("a + 0", a=node["right"])}
+    condition = "a + 0 is not null and b + 0 is not null"
+    if not node["type"].startswith(("COMPARE_GREATERTHAN", "COMPARE_LESSTHAN")):
+        condition += f" and length(cast(a as varchar)) <= {_DIGITS} and length(cast(b as varchar)) <= {_DIGITS}"
+    condition = _filled(condition, a=node["left"], b=node["right"])
+    return _filled("case when c then n else t end", c=condition, n=numbers, t=node)
+
+
+def _are_comparable(nodes: Sequence[dict[str, Any]], kind: Callable[[Parts], Kind]) -> bool:
+    """Whether columns are compared with each other, each a text or a number, and one a text."""
+    columns = [n for n in nodes if _is_column(n)]
+    kinds = {kind(_parts(leaf)) for n in columns for leaf in _leaves(n)}
+    others = [n for n in nodes if not _is_column(n)]
+    are_plain = all(n["class"] == "CONSTANT" and not _is_literal(n) for n in others)
+    return len(columns) > 1 and are_plain and "" not in kinds and "text" in kinds and _is_column(nodes[0])
+
+
+def _leaves(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the columns of which a node is one."""
+    if node["class"] == "COLUMN_REF":
+        yield node
+    for branch in _branches(node):
+        yield from _leaves(branch)
+
+
+def _write_literals(node: dict[str, Any], is_number: bool, kind: Callable[[Parts], Kind], decimal: str) -> None:
+    """Make a literal number a text where what is chosen between it and columns is one of their texts."""
+    if node["class"] == "LAMBDA":
+        return
+    is_text = not is_number and not _is_number(node) and any(kind(_parts(leaf)) == "text" for leaf in _leaves(node))
+    for child, needs_number in list(_needs(node, is_number)):
+        if is_text and _is_literal(child) and any(child is b for b in _branches(node)):
+            child.update(_text(child["literal"]["text"].replace(".", decimal)))
+        else:
+            _write_literals(child, needs_number, kind, decimal)
+
+
+def _text(text: str) -> Any:
+    constant = _template("'text'")
+    return {**constant, "literal": {**constant["literal"], "text": text}}
+
+
+def _filled(template: str, **parts: Any) -> Any:
+    """Return the parse of a text in which other parses stand for its columns."""
+
+    def fill(node: Any) -> Any:
+        if isinstance(node, list):
+            return [fill(n) for n in node]
+        if not isinstance(node, dict):
+            return node
+        if node.get("class") == "COLUMN_REF":
+            return json.loads(json.dumps(parts[node["column_names"][0]]))
+        return {key: fill(value) for key, value in node.items()}
+
+    return fill(_template(template))
+
+
+def _template(text: str) -> Any:
+    return parse(text)._tree()
 
 
 def _call(function: str, argument: Any) -> Any:
-    template = json.loads(parse("lower(a)")._parsed)["statements"][0]["node"]["select_list"][0]
     named = {"function_name": function, "qualified_name": {"path": [function]}}
-    return {**template, **named, "arguments": [{"name": "", "expression": argument}]}
-
-
-def _node(kind: str, detail: str, **values: Any) -> dict[str, Any]:
-    return {"class": kind, "type": detail, "alias": "", **values}
+    return {**_template("lower(a)"), **named, "arguments": [{"name": "", "expression": argument}]}
 
 
 def resolve(parts: Parts, known: Iterable[str]) -> tuple[str, Parts]:

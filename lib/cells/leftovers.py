@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lib.base.quoting import quoted, text_literal
 from lib.cells.mapping import Cell
-from lib.cells.rows import RawRows
+from lib.cells.rows import RawRows, shortened
 from lib.config import EntitySource
 
 #: How many columns are looked at for the first sign of a repeated header, and for a word such as Total.
@@ -77,7 +77,7 @@ def left_out(cells: list[Cell], spec: EntitySource, rows: RawRows, *, has_header
             )
             is_unknown = f" and {trouble} is null"
         cases.append(f"when not coalesce(_is_wanted, false){is_unknown} then 'left_out'")
-        reasons.append(f"when 'left_out' then {text_literal(f'where is not true: {rows.where.text}')}")
+        reasons.append(f"when 'left_out' then {text_literal(f'where is not true: {shortened(rows.where.text)}')}")
     if not cases:
         return Leftovers()
     rule, reason = f"case {' '.join(cases)} end", f"case _left_out {' '.join(reasons)} end"

@@ -13,15 +13,18 @@ from typing import Any
 import duckdb
 
 from lib.base.errors import ConfigError, did_you_mean
-from lib.base.expressions import Parts, parse, resolve
+from lib.base.expressions import Kind, Parts, parse, resolve
 from lib.base.hashing import fingerprint
 from lib.base.quoting import quoted, quoted_list, text_literal
 from lib.cells import formats
 from lib.config import LAKE_COLUMNS, EntitySource, Lookup
-from lib.entities import ORDER_LEVEL
+from lib.entities import ENTITIES, ORDER_LEVEL
 
-#: What DuckDB raises where an expression meets a value that it cannot use.
-VALUE_ERRORS = (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException)
+#: From here on a double no longer holds every whole number, so that two ids may become one.
+_INEXACT = 2**53
+
+#: As much of an expression is shown.
+_SHOWN = 160
 
 #: Of more rows than these not all fail by accident.
 _ENOUGH = 10
@@ -45,7 +48,7 @@ class Computed:
     def failing(self) -> "Computed":
         """It is read so where some of the rows have values that it cannot use."""
         tried = f"try(list_value({self.sql}))"
-        reason = f"{text_literal(f'{self.text} cannot be computed from ')} || {self.shown}"
+        reason = f"{text_literal(f'{shortened(self.text)} cannot be computed from ')} || {self.shown}"
         trouble = f"case when {tried} is null then {reason} else {self.trouble or 'null'} end"
         return replace(self, sql=f"{tried}[1]", trouble=trouble)
 
@@ -100,24 +103,39 @@ def prepared(
     """
     if spec.fill_down:
         rows = _filled_down(rows, spec)
-    ready = _with_lookups(connection, _with_expressions(connection, rows, spec, place), spec, place, tables)
-    if entity != "order_lines" or not (blank := _blank_within_orders(connection, ready, spec)):
+    ready = _with_lookups(connection, _with_expressions(connection, rows, entity, spec, place), spec, place, tables)
+    if entity != "order_lines":
+        return ready
+    try:
+        blank = _blank_within_orders(connection, ready, spec)
+    except duckdb.Error:
+        if (guarded := diagnosed(connection, ready, place)) is None:
+            raise
+        ready = guarded
+        blank = _blank_within_orders(connection, ready, spec)
+    if not blank:
         return ready
     filled = _filled_within_orders(ready, blank, spec)
-    return _with_lookups(connection, _with_expressions(connection, filled, spec, place), spec, place, tables)
+    return _with_lookups(connection, _with_expressions(connection, filled, entity, spec, place), spec, place, tables)
 
 
 def diagnosed(connection: duckdb.DuckDBPyConnection, rows: RawRows, place: str) -> RawRows | None:
     """Return the rows with those expressions guarded that fail on some of their values, None where none does.
 
-    Raises ConfigError where one fails on all of many rows, or where the condition of `where` fails.
+    Raises ConfigError where one fails on all of many rows or whatever the row, or where the condition of `where` fails.
     """
     computed = dict(rows.computed)
     for ours, one in rows.computed.items():
         if (error := _failure(connection, rows, one)) is None:
             continue
+        if isinstance(error, (duckdb.OutOfMemoryException, duckdb.NotImplementedException)):
+            raise ConfigError(_sentence(f"{place}.columns.{ours}.sql", one.text, error, rows))
         failed = f"count(*) filter (try(list_value({one.sql})) is null)"
-        total, failures = _row(connection, f"select count(*), {failed} from {rows.source}")
+        try:
+            total, failures = _row(connection, f"select count(*), {failed} from {rows.source}")
+        except duckdb.Error:  # it fails before any value is looked at, or takes all memory
+            key = f"{place}.columns.{ours}.sql"
+            raise ConfigError(_sentence(key, one.text, error, rows)) from None
         if total == failures and total > _ENOUGH:
             raise _fails(connection, rows, one, f"{place}.columns.{ours}.sql", error)
         computed[ours] = one.failing
@@ -217,7 +235,9 @@ def _or_null(name: str, rows: RawRows, spec: EntitySource) -> str:
 # Expressions
 
 
-def _with_expressions(connection: duckdb.DuckDBPyConnection, rows: RawRows, spec: EntitySource, place: str) -> RawRows:
+def _with_expressions(
+    connection: duckdb.DuckDBPyConnection, rows: RawRows, entity: str, spec: EntitySource, place: str
+) -> RawRows:
     """Return the rows with the columns that the mapping's expressions name, as text and as numbers."""
     texts = {ours: m.sql for ours, m in spec.columns.items() if m.sql} | ({"": spec.where} if spec.where else {})
     for ours, lookup in spec.lookups.items():
@@ -232,6 +252,15 @@ def _with_expressions(connection: duckdb.DuckDBPyConnection, rows: RawRows, spec
     numbers: set[str] = set()
     named: dict[str, dict[str, None]] = {ours: {} for ours in texts}
     written: dict[str, str] = {}
+    zones: dict[str, list[str]] = {}
+
+    def kind_of(parts: Parts) -> Kind:
+        name, rest = resolve(parts, [*rows.types, *LAKE_COLUMNS])
+        if rest or name in LAKE_COLUMNS:
+            return ""
+        kind = rows.types.get(name, "VARCHAR")
+        return "text" if kind == "VARCHAR" else _number_kind(kind)
+
     for ours, one in expressions.items():
 
         def column(parts: Parts, is_number: bool, ours: str = ours) -> Parts:
@@ -246,17 +275,28 @@ def _with_expressions(connection: duckdb.DuckDBPyConnection, rows: RawRows, spec
                 return ("r", f"_number_{places[name]}")
             return ("r", f"_text_{places[name]}", *rest)
 
-        written[ours] = one.sql(column, "zone_of")
+        written[ours] = one.sql(column, "zone_of", kind_of, spec.decimal)
+        zones[ours] = one.zones(column)
     ready = _with_columns(connection, rows, places, numbers, spec)
     types = _types(connection, ready, written, texts, place)
     computed = {}
     for ours, sql in written.items():
-        operands = [n for n in named[ours] if n in numbers and rows.types.get(n) == "VARCHAR"]
+        needed = {resolve(parts, [*rows.types, *LAKE_COLUMNS])[0] for parts in expressions[ours].numbers}
+        operands = [n for n in named[ours] if n in needed & numbers and rows.types.get(n) == "VARCHAR"]
         unread = " ".join(
             f"when r._text_{places[n]} is not null and r._number_{places[n]} is null"
             f" then {text_literal(f'{n} is no number: ')} || r._text_{places[n]}"
             for n in operands
         )
+        unread += "".join(
+            f" when {zone} is not null and zone_of({zone}) is null then 'nobody knows the time zone ' || {zone}"
+            for zone in zones[ours]
+        )
+        column_of_ours = next((c for c in ENTITIES[entity].columns if c.name == ours), None)
+        if column_of_ours and column_of_ours.kind == "id" and types[ours] in ("DOUBLE", "FLOAT"):
+            whole = f"{text_literal(f'{shortened(texts[ours])} has more digits than arithmetic keeps: ')} || {sql}"
+            unread += f" when abs({sql}) >= {_INEXACT} then {whole}"
+            sql = f"case when abs({sql}) < {_INEXACT} then {sql} end"
         shown = ", ".join(f"{text_literal(f'{n} ')} || cast(r._text_{places[n]} as varchar)" for n in named[ours])
         trouble = f"case {unread} end" if unread else ""
         shown = f"concat_ws(', ', {shown})" if shown else "'nothing'"
@@ -264,10 +304,14 @@ def _with_expressions(connection: duckdb.DuckDBPyConnection, rows: RawRows, spec
     where = computed.pop("", None)
     if where and where.type != "BOOLEAN":
         raise ConfigError(
-            f"{place}.where: {where.text!r} is no condition but gives {where.type}; expected a comparison such as"
-            " \"Type\" = 'sale'."
+            f"{place}.where: {shortened(where.text)!r} is no condition but gives {where.type}; expected a comparison"
+            " such as \"Type\" = 'sale'."
         )
     return replace(ready, computed=computed, where=where)
+
+
+def _number_kind(type_: str) -> Kind:
+    return "number" if formats.is_exact(type_) or type_ in ("DOUBLE", "FLOAT") else ""
 
 
 def _with_columns(
@@ -429,7 +473,9 @@ def _failure(connection: duckdb.DuckDBPyConnection, rows: RawRows, one: Computed
     """Return what DuckDB raises where an expression is computed for all rows."""
     try:
         connection.execute(f"select count({one.sql}) from {rows.source}")
-    except VALUE_ERRORS as error:
+    except duckdb.IOException:  # the rows themselves cannot be read
+        raise
+    except duckdb.Error as error:
         return error
     return None
 
@@ -437,18 +483,28 @@ def _failure(connection: duckdb.DuckDBPyConnection, rows: RawRows, one: Computed
 def _fails(
     connection: duckdb.DuckDBPyConnection, rows: RawRows, one: Computed, key: str, error: duckdb.Error
 ) -> ConfigError:
-    (sample,) = _row(
-        connection,
-        f"select any_value(sample) from (select {one.shown} as sample from {rows.source}"
-        f" where try(list_value({one.sql})) is null limit 1)",
-    )
+    try:
+        (sample,) = _row(
+            connection,
+            f"select any_value(sample) from (select {one.shown} as sample from {rows.source}"
+            f" where try(list_value({one.sql})) is null limit 1)",
+        )
+    except duckdb.Error:
+        return ConfigError(_sentence(key, one.text, error, rows))
     return ConfigError(f"{_sentence(key, one.text, error, rows)} The first such row has {sample}.")
 
 
 def _sentence(key: str, text: str, error: duckdb.Error, rows: RawRows) -> str:
-    message = re.sub(r"^[A-Z]\w+(?: \w+)? Error: ", "", str(error).split("\n")[0])
+    message = re.sub(r"^[A-Z]\w+(?: \w+)* Error: ", "", str(error).split("\n")[0])
+    if isinstance(error, duckdb.OutOfMemoryException):
+        message = "it takes more memory than there is"
     found = ", ".join([n for n in rows.types if n not in LAKE_COLUMNS][:20])
-    return f"{key}: {text!r} cannot be computed: {message.strip()}. Columns found: {found}."
+    return f"{key}: {shortened(text)!r} cannot be computed: {message.strip()}. Columns found: {found}."
+
+
+def shortened(text: str) -> str:
+    """Return an expression as messages show it."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:

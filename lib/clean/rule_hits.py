@@ -71,7 +71,8 @@ def _faults(cell: Cell, spec: EntitySource, latest: str) -> Iterator[RuleHit]:
         yield RuleHit(name, "error_text", "emptied", f"has_error({raw}) and {text} is null", before, text=before)
     trouble = f"trouble_{name}" if "troubled" in cell.symptoms and cell.trouble else ""
     if trouble:
-        outcome: Outcome = "rejected" if column.rejects else "emptied"
+        is_needed = column.rejects or column.required or name in _NEEDED_IDS
+        outcome: Outcome = "rejected" if is_needed else "emptied"
         yield RuleHit(
             name,
             "not_computed",
@@ -79,7 +80,7 @@ def _faults(cell: Cell, spec: EntitySource, latest: str) -> Iterator[RuleHit]:
             f"{text} is null and {trouble} is not null",
             trouble,
             text=trouble,
-            refusal="not_computed" if column.rejects else "",
+            refusal="not_computed" if is_needed else "",
             reason=f"{text_literal(f'{name}: ')} || {trouble}",
         )
     if cell.zone and cell.symptoms & {"unreadable", "out_of_bounds"}:

@@ -24,7 +24,7 @@ from lib.cells.formats import Zones, define_macros
 from lib.cells.leftovers import Leftovers, header_suspicion, left_out
 from lib.cells.mapping import Cell, cells
 from lib.cells.reading import inspect, read
-from lib.cells.rows import VALUE_ERRORS, LookedUp, RawRows, diagnosed, prepared
+from lib.cells.rows import LookedUp, RawRows, diagnosed, prepared
 from lib.clean.identity import Identity, derived, identified, identity_of
 from lib.clean.rule_hits import RuleHit, rule_hits, too_large, undecided
 from lib.config import EntitySource, Source
@@ -34,7 +34,7 @@ from lib.lake import Batch, Lake, Standardized
 from lib.settings import Settings
 
 #: To be raised by one with every change of what the rules make of the same raw rows.
-RULES_VERSION = 8
+RULES_VERSION = 9
 
 #: How far a time may lie after its delivery: clocks and zones differ.
 _AHEAD = timedelta(days=1)
@@ -215,7 +215,7 @@ def _write(
 
     try:
         write(rows)
-    except VALUE_ERRORS:
+    except duckdb.Error:
         # An expression of the mapping met a value that it cannot use: from now on such rows are told apart.
         if rows is None or (guarded := diagnosed(connection, rows, place)) is None:
             raise
