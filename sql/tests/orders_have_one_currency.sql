@@ -2,7 +2,7 @@
     'dimension': 'consistency', 'table': 'clean.orders', 'refuses': true, 'finding': true, 'field': 'currency',
     'description': 'all lines of an order are in one currency',
     'tested': 'select count(*) from (select distinct _source from clean.orders where currency is not null) as sources'}) }}
--- An order's amounts are converted at one rate. Rows of several statements of an order are not compared with each other.
+-- An order has one currency. Rows of several statements of it, and orders under one number, are not compared with each other.
 with sources as (
 
     select _source
@@ -15,10 +15,10 @@ with sources as (
 
 orders as (
 
-    select _source as source, _source_file, order_id, min(upper(currency)) as one, max(upper(currency)) as other
+    select _source as source, order_id, min(upper(currency)) as one, max(upper(currency)) as other
     from {{ source('stage', 'order_lines') }}
     where _source in (select _source from sources) and currency is not null and _reject_rule is null
-    group by _source, _source_file, order_id
+    group by _source, _source_file, order_id, ordered_at
 
 )
 
