@@ -232,7 +232,10 @@ def reused(tmp_path_factory) -> Warehouse:
             "refund,2023-01-03,ann,paid,,,MUG,Mug,1,10",
             "refund,2023-03-03,ann,refunded,,,MUG,Mug,-1,10",
             "shops,2023-01-03,ann,paid,,,MUG,Mug,1,10",
-            "long,2023-01-03,ann,paid,,,MUG,Mug,1,10",
+            "long,2023-01-03T10:00:00Z,ann,paid,,,MUG,Mug,1,10",
+            "weekly,2023-01-03T10:00:00Z,,paid,,,MUG,Mug,1,10",
+            "daily,2023-01-03,,paid,,,MUG,Mug,1,10",
+            "daily,2023-01-05,,paid,,,TEE,Tee,1,20",
             "late,2023-01-03,ann,paid,,,MUG,Mug,1,10",
         ),
     )
@@ -242,7 +245,8 @@ def reused(tmp_path_factory) -> Warehouse:
             LINES,
             "again,2024-01-02,,paid,,,MUG,Mug,3,10",
             "customers,2023-01-05,cid,paid,,,MUG,Mug,1,10",
-            "long,2023-01-30,ann,paid,,,MUG,Mug,1,10",
+            "long,2023-01-04T10:00:00Z,ann,paid,,,MUG,Mug,1,10",
+            "weekly,2023-01-04T10:00:01Z,,paid,,,TEE,Tee,1,20",
             "late,2024-01-03,ann,refunded,,,MUG,Mug,1,10",
         ),
     )
@@ -261,16 +265,18 @@ def test_a_number_that_stands_for_two_orders_is_refused_with_the_key_that_mends_
     assert [(order, rule, count) for order, rule, count, _ in found] == [
         ("again", "reused_order_number", 2),
         ("customers", "reused_order_number", 2),
+        ("daily", "reused_order_number", 2),
         ("late", "reused_order_number", 2),
         ("others", "reused_order_number", 2),
         ("shops", "reused_order_number", 1),
+        ("weekly", "reused_order_number", 2),
     ]
     assert found[0][3] == (
         "order number again stands for two orders: 2023-01-03 (order_lines/2023.csv row 1) and 2024-01-02"
-        " (order_lines/2024.csv row 1). Tell them apart in the mapping, with the year in the number, as"
-        " order_id: {sql: ...}, or with id_prefixes"
+        " (order_lines/2024.csv row 1). Tell them apart in the mapping, with the year or day in the number, as"
+        " order_id: {sql: ...}, or with id_prefixes; where one of them came back, is_return says so"
     )
-    assert " of customer ann (" in found[3][3] and " of customer bob (" in found[3][3]
+    assert " of customer ann (" in found[4][3] and " of customer bob (" in found[4][3]
     assert rows(reused, "select distinct order_id, _rule from quarantine.orders order by 1") == [
         ("shops", "reused_order_number"),
         ("twice", "reused_order_number"),
@@ -409,3 +415,42 @@ def test_order_items_name_products_that_no_source_delivers_and_an_increment_is_a
     warehouse = shops[0].build(publish=True)
     assert rows(warehouse, facts) == rows(shops[1].build(full_refresh=True), facts)
     assert one(warehouse, "select count(*) from clean.products where product_id = 'TEE'") == (0 if catalogue else 1)
+
+
+def test_a_till_that_numbers_orders_anew_each_day_is_refused_with_the_key_that_tells_them_apart(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {}})
+    for week in (1, 2):
+        days = range(7 * week, 7 * week + 4)
+        numbers = [f"{n},2024-01-{day:02d} 1{n}:00,{day}" for day in days for n in (1, 2)]
+        shop.write(f"orders/{week}.csv", csv("order_id,ordered_at,total_amount", *numbers))
+    warehouse = shop.build()
+    assert rows(warehouse, "select distinct _rule from quarantine.orders") == [("reused_order_number",)]
+    audit = shop.audit(warehouse)
+    assert not audit.passed
+    assert "`columns.order_id` must tell orders apart" in audit.reasons[0]
+    assert "line_number" not in " ".join(audit.reasons)
+
+
+@pytest.mark.parametrize("entity", ["order_lines", "order_items"])
+def test_lines_that_a_newer_file_lacks_are_money_that_rests_on_a_guess(tmp_path, entity):
+    """Pieces of an order, or what came back: unless its total says that the newer file is right."""
+    shop = SmallShop(tmp_path, {"orders": {}, entity: {}}, shop={"time_zone": "UTC"})
+    header = "order_id,ordered_at,customer_id,product_id,quantity,unit_price"
+    totals = {"cut": "", "told": 20, "same": "", "back": "", "void": ""}
+    orders = [
+        f"{order},2024-05-01,{'cancelled' if order == 'void' else 'paid'},{total},,," for order, total in totals.items()
+    ]
+    first = [f"{order},2024-05-01,ann,MUG,1,10" for order in totals]
+    both = [f"{order},2024-05-01,ann,TEE,1,20" for order in totals]
+    newer = [line for line in both if not line.startswith("back")] + ["back,2024-05-01,ann,TEE,-1,20"]
+    shop.write("orders/1.csv", csv(ORDERS, *orders))
+    shop.write(f"{entity}/1.csv", csv(header, *first, *both))
+    shop.write(f"{entity}/2.csv", csv(header, *newer, "same,2024-05-01,ann,MUG,1,10"))
+    warehouse = shop.build()
+    assert rows(warehouse, "select * from quality.dropped_lines") == [
+        ("exports", "cut", "MUG", f"{entity}/1.csv", f"{entity}/2.csv", 10)
+    ]
+    audit = shop.audit(warehouse)
+    assert audit.money.total("guessed") == 10
+    (reason,) = [reason for reason in audit.reasons if reason.startswith("orders_keep_their_lines")]
+    assert "worth 10.00" in reason and "`mode: append`" in reason and "`is_return`" in reason

@@ -61,6 +61,9 @@ DAMAGES = {
     "order_totals_agree_with_their_lines": (
         "update warehouse.fact_orders set total_amount = 49, unexplained_amount = 1 where order_id = '1'"
     ),
+    "orders_keep_their_lines": (
+        "insert into quality.dropped_lines values ('exports', '1', 'mug', 'orders/1.csv', 'orders/2.csv', 1000)"
+    ),
     "orders_have_an_exchange_rate": "update warehouse.fact_orders set exchange_rate = null where order_id = '1'",
     "orders_have_lines": "update warehouse.fact_orders set line_count = 0 where order_id = '2'",
     "orders_are_not_in_the_future": "update clean.orders set ordered_at = timestamp '2140-01-01' where order_id = '2'",

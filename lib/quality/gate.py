@@ -35,6 +35,7 @@ _MENDS = {
     "amount_too_large": "`columns` says which column is the amount and which an id",
     "missing": "`columns` says in which column it is, `where` which rows count",
     "conflicting_duplicate": "`columns` lacks what tells these rows apart, such as `line_number`, or `updated_at`",
+    "reused_order_number": "`columns.order_id` must tell orders apart",
     "unknown_order": "`columns` says which column names the order, `id_prefixes` what its ids begin with",
     "unknown_customer": "`models.unknown_customers: keep` lets such orders count",
 }
@@ -306,7 +307,10 @@ def _reason(quarantine: pd.DataFrame, source: str, entity: str) -> str:
     if own.empty:
         return ""
     first = own.sort_values("rows", ascending=False, kind="stable").iloc[0]
-    mend = next((text for rule, text in _MENDS.items() if str(first["rule"]).startswith(rule)), "")
+    rule = str(first["rule"])
+    mend = next((text for start, text in _MENDS.items() if rule.startswith(start)), "")
+    if rule == "conflicting_duplicate" and entity == "orders":
+        mend = "`columns.order_id` must tell orders apart, `updated_at` which version of one is the newest"
     more = len(own) - 1
     others = f", and {formatting.count(more, 'other reason')}" if more else ""
     return f"in {formatting.count(first['rows'], 'row')} {first['example']}{others}" + (f" ({mend})" if mend else "")

@@ -1,10 +1,11 @@
--- One row per order number that stands for two orders: placed far apart, or by different customers.
+-- One row per order number that stands for two orders: placed at different times, or by different customers.
 {{ config(unique_key='order_id', meta={'recomputed_by': 'affected_orders'}) }}
 with placed as {{ inlined() }} (
 
     {% for entity in ['orders', 'order_lines'] %}
     select
         order_id, ordered_at, nullif(lower(customer_id), 'unknown') as customer_id, status,
+        _stated_at is not null{{ ' or updated_at is not null' if entity == 'orders' }} as is_stated,
         {{ label("'" ~ entity ~ "'") }} as _entity, _source, _source_file, _source_row, _ingested_at
     from {{ source('stage', entity) }} as staged
     where order_id is not null and _reject_rule is null
@@ -21,6 +22,7 @@ doubtful as (
     from placed
     group by order_id
     having max(ordered_at) > min(ordered_at) + interval '30 days' or min(customer_id) <> max(customer_id)
+        or (bool_or(is_stated) and max(ordered_at) > min(ordered_at) + interval '1 day')
 
 ),
 
@@ -47,13 +49,16 @@ counted as (
 
 ),
 
--- A refund under the number of its order is dated after it; half a year later it hardly is one.
+-- A refund under the number of its order is dated after it; half a year later it hardly is one. When an order was placed
+-- does not change where a document states it anew.
 judged as (
 
     select
         *,
         min(ordered_at) filter (where state <> 'returned') over by_order as first_sold_at,
         max(ordered_at) filter (where state <> 'returned') over by_order as last_sold_at,
+        min(ordered_at) filter (where state <> 'returned' and is_stated and is_document) over by_source as first_stated_at,
+        max(ordered_at) filter (where state <> 'returned' and is_stated and is_document) over by_source as last_stated_at,
         min(ordered_at) over by_order as first_at,
         max(ordered_at) over by_order as last_at,
         min(customer_id) over by_order as first_customer,
@@ -63,6 +68,7 @@ judged as (
     from counted
     window
         by_order as (partition by order_id),
+        by_source as (partition by order_id, _source, _entity),
         by_document as (partition by order_id, _source, _source_file, _entity)
 
 ),
@@ -71,7 +77,9 @@ told_apart as (
 
     select
         *,
-        coalesce(last_sold_at > first_sold_at + interval '30 days', false) or last_at > first_at + interval '180 days' as is_far_apart,
+        coalesce(last_sold_at > first_sold_at + interval '30 days', false)
+            or max(case when last_stated_at > first_stated_at + interval '1 day' then 1 else 0 end) over (partition by order_id) = 1
+            or last_at > first_at + interval '180 days' as is_far_apart,
         (first_customer <> last_customer and last_at > first_at + interval '1 day')
             or max(case when _entity = 'order_lines' and first_in_document <> last_in_document then 1 else 0 end) over (
                 partition by order_id
@@ -119,7 +127,8 @@ other_rows as (
 select
     one.order_id,
     'order number ' || one.order_id || ' stands for two orders: ' || {{ placed_text('one') }} || ' and ' || {{ placed_text('other') }}
-        || '. Tell them apart in the mapping, with the year in the number, as order_id: {sql: ...}, or with id_prefixes'
+        || '. Tell them apart in the mapping, with the year or day in the number, as order_id: {sql: ...}, or with id_prefixes;'
+        || ' where one of them came back, is_return says so'
         as reason
 from other_rows as one
 inner join other_rows as other on other.order_id = one.order_id and other.other_place = 1

@@ -2,7 +2,8 @@
 -- currency (the first parameter) is not known, and what the others come to, without sign. Sales are order lines, or orders'
 -- totals where their source has no lines. The parts `usable`, `unconverted`, `merged`, `quarantined` and `left_out` are
 -- apart from each other; all but the last make up what was delivered. `repaired`, `converted` and `guessed` are of what is
--- usable, and `unexplained` is by how much totals differ from their lines, or from quantity and price. Rows that repeat what another file or source
+-- usable, `guessed` also of what newest statements lack, and `unexplained` is by how much totals differ from their lines, or
+-- from quantity and price. Rows that repeat what another file or source
 -- states, or that a newer statement replaces, are in none.
 with lines as (
 
@@ -52,6 +53,9 @@ guessed as (
     inner join warehouse.fact_orders as orders on orders.order_id = equal_lines.order_id
     where (orders.unexplained_amount is null or orders.unexplained_amount > 0.005)
         and orders.order_id not in (select order_id from unclear_orders)
+    union all
+    select source, amount
+    from quality.dropped_lines
 
 ),
 
