@@ -480,7 +480,7 @@ def read(tmp_path_factory) -> Callable[[str], tuple[Page, Page, Known]]:
 
 #: The exports, of which those that lack most are read always and the others by `make soak`: a run takes seconds.
 FOUND = [path.name for path in sorted(EXPORTS.glob("*/")) if (path / "sources.yml").is_file()] or ["absent"]
-CASES = [*MADE, *soaking(FOUND, ("absent", "orders_only", "clickstream_only", "shopify", "superstore"))]
+CASES = [*MADE, *soaking(FOUND, ("absent", "orders_only", "shopify"))]
 
 
 @pytest.mark.parametrize("case", CASES)
