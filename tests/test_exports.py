@@ -57,6 +57,8 @@ MENDED: dict[str, dict[str, Any]] = {
         }
     },
     "olist": {
+        # One of three customers is a person who bought before: here that is a third of all rows.
+        "quality": {"min_score": 70, "min_dimension": {"uniqueness": 0, "consistency": 0}},
         "sources": {
             "olist": {
                 "entities": {
