@@ -40,7 +40,8 @@ judged as (
 rates as (
 
     select
-        _source as source, count(*) as lines, min(case when abs(discount_rate) > 1 then order_id end) as order_id
+        _source as source, count(*) as lines, min(case when abs(discount_rate) > 1 then order_id end) as order_id,
+        max(abs(discount_rate)) as largest
     from {{ ref('order_items') }}
     where discount_rate <> 0
     group by _source
@@ -49,7 +50,7 @@ rates as (
 )
 
 select
-    source, order_id, lines,
+    source, order_id, lines, {{ amount('largest') }} as discount_amount,
     'discounts of ' || source || ' are a few whole numbers, whatever the line is worth: they are percents, so map that column as'
     || ' `discount_rate` with `factor: 0.01` and not as `discount_amount` (or as `order_discount_amount`, if each line repeats'
     || ' what its order was given)' as finding
@@ -58,7 +59,7 @@ where (larger >= 2 and larger * 50 >= lines)
     or (lines >= 20 and kinds >= 4 and most >= 5 * least and (xy <= 0 or xy * xy < 0.06 * xx * yy))
 union all
 select
-    source, order_id, lines,
+    source, order_id, lines, {{ amount('largest') }} as discount_amount,
     'discount rates of ' || source || ' are above 1 (such as in order ' || order_id || '): they are percents, so set `factor: 0.01`'
     || ' for `discount_rate`'
 from rates
