@@ -21,7 +21,7 @@ from lib.model import dbt
 from lib.quality.audit import Audit, audit
 from lib.settings import load_settings
 from lib.warehouse import Warehouse, open_warehouse
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, soaking
 from tests.small_shop import rows
 
 FOLDER = (PROJECT / os.environ.get("EXPORTS_DIR", "../shared/data/exports")).resolve()
@@ -81,7 +81,7 @@ MENDED: dict[str, dict[str, Any]] = {
                     },
                 }
             }
-        }
+        },
     },
     "orders_only": {
         "sources": {
@@ -317,7 +317,11 @@ RIGHT: dict[str, list[tuple[str, list[tuple[Any, ...]]]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", RIGHT)
+#: Of each kind of case one; tests/test_inspect_cases.py has all of them, as `inspect` maps them.
+_QUICK = ("amazon_orders", "olist", "orders_only", "reused_numbers", "shopify", "square_items", "weekly_exports")
+
+
+@pytest.mark.parametrize("case", soaking(RIGHT, _QUICK))
 def test_a_case_comes_out_right(ran, case):
     ended = ran(case)
     assert not ended.reasons
@@ -377,7 +381,7 @@ def test_amounts_in_several_currencies_are_not_summed_without_rates(tmp_path, mo
     assert rows(ended.warehouse, NET) == [(amount("40.00"),)]
 
 
-@pytest.mark.parametrize("last", ["", "orders_export_1.csv", "orders_export_3.csv"])
+@pytest.mark.parametrize("last", soaking(["", "orders_export_1.csv", "orders_export_3.csv"], ["orders_export_3.csv"]))
 def test_weekly_exports_give_the_same_however_they_come(tmp_path, last):
     """One after the other; then the first again at the end, under its name or another."""
     folder = tmp_path / "files"
