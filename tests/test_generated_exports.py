@@ -14,6 +14,7 @@ def test_an_export_comes_out_right_or_is_refused(seed):
 
 
 def test_an_export_is_found_wrong_where_its_truth_is_another():
-    export = made(0)
+    export = made(1)
+    assert export.choices["mapping"] == "told"
     export.orders += 1
-    assert fault(0, export)
+    assert fault(1, export)
