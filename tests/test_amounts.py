@@ -469,6 +469,46 @@ def test_without_rates_nothing_is_summed_across_currencies_and_a_check_says_so(t
     assert checks.loc["payments_have_an_exchange_rate", "failing_rows"] == 4
 
 
+def test_large_amounts_are_converted_and_checked_as_small_ones_are(tmp_path):
+    """A product of two decimals holds 18 digits with all their places: 10,000 at a rate of ten places is too much."""
+    shop = with_rates(
+        SmallShop(tmp_path, {"order_lines": {"missing_prices": "list_price"}, "products": {}, "payments": {}}),
+        "2025-01-01,CHF,1.05",
+        "2025-01-01,IDR,0.00005712",
+    )
+    shop.write("products/1.csv", csv("product_id,name,unit_price,unit_cost,currency", "m,Mill,45000000,30000000,IDR"))
+    header = (
+        "order_id,ordered_at,customer_id,currency,product_id,quantity,unit_price,discount_rate,line_total,total_amount"
+    )
+    shop.write(
+        "order_lines/1.csv",
+        csv(
+            header,
+            "1,2025-01-05 10:00,a,EUR,e,2,12500,,25000,25000",
+            "2,2025-01-06 11:00,b,CHF,c,3,12000,,,36000",
+            "3,2025-01-07 12:00,c,IDR,i,2,1250000000,0.1,2500000000,2250000000",
+            "4,2025-01-08 13:00,d,IDR,m,4,,0.5,,",
+            "5,2025-01-09 14:00,e,CHF,c,1,12000,,13000,",
+            "6,2025-01-09 15:00,f,CHF,c,2,12000,,,12000",
+            "7,2025-01-09 15:00,f,CHF,c,1,12000,,,",
+            "7,2025-01-09 15:00,f,CHF,c,1,12000,,,",
+            "8,2025-01-09 15:00,f,CHF,c,x,12000,,,",
+        ),
+    )
+    shop.write("payments/1.csv", csv("payment_id,order_id,amount,currency,status", "p,2,36000,CHF,paid"))
+    warehouse = shop.build()
+    facts = "select order_id, sum(net_amount), sum(original_net_amount) from warehouse.fact_order_items"
+    assert [tuple(map(str, row)) for row in rows(warehouse, f"{facts} where order_id < '5' group by 1 order by 1")] == [
+        ("1", "25000.0000", "25000.0000"),
+        ("2", "37800.0000", "36000.0000"),
+        ("3", "128520.0000", "2250000000.0000"),
+        ("4", "5140.8000", "90000000.0000"),
+    ]
+    assert one(warehouse, "select amount from warehouse.fact_payments") == 37_800
+    checks = shop.audit(warehouse).checks
+    assert checks.loc[checks["state"] == "broken", "check_name"].tolist() == []
+
+
 def test_other_rates_build_the_facts_anew(tmp_path):
     shop = in_currencies(tmp_path, *RATES)
     net = "select net_amount from warehouse.fact_orders where order_id = 'dollar'"

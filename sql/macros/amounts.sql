@@ -1,4 +1,5 @@
-{# The type of every amount that leaves a model. #}
+{# The type of every amount that leaves a model. Where amounts are multiplied, one of them is cast to more digits before: a
+   product of two numbers of 18 digits has 18 on DuckDB, with the decimal places of both, and a larger one is an error. #}
 {% macro amount(expression) %}cast({{ expression }} as decimal(18, 4)){% endmacro %}
 
 {# The measures of fact_order_items, summed under the same names; the quantity above it is the net one. #}
@@ -48,7 +49,7 @@ select
     {{ amount('direction * reduction') }} as settled_discount,
     {{ amount("case
         when cost_amount is not null then direction * abs(cost_amount)
-        when unit_cost is not null then abs(unit_cost) * case when is_back then -abs(quantity) else quantity end
+        when unit_cost is not null then cast(abs(unit_cost) as decimal(28, 4)) * case when is_back then -abs(quantity) else quantity end
         when margin_amount is not null
             then direction * (size - coalesce(reduction, 0))
                 - case when is_back and quantity > 0 and coalesce(line_total, line_amount, unit_price) > 0 then -margin_amount else margin_amount end
@@ -59,7 +60,7 @@ from (
         case
             when line_amount is not null and size >= abs(line_amount) then size - abs(line_amount)
             when discount_amount is not null then abs(discount_amount)
-            when abs(discount_rate) <= 1 then {{ amount('size * abs(discount_rate)') }}
+            when abs(discount_rate) <= 1 then {{ amount('cast(size as decimal(28, 4)) * abs(discount_rate)') }}
         end as reduction
     from (
         select

@@ -20,7 +20,7 @@ cast(
     case
         when {{ rate }} = 1 then {{ amount }}
         when abs(cast({{ amount }} as double precision)) * cast({{ rate }} as double precision) < 1e13
-            then cast({{ amount }} as decimal(18, 4)) * {{ rate }}
+            then cast({{ amount }} as decimal(28, 4)) * {{ rate }}
     end as decimal(18, 4)
 )
 {%- endmacro %}

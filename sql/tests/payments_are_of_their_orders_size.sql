@@ -13,4 +13,4 @@ select payments.payment_id, payments.order_id, payments.amount, valued.order_amo
 from {{ ref('payments') }} as payments
 inner join valued on valued.order_id = payments.order_id
 inner join {{ ref('fact_payments') }} as facts on facts.payment_id = payments.payment_id
-where valued.order_amount > 0 and abs(payments.amount) * facts.exchange_rate > 8 * valued.order_amount
+where valued.order_amount > 0 and abs(facts.amount) > 8 * valued.order_amount

@@ -41,7 +41,7 @@ disputed as (
 
 prices as (
 
-    select items.order_id, sum(items.unit_price * items.exchange_rate) as price, min(items.product_id) as product_id
+    select items.order_id, sum({{ converted('items.unit_price', 'items.exchange_rate') }}) as price, min(items.product_id) as product_id
     from {{ ref('fact_order_items') }} as items
     inner join disputed on disputed.order_id = items.order_id
     where items.quantity > 0
@@ -87,7 +87,7 @@ taxed_prices as (
 
     select
         taxed.order_id, min(items.product_id) as product_id,
-        sum(case when items.quantity > 0 then items.unit_price * items.exchange_rate else 0 end) as price
+        sum(case when items.quantity > 0 then {{ converted('items.unit_price', 'items.exchange_rate') }} else 0 end) as price
     from taxed
     inner join {{ ref('fact_order_items') }} as items on items.order_id = taxed.order_id
     group by taxed.order_id

@@ -106,7 +106,7 @@ list_priced as (
 
     select
         order_id, line_number, line_id, product_id, quantity, price as unit_price, {{ amount('quantity * price') }} as amount,
-        coalesce(discount_amount, {{ amount('quantity * price * abs(discount_rate)') }}) as discount_amount, shipping_amount,
+        coalesce(discount_amount, {{ amount('cast(quantity * price as decimal(28, 4)) * abs(discount_rate)') }}) as discount_amount, shipping_amount,
         tax_amount, cost_amount, case when price is null then 'none' else {{ label("'list price'") }} end as amount_basis, _source
     from exchanged
 
