@@ -377,7 +377,7 @@ def test_words_of_a_shop_say_what_its_statuses_and_events_mean_and_those_of_nobo
     assert one(warehouse, "select checkouts + purchases from warehouse.fact_sessions") == 2
 
 
-ITEMS = "order_id,product_id,product_name,quantity,unit_price"
+NAMED_ITEMS = "order_id,product_id,product_name,quantity,unit_price"
 
 
 @pytest.mark.parametrize("catalogue", [False, True], ids=["no products delivered", "some products delivered"])
@@ -386,12 +386,12 @@ def test_order_items_name_products_that_no_source_delivers_and_an_increment_is_a
     shops = [SmallShop(tmp_path / name, entities) for name in ("one", "two")]
     files = {
         "orders/1.csv": csv("order_id,ordered_at,status", *(f"{n},2024-05-0{n},paid" for n in range(1, 5))),
-        "order_items/1.csv": csv(ITEMS, "1,TEE,,1,20", "1,MUG,Mug,1,10", "1,CUP,A cup,1,10"),
+        "order_items/1.csv": csv(NAMED_ITEMS, "1,TEE,,1,20", "1,MUG,Mug,1,10", "1,CUP,A cup,1,10"),
     }
     if catalogue:
         files["products/1.csv"] = csv("product_id,name", "CUP,Cup")
     later = {
-        "order_items/2.csv": csv(ITEMS, "2,TEE,Tee,1,20", "2,MUG,damaged,1,0", "3,MUG,damaged,1,0", "4,,Gift box,1,4"),
+        "order_items/2.csv": csv(NAMED_ITEMS, "2,TEE,Tee,1,20", "2,MUG,damaged,1,0", "3,MUG,damaged,1,0", "4,,Gift box,1,4"),
     }
     for name, content in files.items():
         for shop in shops:
@@ -411,7 +411,7 @@ def test_order_items_name_products_that_no_source_delivers_and_an_increment_is_a
     assert rows(warehouse, facts) == rows(shops[1].build(), facts)
     assert one(warehouse, "select count(*) from warehouse.fact_order_items where product_key = 'unknown'") == 0
     for shop in shops:  # a corrected file takes the name back: TEE is known still where nobody delivers products
-        shop.write("order_items/2.csv", csv(ITEMS, "3,MUG,Mug,1,10"))
+        shop.write("order_items/2.csv", csv(NAMED_ITEMS, "3,MUG,Mug,1,10"))
     warehouse = shops[0].build(publish=True)
     assert rows(warehouse, facts) == rows(shops[1].build(full_refresh=True), facts)
     assert one(warehouse, "select count(*) from clean.products where product_id = 'TEE'") == (0 if catalogue else 1)

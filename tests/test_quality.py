@@ -80,7 +80,7 @@ DAMAGES = {
         "insert into clean.payments (payment_id, order_id, amount, status) values ('z', 'lost', 1, 'paid')"
     ),
     "payments_agree_with_order_totals": "update warehouse.fact_orders set paid_amount = 18 where order_id = '1'",
-    "payments_are_of_their_orders_size": "update clean.payments set amount = 401 where payment_id = 'x'",
+    "payments_are_of_their_orders_size": "update warehouse.fact_payments set amount = 401 where payment_id = 'x'",
     "payments_are_positive": "update clean.payments set amount = 0",
     "payments_are_the_same_on_every_level": "update analytics.payment_summary set paid_amount = paid_amount + 1",
     "payments_follow_their_orders": (

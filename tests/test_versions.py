@@ -57,7 +57,8 @@ DELIVERIES: list[dict[str, str]] = [
 
 
 def new_shop(folder: Path) -> SmallShop:
-    shop = SmallShop(folder, {e: {} for e in ("customers", "products", "orders", "order_items", "order_lines")})
+    entities = {e: {} for e in ("customers", "products", "orders", "order_items", "order_lines")}
+    shop = SmallShop(folder, entities, shop={"time_zone": "UTC"})
     exports = {"kind": "files", "path": str(shop.exports), "entities": {e: {"files": f"{e}/*"} for e in shop.entities}}
     partner = exports | {"entities": {"customers": {"files": "partner/*"}}}
     # An order whose customer is not known counts.

@@ -3,6 +3,8 @@
 import contextlib
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,16 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+@contextlib.contextmanager
+def scratch_folder(where: Path, purpose: str) -> Iterator[Path]:
+    """Make a folder for the time being, named after its purpose; what cannot be removed stays for the next clearing."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=where))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -1,15 +1,13 @@
 """Loading what a warehouse copy lacks of the lake into `stage`, and writing its clean layer back to the lake."""
 
-import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lib.base.files import scratch_folder
 from lib.clean.exchange_rates import read_exchange_rates
 from lib.clean.standardize import rules_of, standardize
 from lib.lake import Batch, Lake, live_files
@@ -105,15 +103,11 @@ def _schema_changes(batches: list[Batch]) -> pd.DataFrame:
 def export_clean(settings: Settings, warehouse: Warehouse) -> None:
     """Put a copy's clean layer into the lake as Parquet, one file an entity, each replaced at once."""
     lake = Lake(settings.lake_url)
-    scratch = Path(tempfile.mkdtemp(prefix="export-", dir=settings.work_dir))
-    try:
-        with lake.lock():
-            for entity in ("customers", "products", "orders", "order_items", "payments", "events"):
-                part = scratch / f"{entity}.parquet"
-                warehouse.export(f"clean.{entity}", part)
-                lake.place(part, f"clean/{entity}.parquet")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with scratch_folder(settings.work_dir, "export") as scratch, lake.lock():
+        for entity in ("customers", "products", "orders", "order_items", "payments", "events"):
+            part = scratch / f"{entity}.parquet"
+            warehouse.export(f"clean.{entity}", part)
+            lake.place(part, f"clean/{entity}.parquet")
 
 
 def note_source_totals(lake: Lake, warehouse: Warehouse, batches: Sequence[Batch]) -> None:

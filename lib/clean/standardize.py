@@ -7,8 +7,6 @@ Rules over several rows (duplicates, orphans) are dbt models in `sql/`.
 
 import contextlib
 import glob
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from datetime import time as clock
@@ -17,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from lib.base.errors import ConfigError, LakeError, did_you_mean
+from lib.base.files import scratch_folder
 from lib.base.hashing import fingerprint
 from lib.base.queries import read_query
 from lib.base.quoting import text_literal
@@ -85,23 +84,21 @@ def _make(
     relative: str,
 ) -> None:
     """Write a batch's typed rows into the lake; raise LakeError where the batch cannot be read."""
-    scratch = Path(tempfile.mkdtemp(prefix="standardize-", dir=settings.work_dir))
-    try:
-        target = scratch / "rows.parquet"
-        _write(connection, lake, batch, spec, source, _latest(settings, batch), target)
-        lake.place(target, relative)
-        if spec.lookups:
-            # A price list that changes every day would leave all rows there once a day.
-            lake.remove_beside(relative)
-    except (duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
-        if "No space left" in str(error):
-            raise
-        raise LakeError(
-            f"The batch {lake.path(batch.folder)} cannot be read ({' '.join(str(error).split())[:200]})."
-            " Remove its folder; its files are then read again."
-        ) from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with scratch_folder(settings.work_dir, "standardize") as scratch:
+        try:
+            target = scratch / "rows.parquet"
+            _write(connection, lake, batch, spec, source, _latest(settings, batch), target)
+            lake.place(target, relative)
+            if spec.lookups:
+                # A price list that changes every day would leave all rows there once a day.
+                lake.remove_beside(relative)
+        except (duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
+            if "No space left" in str(error):
+                raise
+            raise LakeError(
+                f"The batch {lake.path(batch.folder)} cannot be read ({' '.join(str(error).split())[:200]})."
+                " Remove its folder; its files are then read again."
+            ) from None
 
 
 def rules_of(lake: Lake, name: str, entity: str, source: Source) -> str:

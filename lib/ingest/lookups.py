@@ -6,13 +6,11 @@ there. They are no entities: nothing of them is staged, counted or checked.
 
 import glob
 import re
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from lib.base.errors import SourceError
+from lib.base.files import scratch_folder
 from lib.base.hashing import fingerprint
 from lib.base.quoting import quoted, text_literal
 from lib.config import EntitySource, Lookup, Source
@@ -85,38 +83,34 @@ def _read(
     progress: Callable[[str], None],
 ) -> list[str]:
     reader = fingerprint(table.spec.reader)
-    scratch = Path(tempfile.mkdtemp(prefix="lookup-", dir=settings.work_dir))
     remarks: list[str] = []
-    try:
-        with lake.connect(settings) as connection:
-            state = lake.state(name, table.name, reader)
-            progress(f"{name}: {table.title}")
-            # Documents are named after the entity: of a table it is the one name for good.
-            task = Task(table.title, table.spec, state, scratch, connection, lambda text: progress(f"{name}: {text}"))
-            delivery = extract(task)
-            if delivery.rejected:
-                reasons = [f"{file.name}: {file.reason}" for file in delivery.rejected]
-                raise SourceError(f"{some(reasons)} Correct the file, or the lookup.")
-            remarks += delivery.remarks
-            malformed = sum(file.malformed for file in delivery.files)
-            if malformed:
-                remarks.append(f"{table.title}: {malformed:,} lines cannot be read; what they state is not found")
-            if lake.commit(name, table.name, reader, delivery, run_id):
-                rows = _held(lake, name, table).rows
-                for ours, lookup in lookups:
-                    keys = ", ".join(f"trim(cast({quoted(key)} as varchar))" for key in lookup.key)
-                    value = f"coalesce(cast({quoted(lookup.value)} as varchar), '')"
-                    ((count,),) = connection.execute(
-                        f"select count(*) from (select {keys} from {rows} t where {quoted(lookup.key[0])} is not null"
-                        f" group by all having count(distinct {value}) > 1)"
-                    ).fetchall()
-                    if count:
-                        remarks.append(
-                            f"{ours}: {table.title} has several values of {lookup.value!r} for {count:,} keys"
-                            f" ({some(lookup.key)}); the last one counts"
-                        )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with scratch_folder(settings.work_dir, "lookup") as scratch, lake.connect(settings) as connection:
+        state = lake.state(name, table.name, reader)
+        progress(f"{name}: {table.title}")
+        # Documents are named after the entity: of a table it is the one name for good.
+        task = Task(table.title, table.spec, state, scratch, connection, lambda text: progress(f"{name}: {text}"))
+        delivery = extract(task)
+        if delivery.rejected:
+            reasons = [f"{file.name}: {file.reason}" for file in delivery.rejected]
+            raise SourceError(f"{some(reasons)} Correct the file, or the lookup.")
+        remarks += delivery.remarks
+        malformed = sum(file.malformed for file in delivery.files)
+        if malformed:
+            remarks.append(f"{table.title}: {malformed:,} lines cannot be read; what they state is not found")
+        if lake.commit(name, table.name, reader, delivery, run_id):
+            rows = _held(lake, name, table).rows
+            for ours, lookup in lookups:
+                keys = ", ".join(f"trim(cast({quoted(key)} as varchar))" for key in lookup.key)
+                value = f"coalesce(cast({quoted(lookup.value)} as varchar), '')"
+                ((count,),) = connection.execute(
+                    f"select count(*) from (select {keys} from {rows} t where {quoted(lookup.key[0])} is not null"
+                    f" group by all having count(distinct {value}) > 1)"
+                ).fetchall()
+                if count:
+                    remarks.append(
+                        f"{ours}: {table.title} has several values of {lookup.value!r} for {count:,} keys"
+                        f" ({some(lookup.key)}); the last one counts"
+                    )
     return remarks
 
 

@@ -4,16 +4,14 @@ What a kind of source does lives in `lib.sources`; what a batch is, in `lib.lake
 """
 
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from lib.base.errors import SourceError
+from lib.base.files import scratch_folder
 from lib.base.hashing import fingerprint
 from lib.config import EntitySource, Source
 from lib.ingest import drift
@@ -121,8 +119,7 @@ def _ingest_entity(
     """Extract what is new of one entity and commit it; return its row of the table, new columns, and remarks."""
     spec = source.entities[entity]
     reader = fingerprint(spec.reader)
-    scratch = Path(tempfile.mkdtemp(prefix="ingest-", dir=settings.work_dir))
-    try:
+    with scratch_folder(settings.work_dir, "ingest") as scratch:
         with lake.connect(settings) as connection:
             state = lake.state(name, entity, reader)
             progress(f"{name}: {entity}")
@@ -137,8 +134,6 @@ def _ingest_entity(
         batch = lake.commit(name, entity, reader, delivery, run_id)
         if delivery.totals is not None:
             lake.record_totals(name, entity, delivery.totals)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     row = {
         "source": name,
         "entity": entity,

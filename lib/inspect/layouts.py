@@ -82,11 +82,6 @@ def layouts() -> tuple[Layout, ...]:
     return tuple(_layout(path) for path in sorted(_FOLDER.glob("*.yml")))
 
 
-def layout_of(source: str) -> Layout:
-    """Return the layout that is called so in a sources file."""
-    return next(layout for layout in layouts() if layout.source == source)
-
-
 def _layout(path: Path) -> Layout:
     text = path.read_text(encoding="utf-8")
     values = yaml.safe_load(text)

@@ -98,9 +98,6 @@ class DatabaseSource(Source):
 
 MODEL = DatabaseSource
 
-#: SQLAlchemy's names of what sqlglot calls otherwise.
-_DIALECTS = {"postgresql": "postgres", "mssql": "tsql", "mariadb": "mysql"}
-
 #: Up to this many missed rows are asked for one by one.
 _MANY = 10_000
 #: Times further ahead are mistakes, which must not move the cursor.

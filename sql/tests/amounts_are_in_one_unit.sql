@@ -13,29 +13,19 @@ with orders as (
 
 pairs as (
 
-    select source, 'totals of orders' as larger, 'their lines' as smaller, total_amount as one, lines_amount as other
+    {% for larger, smaller, one, other, without_total in [
+        ('totals of orders', 'their lines', 'total_amount', 'lines_amount', false),
+        ('lines', 'the totals of their orders', 'lines_amount', 'total_amount', false),
+        ('payments', 'the totals of their orders', 'paid_amount', 'total_amount', false),
+        ('totals of orders', 'their payments', 'total_amount', 'paid_amount', false),
+        ('payments', 'the lines of their orders', 'paid_amount', 'lines_amount', true),
+        ('lines', 'the payments of their orders', 'lines_amount', 'paid_amount', true),
+    ] %}
+    select source, '{{ larger }}' as larger, '{{ smaller }}' as smaller, {{ one }} as one, {{ other }} as other
     from orders
-    where total_amount > 0 and lines_amount > 0
-    union all
-    select source, 'lines', 'the totals of their orders', lines_amount, total_amount
-    from orders
-    where total_amount > 0 and lines_amount > 0
-    union all
-    select source, 'payments', 'the totals of their orders', paid_amount, total_amount
-    from orders
-    where total_amount > 0 and paid_amount > 0
-    union all
-    select source, 'totals of orders', 'their payments', total_amount, paid_amount
-    from orders
-    where total_amount > 0 and paid_amount > 0
-    union all
-    select source, 'payments', 'the lines of their orders', paid_amount, lines_amount
-    from orders
-    where total_amount is null and lines_amount > 0 and paid_amount > 0
-    union all
-    select source, 'lines', 'the payments of their orders', lines_amount, paid_amount
-    from orders
-    where total_amount is null and lines_amount > 0 and paid_amount > 0
+    where {{ one }} > 0 and {{ other }} > 0{{ ' and total_amount is null' if without_total }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
 
 ),
 

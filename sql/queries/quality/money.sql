@@ -22,22 +22,33 @@ unclear_orders as (
 
 ),
 
+-- What rows state that they are worth, in the currency that they state.
+stated as (
+
+    select
+        'order_lines' as entity, 'sales' as kind, _source, _source_file, _source_row, order_id, currency,
+        abs(coalesce(line_total, quantity * unit_price, line_amount)) as amount
+    from stage.order_lines
+    union all
+    select
+        'order_items', 'sales', _source, _source_file, _source_row, order_id, cast(null as varchar),
+        abs(coalesce(line_total, quantity * unit_price, line_amount))
+    from stage.order_items
+    union all
+    select 'payments', 'payments', _source, _source_file, _source_row, order_id, currency, abs(amount)
+    from stage.payments
+
+),
+
 -- Equal lines without a number that count, though no total says so.
 equal_lines as (
 
-    select staged._source as source, staged.order_id, abs(coalesce(staged.line_total, staged.quantity * staged.unit_price, staged.line_amount)) as amount
-    from stage.order_lines as staged
-    left join ops.dispositions_order_lines as dispositions
-        on dispositions._source = staged._source and dispositions._source_file = staged._source_file
-        and dispositions._source_row = staged._source_row
-    where staged.line_number is null and length(staged._key) > length(staged.order_id) + 33 and dispositions._source is null
-    union all
-    select staged._source, staged.order_id, abs(coalesce(staged.line_total, staged.quantity * staged.unit_price, staged.line_amount))
-    from stage.order_items as staged
-    left join ops.dispositions_order_items as dispositions
-        on dispositions._source = staged._source and dispositions._source_file = staged._source_file
-        and dispositions._source_row = staged._source_row
-    where staged.line_number is null and length(staged._key) > length(staged.order_id) + 33 and dispositions._source is null
+    select stated._source as source, stated.order_id, stated.amount
+    from stated
+    inner join ops.equal_lines as equal_lines
+        on equal_lines.entity = stated.entity and equal_lines.source = stated._source
+        and equal_lines.source_file = stated._source_file and equal_lines.source_row = stated._source_row
+    where equal_lines.outcome = 'kept'
 
 ),
 
@@ -99,37 +110,30 @@ repaired as (
 
 ),
 
--- What was set aside, in the currency that it states.
+-- Rows that do not count: copies within a file, and what the mapping leaves out.
+dispositions as (
+
+    select 'order_lines' as entity, _source, _source_file, _source_row, disposition, rule
+    from ops.dispositions_order_lines
+    union all
+    select 'order_items', _source, _source_file, _source_row, disposition, rule
+    from ops.dispositions_order_items
+    union all
+    select 'payments', _source, _source_file, _source_row, disposition, rule
+    from ops.dispositions_payments
+
+),
+
 set_aside as (
 
     select
-        staged._source as source, staged.order_id, 'sales' as kind, staged.currency,
+        stated._source as source, stated.order_id, stated.kind, stated.currency,
         case when dispositions.disposition = 'left_out' then 'left_out' else 'merged' end as part,
-        abs(coalesce(staged.line_total, staged.quantity * staged.unit_price, staged.line_amount)) as amount
-    from stage.order_lines as staged
-    inner join ops.dispositions_order_lines as dispositions
-        on dispositions._source = staged._source and dispositions._source_file = staged._source_file
-        and dispositions._source_row = staged._source_row
-    where dispositions.rule = 'exact_duplicate' or dispositions.disposition = 'left_out'
-    union all
-    select
-        staged._source, staged.order_id, 'sales', null,
-        case when dispositions.disposition = 'left_out' then 'left_out' else 'merged' end,
-        abs(coalesce(staged.line_total, staged.quantity * staged.unit_price, staged.line_amount))
-    from stage.order_items as staged
-    inner join ops.dispositions_order_items as dispositions
-        on dispositions._source = staged._source and dispositions._source_file = staged._source_file
-        and dispositions._source_row = staged._source_row
-    where dispositions.rule = 'exact_duplicate' or dispositions.disposition = 'left_out'
-    union all
-    select
-        staged._source, staged.order_id, 'payments', staged.currency,
-        case when dispositions.disposition = 'left_out' then 'left_out' else 'merged' end,
-        abs(staged.amount)
-    from stage.payments as staged
-    inner join ops.dispositions_payments as dispositions
-        on dispositions._source = staged._source and dispositions._source_file = staged._source_file
-        and dispositions._source_row = staged._source_row
+        stated.amount
+    from stated
+    inner join dispositions
+        on dispositions.entity = stated.entity and dispositions._source = stated._source
+        and dispositions._source_file = stated._source_file and dispositions._source_row = stated._source_row
     where dispositions.rule = 'exact_duplicate' or dispositions.disposition = 'left_out'
     union all
     select
