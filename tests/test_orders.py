@@ -391,7 +391,9 @@ def test_order_items_name_products_that_no_source_delivers_and_an_increment_is_a
     if catalogue:
         files["products/1.csv"] = csv("product_id,name", "CUP,Cup")
     later = {
-        "order_items/2.csv": csv(NAMED_ITEMS, "2,TEE,Tee,1,20", "2,MUG,damaged,1,0", "3,MUG,damaged,1,0", "4,,Gift box,1,4"),
+        "order_items/2.csv": csv(
+            NAMED_ITEMS, "2,TEE,Tee,1,20", "2,MUG,damaged,1,0", "3,MUG,damaged,1,0", "4,,Gift box,1,4"
+        ),
     }
     for name, content in files.items():
         for shop in shops:
