@@ -90,6 +90,18 @@ def pipeline(
             help="Set a notebook's parameter; may be repeated.",
         ),
     ] = None,
+    parameter_file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-f",
+            "--parameter-file",
+            metavar="FILE",
+            help="Set those that a YAML file gives, 'top_n: 20' or '06_insights: {top_n: 20}'; -p counts more.",
+        ),
+    ] = None,
+    help_notebook: Annotated[
+        str, typer.Option("--help-notebook", metavar="NOTEBOOK", help="Show a notebook's parameters, and run nothing.")
+    ] = "",
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Rebuild the warehouse from the lake.")] = False,
     no_gate: Annotated[
         bool,
@@ -121,6 +133,12 @@ def pipeline(
     if context.invoked_subcommand:
         return
     with _plain_errors():
+        if help_notebook:
+            from lib.run.parameters import described, find_notebook
+
+            columns = ["parameter", "type", "default", "meaning", "set with"]
+            _print_rows(columns, described(find_notebook(help_notebook)))
+            raise typer.Exit
         plan = _plan(
             size,
             sources,
@@ -129,6 +147,7 @@ def pipeline(
             first,
             last,
             parameter or [],
+            parameter_file or [],
             full_refresh,
             no_gate,
             data_dir,
@@ -287,7 +306,7 @@ def init_db() -> None:
 
 
 def _plan(
-    size: str, sources: str, as_of: str, only: str, first: str, last: str, given: list[str],
+    size: str, sources: str, as_of: str, only: str, first: str, last: str, given: list[str], files: list[str],
     full_refresh: bool, no_gate: bool, data_dir: str, output_dir: str, target: str,
 ) -> Any:  # fmt: skip
     """Return the validated plan of a run; raise ConfigError before anything is changed."""
@@ -312,7 +331,7 @@ def _plan(
         raise ConfigError("--no-gate overrides the verdict of 05_quality, which this run leaves out.")
     if sources and (size or as_of):
         raise ConfigError("--size and --as-of belong to the simulated shop and do not go with --sources.")
-    parameters = parse_parameters(given)
+    parameters = parse_parameters(given, files)
     seed = parameters["01_generate"].get("seed")
     settings = load_settings(
         sources=sources,

@@ -68,6 +68,52 @@ def test_a_missing_or_unusable_server_address_is_one_message_without_the_passwor
     assert "hunter22" not in said and "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("06_insights: {topn: 5}", "-f params.yml: 06_insights.topn: no parameter 'topn' in 06_insights. Did you mean"),
+        ("06_insight: {top_n: 5}", "Did you mean '06_insights'?"),
+        ("top_n: many", "06_insights.top_n is a whole number from 1 to 50, found 'many'"),
+        ("top_n: 51", "is a whole number from 1 to 50, found '51'"),
+        ("top_n: 1.5", "is a whole number from 1 to 50, found '1.5'"),
+        ("top_n: [5]", "top_n: expected one value, found [5]"),
+        ("top_n:", "top_n: expected one value, found none"),
+        ("data_dir: x", "Use --data-dir"),
+        ("- top_n", "expected lines such as 'top_n: 20', found list"),
+        ("top_n: {", "is no valid YAML"),
+    ],
+)
+def test_a_mistake_in_a_file_of_parameters_is_one_message_and_exit_code_2(call, tmp_path, text, message):
+    path = tmp_path / "params.yml"
+    path.write_text(text)
+    result = call("-f", str(path))
+    assert result.exit_code == 2 and message in " ".join(result.output.split()), result.output
+
+
+def test_a_file_of_parameters_that_is_not_there_is_named(call, tmp_path):
+    result = call("-f", str(tmp_path / "none.yml"))
+    assert result.exit_code == 2 and "none.yml" in result.output
+
+
+def test_of_a_parameter_given_twice_the_notebooks_own_counts_more_and_the_command_line_most(tmp_path):
+    path = tmp_path / "params.yml"
+    path.write_text("06_insights: {top_n: 7}\ntop_n: 5\nmonths: 12\npublish: true\nseed: 3\n")
+    values = parse_parameters([], [path])
+    assert values["06_insights"] == {"top_n": 7, "months": 12}
+    assert values["05_quality"] == {"publish": True} and values["01_generate"] == {"seed": 3}
+    assert parse_parameters(["top_n=9"], [path])["06_insights"] == {"top_n": 9, "months": 12}
+
+
+def test_the_parameters_of_a_notebook_are_shown_and_nothing_runs(call):
+    result = call("--help-notebook", "insights")
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert result.exit_code == 0 and [row[0] for row in rows[1:]] == list(NOTEBOOKS["06_insights"])
+    top_n = "1 to 50: how many best sellers to show"
+    assert ["top_n", "int", "10", top_n, "-p 06_insights.top_n=..."] in rows
+    assert next(row for row in rows if row[0] == "data_dir")[-1] == "--data-dir"
+    assert call("--help-notebook", "07").exit_code == 2
+
+
 def test_an_unset_variable_of_a_sources_file_is_named_with_its_key(call, monkeypatch):
     monkeypatch.delenv("ONLINE_RETAIL_DIR", raising=False)
     result = call("--sources", "examples/online_retail.yml")
@@ -102,6 +148,8 @@ def test_help_teaches_every_option_and_the_exit_codes(call):
         "--from",
         "--to",
         "--parameter",
+        "--parameter-file",
+        "--help-notebook",
         "--full-refresh",
         "--no-gate",
         "--data-dir",

@@ -1,4 +1,4 @@
-"""The notebooks' parameters as they declare them, and `-p [NOTEBOOK.]NAME=VALUE` checked against that.
+"""The notebooks' parameters as they declare them; `-p [NOTEBOOK.]NAME=VALUE` and `-f FILE` checked against that.
 
 papermill only warns about an unknown parameter; here it is an error before any kernel starts.
 """
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import yaml
 
-from lib.base.errors import ConfigError, did_you_mean
+from lib.base.errors import ConfigError, did_you_mean, explain
 from lib.base.files import PROJECT
 
 _FOLDER = PROJECT / "notebooks"
@@ -97,34 +98,85 @@ def find_notebook(text: str) -> str:
     raise ConfigError(f"No notebook {text!r}; there are {', '.join(NOTEBOOKS)}.{did_you_mean(text, NOTEBOOKS)}")
 
 
-def parse_parameters(given: Iterable[str]) -> dict[str, dict[str, Any]]:
+def parse_parameters(given: Iterable[str], files: Iterable[str | Path] = ()) -> dict[str, dict[str, Any]]:
     """Return the values of `[NOTEBOOK.]NAME=VALUE` texts by notebook; a name alone means every notebook that has it.
 
-    Raises ConfigError for an unknown notebook or name, a value of the wrong type, or a reserved name.
+    Those of YAML files (`read_parameters`) count where no text gives the same. Raises ConfigError for an unknown
+    notebook or name, a value of the wrong type, or a reserved name.
     """
     values: dict[str, dict[str, Any]] = {name: {} for name in NOTEBOOKS}
+    for path in files:
+        for notebook, read in read_parameters(path).items():
+            values[notebook] |= read
     for text in given:
         target, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"-p {text}: expected [NOTEBOOK.]NAME=VALUE, such as -p 06_insights.top_n=20")
         notebook, _, name = target.rpartition(".")
-        chosen = [find_notebook(notebook)] if notebook else list(NOTEBOOKS)
-        if name in RESERVED:
-            instead = f" Use {RESERVED[name]}." if RESERVED[name] else " The run sets it itself."
-            raise ConfigError(f"-p {text}: {name!r} is not set with -p.{instead}")
-        having = [n for n in chosen if name in NOTEBOOKS[n]]
-        if not having:
-            known = sorted({p for n in chosen for p in NOTEBOOKS[n]} - RESERVED.keys())
-            where = chosen[0] if notebook else "any notebook"
-            listed = f" Its parameters: {', '.join(known)}." if notebook and known else f" Known: {', '.join(known)}."
-            raise ConfigError(f"-p {text}: no parameter {name!r} in {where}.{did_you_mean(name, known)}{listed}")
-        for n in having:
-            parameter = NOTEBOOKS[n][name]
-            try:
-                values[n][name] = parameter.parse(value)
-            except (ValueError, KeyError):
-                raise ConfigError(f"-p {text}: {n}.{name} is {parameter.allowed}, found {value!r}.") from None
+        _set(values, f"-p {text}", notebook, name, value)
     return values
+
+
+def read_parameters(path: str | Path) -> dict[str, dict[str, Any]]:
+    """Return the parameters in a YAML file by notebook: `name: value`, or below a notebook's name, which counts more.
+
+    They are checked as those of `-p` are.
+    """
+    path = Path(path).expanduser()
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"-f {path}: cannot be read: {explain(error)}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"-f {path}: is no valid YAML: {' '.join(str(error).split())}") from None
+    return parameters_of(found, f"-f {path.name}")
+
+
+def parameters_of(given: Any, where: str) -> dict[str, dict[str, Any]]:
+    """Return parameters as a YAML file has them, `name: value` or `notebook: {name: value}`, checked, by notebook."""
+    values: dict[str, dict[str, Any]] = {name: {} for name in NOTEBOOKS}
+    if not isinstance(given, dict | None):
+        raise ConfigError(f"{where}: expected lines such as 'top_n: 20', found {type(given).__name__}.")
+    entries = [("", str(key), value) for key, value in (given or {}).items() if not isinstance(value, dict)]
+    for key, below in (given or {}).items():
+        if isinstance(below, dict):
+            entries += [(str(key), str(name), value) for name, value in below.items()]
+    for notebook, name, value in entries:
+        place = f"{where}: {notebook}{'.' if notebook else ''}{name}"
+        if value is None or isinstance(value, dict | list):
+            raise ConfigError(f"{place}: expected one value, found {'none' if value is None else repr(value)}.")
+        # As it is typed for -p, so that one check serves both.
+        _set(values, place, notebook, name, str(value).lower() if isinstance(value, bool) else str(value))
+    return values
+
+
+def _set(values: dict[str, dict[str, Any]], place: str, notebook: str, name: str, value: str) -> None:
+    """Set a parameter, given as text, in every notebook it is meant for; `place` is where messages say it stands."""
+    chosen = [find_notebook(notebook)] if notebook else list(NOTEBOOKS)
+    if name in RESERVED:
+        instead = f" Use {RESERVED[name]}." if RESERVED[name] else " The run sets it itself."
+        raise ConfigError(f"{place}: {name!r} is not set this way.{instead}")
+    having = [n for n in chosen if name in NOTEBOOKS[n]]
+    if not having:
+        known = sorted({p for n in chosen for p in NOTEBOOKS[n]} - RESERVED.keys())
+        where = chosen[0] if notebook else "any notebook"
+        listed = f" Its parameters: {', '.join(known)}." if notebook and known else f" Known: {', '.join(known)}."
+        raise ConfigError(f"{place}: no parameter {name!r} in {where}.{did_you_mean(name, known)}{listed}")
+    for n in having:
+        parameter = NOTEBOOKS[n][name]
+        try:
+            values[n][name] = parameter.parse(value)
+        except (ValueError, KeyError):
+            raise ConfigError(f"{place}: {n}.{name} is {parameter.allowed}, found {value!r}.") from None
+
+
+def described(notebook: str) -> list[list[str]]:
+    """Return a row a parameter of a notebook: name, type, default, comment, and how it is set."""
+    rows = []
+    for p in NOTEBOOKS[notebook].values():
+        how = RESERVED.get(p.name, f"-p {notebook}.{p.name}=...") or "by the run itself"
+        rows.append([p.name, p.kind.__name__, repr(p.default), p.comment, how])
+    return rows
 
 
 def check_parameters(notebook: str, **values: Any) -> None:
