@@ -504,6 +504,27 @@ class Runner(_Model):
     kernels: Literal["auto", "spawn"] = "auto"
 
 
+class Flow(_Model):
+    """Notebooks that run as one, by name or by the clock: which (none named: all), and with what parameters.
+
+    `full_refresh` rebuilds from the lake; `as_of: today` lets the simulated shop go on to the day of the run. `cron`
+    says when `schedule` runs it (empty: never), by a clock of `time_zone` (empty: the shop's).
+    """
+
+    description: str = ""
+    stages: tuple[Text, ...] = ()
+    parameters: dict[str, bool | int | float | str] = {}
+    full_refresh: bool = False
+    as_of: Literal["", "today"] = ""
+    cron: str = ""
+    time_zone: str = ""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return _zone(value) if value else ""
+
+
 class Gate(_Model):
     """What a run must reach to be published: scores in points of 100, and shares of rows and of money (1 is all of it).
 
@@ -569,6 +590,7 @@ class Config(_Model):
     runner: Runner = Runner()
     models: Models = Models()
     quality: Gate = Gate()
+    flows: dict[str, Flow] = {}
     sources: dict[str, Source] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -576,6 +598,14 @@ class Config(_Model):
         for source in self.sources.values():
             source.of_shop(self.shop)
         return self
+
+    @field_validator("flows")
+    @classmethod
+    def _plain_names(cls, value: dict[str, Flow]) -> dict[str, Flow]:
+        for name in value:
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name):
+                raise ValueError(f"a flow's name is 1 to 60 of a-z, 0-9 and _, starting with a letter; found {name!r}")
+        return value
 
     @field_validator("sources")
     @classmethod

@@ -14,7 +14,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -59,14 +60,14 @@ class CheckResult:
     message: str
 
 
-def build_models(settings: Settings, warehouse: Warehouse, *folders: str) -> list[str]:
+def build_models(settings: Settings, warehouse: Warehouse, *folders: str, whole: bool = False) -> list[str]:
     """Build the models of some folders of `sql/models`, in the order of their references; return schema.table of each.
 
     Nothing is built where their tables are what they would be; they recompute what loads have changed where the copy's
-    tables allow it, and are built whole elsewhere.
+    tables allow it, and are built whole elsewhere, or where `whole` asks for it.
     Raises TransformError with each failed model and the engine's message.
     """
-    build = increments.plan(warehouse, folders, variables(settings))
+    build = increments.plan(warehouse, folders, variables(settings), whole=whole)
     compiled = _compiled(settings, warehouse)
     if build.how != "nothing":
         whole = ["--full-refresh"] if build.how == "whole" else []
@@ -98,12 +99,36 @@ def _run(settings: Settings, warehouse: Warehouse, compiled: Path, arguments: li
         raise TransformError("\n".join([*lines, f"{skipped} models that need them were not built."]))
 
 
-def run_tests(settings: Settings, warehouse: Warehouse) -> list[CheckResult]:
-    """Run every test of the project; a failing test is a result, not an error."""
+def described_columns(settings: Settings, warehouse: Warehouse) -> dict[str, list[str]]:
+    """Return schema.table of each model and the columns that the project describes of it, none where it describes none."""
+    models = [n for n in _nodes(_compiled(settings, warehouse)) if n["resource_type"] == "model"]
+    return {_table(warehouse, node): list(node["columns"]) for node in models}
+
+
+def run_tests(
+    settings: Settings, warehouse: Warehouse, group_of: Callable[[str, dict[str, Any]], str] | None = None
+) -> list[CheckResult]:
+    """Run every test of the project; a failing test is a result, not an error.
+
+    `group_of` says by a test's generic name and its `meta` which group it is of: each group then has a connection of
+    its own, and they run side by side.
+    """
     nodes = {n["unique_id"]: n for n in _nodes(_compiled(settings, warehouse))}
     tests = [n for n in nodes.values() if n["resource_type"] == "test"]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for test in tests:
+        name = (test.get("test_metadata") or {}).get("name", "")
+        groups.setdefault(group_of(name, test["config"]["meta"]) if group_of else "", []).append(test)
+    with ThreadPoolExecutor(max_workers=len(groups) or 1) as readers:
+        answers = readers.map(lambda group: warehouse.query_each([_test_sql(t) for t in group]), groups.values())
+        answered = {
+            test["unique_id"]: answer
+            for group, found in zip(groups.values(), answers, strict=True)
+            for test, answer in zip(group, found, strict=True)
+        }
     results = []
-    for test, answer in zip(tests, warehouse.query_each([_test_sql(t) for t in tests]), strict=True):
+    for test in tests:
+        answer = answered[test["unique_id"]]
         config, state, failures, message = test["config"], "error", 0, ""
         if isinstance(answer, WarehouseError):
             message = in_one_line(answer)

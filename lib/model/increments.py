@@ -37,20 +37,21 @@ class Build:
     notes: dict[str, tuple[str, str]]
 
 
-def plan(warehouse: Warehouse, folders: Sequence[str], variables: str) -> Build:
+def plan(warehouse: Warehouse, folders: Sequence[str], variables: str, *, whole: bool = False) -> Build:
     """Return how to build some folders of models, the variables given to dbt; forget the notes that will not hold.
 
-    Folders before them are built too where that was done with other SQL or variables.
+    Folders before them are built too where that was done with other SQL or variables. With `whole` they are built whole
+    whatever the notes say.
     """
     made, notes = _state(warehouse, variables)
     first, last = (pick(FOLDERS.index(folder) for folder in folders) for pick in (min, max))
     if any(notes[folder][0] != made[0] for folder in FOLDERS[:first] if folder in notes):
         # The folders before were built with other SQL or variables, and their tables must not be mixed with these.
         first, folders = 0, FOLDERS[: last + 1]
-    if all(notes.get(folder) == made for folder in folders):
+    if not whole and all(notes.get(folder) == made for folder in folders):
         return Build(tuple(folders), "nothing", made, notes)
     is_built = all(folder in notes and notes[folder][0] == made[0] for folder in folders)
-    if is_built and warehouse.changed_share() <= warehouse.LARGEST_SHARE:
+    if not whole and is_built and warehouse.changed_share() <= warehouse.LARGEST_SHARE:
         return Build(tuple(folders), "increment", made, notes)
     later = FOLDERS[first:]
     _replace_notes(warehouse, later, {})

@@ -8,10 +8,10 @@ import pandas as pd
 
 from lib.base.queries import read_query
 from lib.entities import ENTITIES
-from lib.model.dbt import run_tests
-from lib.quality import expectations, gate, money
+from lib.model.dbt import described_columns, run_tests
+from lib.quality import expectations, gate, money, schema
 from lib.quality.anomalies import Watched, find_anomalies
-from lib.quality.checks import FAILED, failing_sql, flagged, kept, read, without_unmet
+from lib.quality.checks import FAILED, dimension_of, failing_sql, flagged, kept, read, without_unmet
 from lib.quality.expectations import Totals
 from lib.quality.money import Money
 from lib.quality.score import Scores, grade, scores
@@ -61,13 +61,19 @@ class Audit:
         return kept | {"gate": {"passed": self.passed, "reasons": self.reasons}}
 
 
-def audit(settings: Settings, warehouse: Warehouse, run_id: str) -> Audit:
-    """Run every check on a copy of the warehouse, keep the results there, and judge them by the gate."""
+def audit(settings: Settings, warehouse: Warehouse, run_id: str, *, by_dimension: bool = False) -> Audit:
+    """Run every check on a copy of the warehouse, keep the results there, and judge them by the gate.
+
+    With `by_dimension` the tables and columns are looked at first, and the checks of the dimensions run side by side.
+    """
+    if by_dimension:
+        schema.check(warehouse, described_columns(settings, warehouse))
     watched = find_anomalies(settings, warehouse)
     sums = money.read(warehouse, settings.shop.currency)
     warehouse.replace("quality.money", sums.rows)
     totals = expectations.compare(settings, warehouse)
-    results = without_unmet(warehouse, run_tests(settings, warehouse))
+    found = run_tests(settings, warehouse, dimension_of if by_dimension else None)
+    results = without_unmet(warehouse, found)
     checks = read(warehouse, results, settings.config.quality.accept)
     flags = flagged(warehouse, results)
     scored = scores(checks, warehouse.query(read_query("queries/quality/faulty_rows")), sums.rows)

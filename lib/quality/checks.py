@@ -11,7 +11,7 @@ counts in scores, 1 where it is not given. A check that `refuses` keeps a run fr
 finds a mistake of mapping that makes revenue wrong. The column `finding` of its rows is a sentence that says so.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +63,11 @@ def read(warehouse: Warehouse, results: Sequence[CheckResult], accept: Collectio
     return pd.DataFrame([_row(r, tested[r.name], findings.get(r.name, ""), accept) for r in results], columns=COLUMNS)
 
 
+def dimension_of(generic: str, meta: Mapping[str, Any]) -> str:
+    """Return the dimension of a test, by its generic name and its `meta`."""
+    return str(meta.get("dimension") or _DIMENSIONS.get(generic, "consistency"))
+
+
 def kept(checks: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of `quality.checks`, but for the run."""
     return checks.drop(columns=_NOT_KEPT)
@@ -112,7 +117,7 @@ def _row(result: CheckResult, tested: int, finding: str, accept: Collection[str]
     expected = _SENTENCES.get(result.generic, result.generic).format(table=table, column=column or "the key")
     sentence = str(meta.get("description") or result.description or expected)
     field = meta.get("field") or meta.get("finds", {}).get("field") or column
-    dimension = meta.get("dimension") or _DIMENSIONS.get(result.generic, "consistency")
+    dimension = dimension_of(result.generic, meta)
     return (
         *(result.name, " ".join(sentence.split()), dimension, result.severity, table, column),
         *(failing, tested, score, state, meta.get("rule", ""), field),

@@ -33,11 +33,14 @@ FIRST_WORDS = 40  # characters that say something before a bracket
 _EXAMPLES = {"missed": "Missed", "wrong": "Flagged and not planted", "misrepaired": "Not as before"}
 
 
-def audit(stage: Any) -> "Page":
-    """Run every check on the stage's private copy of the warehouse, and compare with the ledger where there is one."""
+def audit(stage: Any, *, by_dimension: bool = False) -> "Page":
+    """Run every check on the stage's private copy of the warehouse, and compare with the ledger where there is one.
+
+    `by_dimension` as for `lib.quality.audit`.
+    """
     warehouse = stage.writable()
     stage.progress("running the checks")
-    result = auditing.audit(stage.settings, warehouse, stage.run_id)
+    result = auditing.audit(stage.settings, warehouse, stage.run_id, by_dimension=by_dimension)
     rows, outcomes = accounting(warehouse), dispositions.read_outcomes(warehouse)
     stage.progress("comparing with the ledger of planted defects, where there is one")
     card = compare(stage.settings, warehouse)
