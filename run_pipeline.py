@@ -76,6 +76,10 @@ def pipeline(
     as_of: Annotated[
         str, typer.Option("--as-of", metavar="DATE", help="Let the simulated shop go on to this day.")
     ] = "",
+    flow: Annotated[
+        str,
+        typer.Option("--flow", metavar="NAME", help="Run a flow of pipeline.yml, such as refresh_aggregations."),
+    ] = "",
     only: Annotated[
         str, typer.Option("--only", metavar="NOTEBOOK", help="Run one notebook: 04_model, 04 or model.")
     ] = "",
@@ -128,6 +132,8 @@ def pipeline(
 
         python run_pipeline.py --from 05_quality -p 06_insights.top_n=20
 
+        python run_pipeline.py --flow refresh_aggregations
+
         python run_pipeline.py query "select month, net_amount from analytics.monthly_sales"
     """
     if context.invoked_subcommand:
@@ -143,6 +149,7 @@ def pipeline(
             size,
             sources,
             as_of,
+            flow,
             only,
             first,
             last,
@@ -306,37 +313,32 @@ def init_db() -> None:
 
 
 def _plan(
-    size: str, sources: str, as_of: str, only: str, first: str, last: str, given: list[str], files: list[str],
-    full_refresh: bool, no_gate: bool, data_dir: str, output_dir: str, target: str,
+    size: str, sources: str, as_of: str, flow: str, only: str, first: str, last: str, given: list[str],
+    files: list[str], full_refresh: bool, no_gate: bool, data_dir: str, output_dir: str, target: str,
 ) -> Any:  # fmt: skip
     """Return the validated plan of a run; raise ConfigError before anything is changed."""
+    from lib.run.flows import find_flow, whole
     from lib.run.manifest import command_line
-    from lib.run.parameters import NOTEBOOKS, find_notebook, parse_parameters
+    from lib.run.parameters import parse_parameters
     from lib.run.runner import Plan
     from lib.warehouse import open_warehouse
 
-    names = list(NOTEBOOKS)
     if only and (first or last):
         raise ConfigError("--only goes without --from and --to.")
-    if only:
-        chosen = [find_notebook(only)]
-    else:
-        begin, end = find_notebook(first or names[0]), find_notebook(last or names[-1])
-        if begin > end:
-            raise ConfigError(f"--from {begin} comes after --to {end}.")
-        chosen = names[names.index(begin) : names.index(end) + 1]
+    chosen_flow = find_flow(load_settings(sources=sources), flow) if flow else whole()
+    chosen = chosen_flow.select(only, first, last)
     if full_refresh and "03_clean" not in chosen:
         raise ConfigError("--full-refresh rebuilds from 03_clean on, which this run leaves out.")
     if no_gate and "05_quality" not in chosen:
         raise ConfigError("--no-gate overrides the verdict of 05_quality, which this run leaves out.")
     if sources and (size or as_of):
         raise ConfigError("--size and --as-of belong to the simulated shop and do not go with --sources.")
-    parameters = parse_parameters(given, files)
+    parameters = chosen_flow.with_parameters(parse_parameters(given, files))
     seed = parameters["01_generate"].get("seed")
     settings = load_settings(
         sources=sources,
         size=size,
-        as_of=as_of,
+        as_of=as_of or ("" if sources else chosen_flow.day()),
         target=target,
         seed=seed,
         data_dir=_from_here(data_dir),
@@ -344,7 +346,10 @@ def _plan(
     )
     # An address that is missing or unusable is reported before anything starts.
     _ = open_warehouse(settings, "run").place
-    return Plan(settings, tuple(chosen), parameters, full_refresh, no_gate, command_line())
+    if flow:
+        chosen_flow.check_start(settings)
+    full_refresh = full_refresh or (chosen_flow.full_refresh and "03_clean" in chosen)
+    return Plan(settings, chosen, parameters, full_refresh, no_gate, command_line(), flow, chosen_flow.from_published)
 
 
 def _inspect(

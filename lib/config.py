@@ -513,7 +513,7 @@ class Flow(_Model):
 
     description: str = ""
     stages: tuple[Text, ...] = ()
-    parameters: dict[str, bool | int | float | str] = {}
+    parameters: dict[str, Any] = {}
     full_refresh: bool = False
     as_of: Literal["", "today"] = ""
     cron: str = ""

@@ -70,8 +70,8 @@ def build_models(settings: Settings, warehouse: Warehouse, *folders: str, whole:
     build = increments.plan(warehouse, folders, variables(settings), whole=whole)
     compiled = _compiled(settings, warehouse)
     if build.how != "nothing":
-        whole = ["--full-refresh"] if build.how == "whole" else []
-        _run(settings, warehouse, compiled, [*whole, "--select", *(f"path:models/{f}" for f in build.folders)])
+        how = ["--full-refresh"] if build.how == "whole" else []
+        _run(settings, warehouse, compiled, [*how, "--select", *(f"path:models/{f}" for f in build.folders)])
         increments.note(warehouse, build)
     models = [n for n in _nodes(compiled) if n["resource_type"] == "model" and n["path"].split("/")[0] in folders]
     return [_table(warehouse, node) for node in models]
@@ -100,7 +100,7 @@ def _run(settings: Settings, warehouse: Warehouse, compiled: Path, arguments: li
 
 
 def described_columns(settings: Settings, warehouse: Warehouse) -> dict[str, list[str]]:
-    """Return schema.table of each model and the columns that the project describes of it, none where it describes none."""
+    """Return schema.table of each model, and the columns that the project describes of it, if it describes any."""
     models = [n for n in _nodes(_compiled(settings, warehouse)) if n["resource_type"] == "model"]
     return {_table(warehouse, node): list(node["columns"]) for node in models}
 

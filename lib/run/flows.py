@@ -5,11 +5,13 @@ A flow is checked whole before anything of it starts. What runs it when is `lib.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from lib.base.errors import ConfigError, did_you_mean
 from lib.config import Flow as Configured
-from lib.run.parameters import NOTEBOOKS, find_notebook, parse_parameters
+from lib.run.parameters import NOTEBOOKS, find_notebook, parameters_of
 from lib.settings import Settings
 from lib.warehouse import open_warehouse
 
@@ -19,18 +21,20 @@ _FIRST_OF_COPY = "03_clean"
 
 @dataclass(frozen=True)
 class Flow:
-    """A flow as it can run: its notebooks in order, and parameters as `-p` of the command line takes them."""
+    """A flow as it can run: its notebooks in order, and what it gives to each."""
 
     name: str
     notebooks: tuple[str, ...]
-    parameters: tuple[str, ...]
+    parameters: dict[str, dict[str, Any]]
     full_refresh: bool = False
     as_of: str = ""
 
     @property
-    def goes_on_from_published(self) -> bool:
+    def from_published(self) -> bool:
         """Whether it changes or looks at what is published, and so needs something published."""
-        return _FIRST_OF_COPY not in self.notebooks and any(n > _FIRST_OF_COPY for n in self.notebooks)
+        return (
+            bool(self.name) and _FIRST_OF_COPY not in self.notebooks and any(n > _FIRST_OF_COPY for n in self.notebooks)
+        )
 
     def select(self, only: str = "", first: str = "", last: str = "") -> tuple[str, ...]:
         """Return some of its notebooks, in their order; raise ConfigError for one that it does not have."""
@@ -40,9 +44,17 @@ class Flow:
             raise ConfigError(f"--from {begin} comes after --to {end}.")
         return chosen
 
+    def with_parameters(self, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Return what was given to each notebook on top of what the flow gives."""
+        return {notebook: self.parameters.get(notebook, {}) | values for notebook, values in given.items()}
+
+    def day(self) -> str:
+        """Return the day to which the simulated shop is to go on; empty where the flow says nothing of it."""
+        return datetime.now().astimezone().date().isoformat() if self.as_of else ""
+
     def check_start(self, settings: Settings) -> None:
         """Raise ConfigError where there is nothing published that the flow could work on."""
-        if self.goes_on_from_published and not open_warehouse(settings).exists():
+        if self.from_published and not open_warehouse(settings).exists():
             raise ConfigError(
                 f"The flow {self.name} works on what is published, and nothing is in {open_warehouse(settings).place}."
                 " Run all notebooks once, such as: run_pipeline.py --flow ecommerce_end_to_end"
@@ -53,6 +65,11 @@ class Flow:
         if name not in self.notebooks:
             raise ConfigError(f"The flow {self.name} has no {name}; it runs {', '.join(self.notebooks)}.")
         return name
+
+
+def whole() -> Flow:
+    """Return what runs where no flow is named: all notebooks."""
+    return Flow("", tuple(NOTEBOOKS), {})
 
 
 def all_flows(settings: Settings) -> dict[str, Flow]:
@@ -85,16 +102,11 @@ def _checked(name: str, configured: Configured) -> Flow:
         _check_order(notebooks, where)
     if configured.full_refresh and _FIRST_OF_COPY not in notebooks:
         raise ConfigError(f"{where}.full_refresh rebuilds from {_FIRST_OF_COPY} on, which its 'stages' leave out.")
-    texts = tuple(f"{key}={_text(value)}" for key, value in configured.parameters.items())
-    for text in texts:
-        try:
-            given = parse_parameters([text])
-        except ConfigError as error:
-            raise ConfigError(f"{where}.parameters: {str(error).removeprefix(f'-p {text}: ')}") from None
-        if not any(given[notebook] for notebook in notebooks):
-            has = next(notebook for notebook, values in given.items() if values)
-            raise ConfigError(f"{where}.parameters: {text.partition('=')[0]} is of {has}, which its 'stages' leave out.")
-    return Flow(name, notebooks, texts, configured.full_refresh, configured.as_of)
+    parameters = parameters_of(configured.parameters, f"{where}.parameters")
+    for notebook, values in parameters.items():
+        if values and notebook not in notebooks and notebook in configured.parameters:
+            raise ConfigError(f"{where}.parameters: {notebook} is none of its 'stages' ({', '.join(notebooks)}).")
+    return Flow(name, notebooks, parameters, configured.full_refresh, configured.as_of)
 
 
 def _notebook(text: str, where: str) -> str:
@@ -105,13 +117,9 @@ def _notebook(text: str, where: str) -> str:
 
 
 def _check_order(notebooks: Sequence[str], where: str) -> None:
-    for before, after in zip(notebooks, notebooks[1:], strict=False):
+    for before, after in pairwise(notebooks):
         if before >= after:
             raise ConfigError(
                 f"{where}.stages: {after} stands behind {before}. Name each notebook once, in their order:"
                 f" {', '.join(sorted(set(notebooks)))}."
             )
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

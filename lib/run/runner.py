@@ -50,7 +50,8 @@ class Progress:
 class Plan:
     """What to run: notebooks in order, and each one's parameters.
 
-    `no_gate` publishes what the quality gate refuses, and marks the run.
+    `no_gate` publishes what the quality gate refuses, and marks the run. `from_published` goes on with nothing that an
+    earlier run left unpublished. `flow` is the name of the flow that it is a run of.
     """
 
     settings: Settings
@@ -59,6 +60,8 @@ class Plan:
     full_refresh: bool = False
     no_gate: bool = False
     command: list[str] = field(default_factory=list)
+    flow: str = ""
+    from_published: bool = False
 
 
 class _Stopped(BaseException):
@@ -84,6 +87,7 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Run:
         manifest.close_killed_runs(settings)
         stages = [_stage(name, name in plan.notebooks) for name in NOTEBOOKS]
         current = manifest.start_run(settings, stages, plan.parameters, plan.command)
+        current.manifest["flow"] = plan.flow or None
         manifest.write_index(settings.output_dir)
         try:
             _prepare_copy(plan)
@@ -231,7 +235,7 @@ def _prepare_copy(plan: Plan) -> None:
     """Start from a clean private copy: the one that an earlier run left for this one to go on with, or none."""
     copy, checkpoint = open_warehouse(plan.settings, "run"), open_warehouse(plan.settings, "checkpoint")
     copy.discard()
-    if "03_clean" not in plan.notebooks and checkpoint.is_current():
+    if not plan.from_published and "03_clean" not in plan.notebooks and checkpoint.is_current():
         copy.adopt(checkpoint)
 
 
