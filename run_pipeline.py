@@ -320,6 +320,7 @@ def _plan(
     from lib.run.flows import find_flow, whole
     from lib.run.manifest import command_line
     from lib.run.parameters import parse_parameters
+    from lib.run.retrying import limits_of
     from lib.run.runner import Plan
     from lib.warehouse import open_warehouse
 
@@ -344,6 +345,8 @@ def _plan(
         data_dir=_from_here(data_dir),
         output_dir=_from_here(output_dir),
     )
+    for name in chosen:
+        limits_of(settings.config.runner, name)
     # An address that is missing or unusable is reported before anything starts.
     _ = open_warehouse(settings, "run").place
     if flow:
@@ -408,10 +411,7 @@ def _run(plan: Any) -> int:
     manifest, folder = outcome.manifest, outcome.folder
     for stage in manifest["stages"]:
         if stage["state"] != "skipped":
-            facts = ", ".join(
-                f"{k.lower()} {v:,}" if isinstance(v, int | float) else f"{k.lower()} {v}"
-                for k, v in stage["facts"].items()
-            )
+            facts = ", ".join(_facts(stage))
             seconds = f"{stage['seconds']:6.1f} s" if stage["seconds"] is not None else "        "
             out.print(f"  {stage['name']:<12} {stage['state']:<9} {seconds}  {facts}", highlight=False, markup=False)
     took = f"{time.monotonic() - started:.1f} s"
@@ -426,6 +426,14 @@ def _run(plan: Any) -> int:
     out.print(f"This run:  {folder / 'index.html'}", highlight=False, markup=False)
     out.print(f"Run index: {plan.settings.output_dir / 'index.html'}", highlight=False, markup=False)
     return outcome.exit_code
+
+
+def _facts(stage: dict[str, Any]) -> Iterator[str]:
+    """Yield what a line about a stage says after its name, state and time."""
+    if len(stage.get("tries") or []) > 1:
+        yield f"{len(stage['tries'])} tries"
+    for name, value in stage["facts"].items():
+        yield f"{name.lower()} {value:,}" if isinstance(value, int | float) else f"{name.lower()} {value}"
 
 
 def _ending(manifest: dict[str, Any]) -> str:

@@ -497,10 +497,27 @@ class Warehouse(_Model):
     postgres: Postgres = Postgres()
 
 
-class Runner(_Model):
-    """How notebooks are run; `kernels: spawn` forks none, though the system allows it."""
+class NotebookLimits(_Model):
+    """What holds for one notebook; what is left out is as for all."""
 
-    cell_timeout_seconds: int = Field(3600, gt=0)
+    cell_timeout_seconds: int | None = Field(None, ge=0)
+    notebook_timeout_seconds: int | None = Field(None, ge=0)
+    retries: int | None = Field(None, ge=0, le=100)
+
+
+class Runner(_Model):
+    """How notebooks are run; `kernels: spawn` forks none, though the system allows it.
+
+    A notebook is run again, `retries` times at most, after an error that can pass by itself; before that it waits, each
+    time twice as long as the time before. `notebooks` gives limits of their own to some. 0 seconds are no limit.
+    """
+
+    cell_timeout_seconds: int = Field(3600, ge=0)
+    notebook_timeout_seconds: int = Field(0, ge=0)
+    retries: int = Field(2, ge=0, le=100)
+    retry_wait_seconds: float = Field(10, ge=0)
+    retry_longest_wait_seconds: float = Field(300, ge=0)
+    notebooks: dict[str, NotebookLimits] = {}
     kernels: Literal["auto", "spawn"] = "auto"
 
 

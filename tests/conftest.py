@@ -49,7 +49,12 @@ class Shop:
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables that lead a run to this shop."""
-        places = {"SHOP_DATA_DIR": str(self.data), "SHOP_OUTPUT_DIR": str(self.outputs), "SHOP_SIZE": "small"}
+        places = {
+            "SHOP_DATA_DIR": str(self.data),
+            "SHOP_OUTPUT_DIR": str(self.outputs),
+            "SHOP_SIZE": "small",
+            "SHOP_RETRIES": "0",
+        }
         return {**places, **self.extra}
 
     @property

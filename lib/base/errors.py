@@ -5,6 +5,7 @@ it without a stack trace; the run's manifest keeps it. Anything else that is rai
 """
 
 import errno
+import socket
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -19,19 +20,39 @@ class ConfigError(PipelineError):
     """`pipeline.yml`, a sources file, a parameter or an environment variable is wrong (exit code 2)."""
 
 
+class PassingError(PipelineError):
+    """What can pass by itself, so that the same work done again later may succeed: a notebook is run again."""
+
+
 class SourceError(PipelineError):
-    """A source cannot be read: missing folder, no usable file, server down."""
+    """A source cannot be read: missing folder, no usable file, wrong address."""
+
+
+class SourceUnavailableError(SourceError, PassingError):
+    """A source is there, as far as can be told, but does not answer: its server is down, or the network."""
 
 
 class LakeError(PipelineError):
     """The lake is damaged, belongs to another shop, or cannot be written."""
 
 
+class LakeLockedError(LakeError, PassingError):
+    """Another run is at work on the lake or the data folder."""
+
+
 class WarehouseError(PipelineError):
     """The warehouse cannot be opened, queried or published."""
 
 
-class ConnectionLostError(WarehouseError):
+class WarehouseLockedError(WarehouseError, PassingError):
+    """Somebody else holds what has to be changed."""
+
+
+class WarehouseUnavailableError(WarehouseError, PassingError):
+    """The warehouse's server does not answer."""
+
+
+class ConnectionLostError(WarehouseError, PassingError):
     """The server went away, or closed the connection, in the middle of the work."""
 
 
@@ -55,6 +76,24 @@ def explain(error: BaseException) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{found}. Nothing is lost or half done: free some space there and run again."
     return f"{found}. Check the path, and that this user may read and write there."
+
+
+#: Of the system's errors those that a network, a server or a mounted share has for a while. A file that is missing, a
+#: right that is missing and a disk that is full are none: somebody has to see to them.
+_PASSING = frozenset(
+    {
+        *(errno.EAGAIN, errno.EIO, errno.EPIPE, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ECONNREFUSED),
+        *(errno.ECONNRESET, errno.ECONNABORTED, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+    }
+)
+
+
+def can_pass(error: BaseException) -> bool:
+    """Return whether an error can pass by itself: a lost connection, a server or a share that is away for a while."""
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_AGAIN
+    is_away = isinstance(error, OSError) and error.errno in _PASSING
+    return is_away or isinstance(error, PassingError | ConnectionError | TimeoutError)
 
 
 def in_one_line(error: BaseException) -> str:

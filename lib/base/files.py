@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lib.base.errors import LakeError
+from lib.base.errors import LakeLockedError
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -50,5 +50,5 @@ def file_lock(path: Path, wait_seconds: float, message: str) -> Iterator[None]:
         try:
             tries(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LakeError(f"{message} Wait for it to end, then try again.") from None
+            raise LakeLockedError(f"{message} Wait for it to end, then try again.") from None
         yield

@@ -10,6 +10,11 @@ from lib.base.errors import ConfigError
 from lib.base.secrets import keep_secret
 
 EXAMPLE = "postgresql://user:password@host:5432/database"
+#: Errors of a server that may answer in a moment, or of the system in its place.
+TRANSIENT = re.compile(
+    "refused|timeout|timed out|starting up|shutting down|closed the connection|No such file|too many clients"
+    "|remaining connection slots"
+)
 _SCHEME = re.compile(r"^postgres(?:ql)?(?:\+psycopg2)?://")
 
 

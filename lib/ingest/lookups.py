@@ -68,7 +68,7 @@ def read_tables(
         try:
             remarks += _read(settings, lake.lookups, name, table, lookups[table.name], extract, run_id, progress)
         except SourceError as error:
-            raise SourceError(f"{place}: {error}") from None
+            raise type(error)(f"{place}: {error}") from None
     return remarks
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from lib.base.errors import SourceError
+from lib.base.errors import SourceError, SourceUnavailableError, can_pass
 from lib.base.files import scratch_folder
 from lib.base.hashing import fingerprint
 from lib.config import EntitySource, Source
@@ -31,8 +31,8 @@ _COLUMNS = ["source", "entity", "new_files", "rejected_files", "new_rows", "malf
 class Ingested:
     """What one ingest read: a row a source and entity, and the sources that failed with their message.
 
-    `skipped` has the failures of sources that are optional, `changes` a row a column that is new at its source, and
-    `notes` what readers say (source, entity, remark).
+    `passing` names the failures that can pass by themselves, `skipped` has the failures of sources that are optional,
+    `changes` a row a column that is new at its source, and `notes` what readers say (source, entity, remark).
     """
 
     table: pd.DataFrame
@@ -41,6 +41,7 @@ class Ingested:
     failures: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[tuple[str, str, str]] = field(default_factory=list)
+    passing: frozenset[str] = frozenset()
 
     @property
     def rows(self) -> int:
@@ -57,10 +58,13 @@ class Ingested:
         return pd.DataFrame(rows, columns=["source", "entity", "remark"])
 
     def raise_failures(self) -> None:
-        """Raise SourceError where a source failed; what the others delivered is in the lake by then."""
+        """Raise SourceError where a source failed; what the others delivered is in the lake by then.
+
+        It is one that can pass by itself where each of the failures can.
+        """
         if self.failures:
             text = "\n".join(f"{name}: {message}" for name, message in self.failures.items())
-            raise SourceError(text)
+            raise (SourceUnavailableError if self.failures.keys() <= self.passing else SourceError)(text)
 
 
 def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = lambda _: None) -> Ingested:
@@ -74,6 +78,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
     notes: list[tuple[str, str, str]] = []
     failures: dict[str, str] = {}
     skipped: dict[str, str] = {}
+    passing: set[str] = set()
     with lake.lock():
         lake.claim(settings.identity)
         for name, source in settings.config.sources.items():
@@ -88,12 +93,14 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
                         except SourceError as error:
                             failed = skipped if source.optional or source.entities[entity].optional else failures
                             failed[f"{name}.{entity}"] = str(error)
+                            passing |= {f"{name}.{entity}"} if can_pass(error) else set()
                             continue
                         rows.append(row)
                         changes += new
                         notes += [(name, entity, remark) for remark in [*said, *remarks]]
             except SourceError as error:
                 (skipped if source.optional else failures)[name] = str(error)
+                passing |= {name} if can_pass(error) else set()
         waiting = [note | {"rejected_at": pd.Timestamp(note["rejected_at"], tz="UTC")} for note in lake.rejected()]
     notes += overlooked(settings)
     return Ingested(
@@ -103,6 +110,7 @@ def ingest(settings: Settings, run_id: str, progress: Callable[[str], None] = la
         failures=failures,
         skipped=skipped,
         notes=notes,
+        passing=frozenset(passing),
     )
 
 

@@ -21,20 +21,22 @@ from lib.base.files import PROJECT
 from lib.base.secrets import mask
 from lib.run.kernels import Kernel
 from lib.run.parameters import notebook_path
+from lib.run.retrying import Clock, Limits
 
 #: The executed notebook of a run that is killed is at most this old.
 _SAVE_SECONDS = 5
 
 
 def execute(
-    name: str, parameters: dict[str, Any], target: Path, kernel: Kernel, limit: int, at_cell: Callable[..., None]
+    name: str, parameters: dict[str, Any], target: Path, kernel: Kernel, limits: Limits, at_cell: Callable[..., None]
 ) -> dict[str, Any]:
     """Execute a notebook, save it as `target`, and return its state and error as the manifest has them.
 
-    A cell may take `limit` seconds; `at_cell` is called as each starts. Raises what is no Exception, such as a
-    signal from outside; the notebook is saved then too.
+    A cell, and all of them, may take as long as `limits` say; `at_cell` is called as each starts. Raises what is no
+    Exception, such as a signal from outside; the notebook is saved then too.
     """
     position = [0]
+    clock = Clock(limits)
 
     def start_cell(cell: Any, cell_index: int) -> None:
         position[0] = cell_index + 1
@@ -55,23 +57,22 @@ def execute(
                 km=kernel.manager,
                 kc=kernel.client,
                 on_cell_start=start_cell,
-                execution_timeout=limit,
+                timeout_func=clock.seconds_for,
                 cwd=str(PROJECT),
             )
     except Exception as error:
-        state, kind, message = _ending(error, limit)
+        state, kind, message = _ending(error, clock)
         cell = error.exec_count if isinstance(error, PapermillExecutionError) else position[0]
         return {"state": state, "error": {"type": kind, "message": mask(message), "cell": cell}}
     return {"state": "ok"}
 
 
-def _ending(error: BaseException, limit: int) -> tuple[str, str, str]:
+def _ending(error: BaseException, clock: Clock) -> tuple[str, str, str]:
     """Return the state that an exception means, its name, and a message."""
     if isinstance(error, PapermillExecutionError):
         return "failed", error.ename, error.evalue
     if isinstance(error, CellTimeoutError):
-        message = f"a cell ran longer than {limit:,} s (runner.cell_timeout_seconds in pipeline.yml)"
-        return "timed_out", "CellTimeoutError", message
+        return "timed_out", *clock.exceeded()
     if isinstance(error, DeadKernelError):
         return "kernel_died", "DeadKernelError", "the notebook's process died, for want of memory perhaps; see its log"
     return "failed", type(error).__name__, explain(error)
@@ -98,7 +99,7 @@ class _Engine(NBClientEngine):
             started = [cell for cell in nb_man.nb.cells if cell.metadata.papermill["start_time"]]
             for cell in started[-1:]:
                 nb_man.cell_exception(cell)
-                state, kind, message = _ending(error, options["execution_timeout"])
+                state, kind, message = _ending(error, options["timeout_func"].__self__)
                 if state != "failed":
                     cell.outputs.append(
                         nbformat.v4.new_output("error", ename=kind, evalue=message, traceback=[message])

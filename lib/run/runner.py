@@ -23,7 +23,7 @@ from lib.base.files import file_lock, write_atomically
 from lib.base.secrets import mask
 from lib.clean.load import export_clean
 from lib.report import pages
-from lib.run import execution, manifest
+from lib.run import execution, manifest, retrying
 from lib.run.kernels import Kernel, kernel_starter
 from lib.run.manifest import Run
 from lib.run.parameters import NOTEBOOKS, cells_of, notebook_path, notebook_title
@@ -122,7 +122,7 @@ def _run_stages(
                 for coming in plan.notebooks[number - 1 : number + _AHEAD]:
                     if coming not in ready:
                         ready[coming] = start_kernel(notebook_path(coming), current.folder / "logs" / f"{coming}.log")
-                stage = _run_stage(plan, current, name, number, ready.pop(name), show)
+                stage = _run_with_retries(plan, current, name, number, ready.pop(name), start_kernel, show)
                 if stage["state"] != "ok":
                     ended = "failed", f"{name}: {stage['error']['message']}"
                 elif reasons := _refusal(plan, current.add_result(name)):
@@ -153,6 +153,35 @@ def _refusal(plan: Plan, result: dict[str, Any]) -> str:
     return "; ".join(gate["reasons"])
 
 
+def _run_with_retries(
+    plan: Plan,
+    current: Run,
+    name: str,
+    number: int,
+    kernel: Kernel,
+    start_kernel: Callable[[Path, Path], Kernel],
+    show: Callable[[Progress], None],
+) -> dict[str, Any]:
+    """Run one notebook, and again, in a new kernel, where what stopped it can pass by itself."""
+    kernels = [kernel]
+
+    def attempt() -> None:
+        one = (
+            kernels.pop() if kernels else start_kernel(notebook_path(name), current.folder / current.stage(name)["log"])
+        )
+        _run_stage(plan, current, name, number, one, show)
+
+    def restore() -> None:
+        if name == "03_clean":  # the first to write: it begins without a copy, and counts what it loads
+            open_warehouse(plan.settings, "run").discard()
+
+    def say(text: str) -> None:
+        show(Progress(number, len(plan.notebooks), name, 0, 0, text))
+
+    limits = retrying.limits_of(plan.settings.config.runner, name)
+    return retrying.run_with_retries(current, name, limits, attempt, restore, say)
+
+
 def _run_stage(
     plan: Plan, current: Run, name: str, number: int, kernel: Kernel, show: Callable[[Progress], None]
 ) -> dict[str, Any]:
@@ -177,8 +206,8 @@ def _run_stage(
 
     try:
         with _repeated(lambda: show(progress())):
-            limit = plan.settings.config.runner.cell_timeout_seconds
-            stage.update(execution.execute(name, parameters, target, kernel, limit, at_cell))
+            limits = retrying.limits_of(plan.settings.config.runner, name)
+            stage.update(execution.execute(name, parameters, target, kernel, limits, at_cell))
     except BaseException:
         stage.update(
             state="failed", error={"type": "Stopped", "message": "stopped by a signal", "cell": stage["cells"]}
@@ -290,6 +319,7 @@ def _stage(name: str, selected: bool) -> dict[str, Any]:
         "rows_out": None,
         "facts": {},
         "error": None,
+        "tries": [],
         "notebook": f"notebooks/{name}.ipynb",
         "report": f"reports/{name}.html",
         "log": f"logs/{name}.log",

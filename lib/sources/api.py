@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import duckdb
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from lib.base.errors import SourceError, did_you_mean
+from lib.base.errors import SourceError, SourceUnavailableError, did_you_mean
 from lib.base.secrets import keep_secret, mask
 from lib.config import EntitySource, Lookup, Source
 from lib.sources.json import LONG_NUMBER, Rows, keep_digits, pointer, steps_of
@@ -216,7 +216,7 @@ class Api:
             return tries(lambda: _page(self._answer(url, asked), spec, connection, url))
         except _RetryError as error:
             times = f"{self.source.retries + 1} times in a row" if self.source.retries else "once"
-            raise SourceError(
+            raise SourceUnavailableError(
                 f"{shown(url)} was asked {times} in vain; the last time it {error}. Run again later,"
                 " or raise 'retries' or 'timeout_seconds' of this source."
             ) from None
@@ -228,7 +228,7 @@ class Api:
         try:
             response = self.client.get(url, params=dict(asked) or None)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            raise SourceError(
+            raise SourceUnavailableError(
                 f"{shown(url)} cannot be reached ({mask(str(error)) or 'no answer'})."
                 " Check 'url' of this source, and that the server runs."
             ) from None

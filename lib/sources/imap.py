@@ -16,7 +16,7 @@ import tenacity
 from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError, LoginError
 
-from lib.base.errors import SourceError
+from lib.base.errors import SourceError, SourceUnavailableError
 from lib.base.secrets import mask
 
 TIMEOUT_SECONDS, TRIES, FIRST_WAIT_SECONDS = 60, 3, 0.5
@@ -61,7 +61,7 @@ class Mailbox:
             uids = {int(name.partition("/")[2]): name for name in names[start : start + BATCH]}
             answer = self._ask(operator.methodcaller("fetch", list(uids), ["BODY.PEEK[]"]))
             if not names[start].startswith(f"{self.validity:010d}/"):
-                raise SourceError(f"{self.place} was made anew while it was read. Run again.")
+                raise SourceUnavailableError(f"{self.place} was made anew while it was read. Run again.")
             for uid, parts in answer.items():
                 if b"BODY[]" in parts:
                     found[uids[uid]] = self.folder / f"{self.validity}-{uid}.eml"
@@ -96,11 +96,12 @@ class Mailbox:
             return tries(lambda: request(self._connection()))
         except (OSError, IMAPClientError) as error:
             self.close()
-            what, check = "refused a request", "the mailbox's name and its rights"
+            what, check, kind = "refused a request", "the mailbox's name and its rights", SourceError
             if isinstance(error, OSError | IMAPClientAbortError):
                 what = "cannot be reached"
                 check = "'url' of this source, and that the mail server is up and this machine may connect to it"
-            raise SourceError(f"{self.place} {what} ({self._reason(error)}). Check {check}.") from None
+                kind = SourceError if isinstance(error, _UNTRUSTED) else SourceUnavailableError
+            raise kind(f"{self.place} {what} ({self._reason(error)}). Check {check}.") from None
 
     def _connection(self) -> IMAPClient:
         """Return a connection on which the mailbox is open for reading."""

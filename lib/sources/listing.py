@@ -12,7 +12,7 @@ from pathlib import Path
 
 import fsspec
 
-from lib.base.errors import SourceError, did_you_mean
+from lib.base.errors import SourceError, SourceUnavailableError, can_pass, did_you_mean
 from lib.base.files import PROJECT
 from lib.base.hashing import sha256_of
 from lib.base.secrets import mask
@@ -69,7 +69,7 @@ def files_at(path: str, pattern: str, endings: tuple[str, ...], what: str, newes
     except SourceError:
         raise
     except (OSError, ValueError, ImportError) as error:
-        raise SourceError(f"{mask(url)} cannot be listed: {mask(str(error))}") from None
+        raise _kind(error)(f"{mask(url)} cannot be listed: {mask(str(error))}") from None
     usable = [p for p in sorted(paths) if suffix(p) in endings and not p.rsplit("/", 1)[-1].startswith((".", "_"))]
     if not usable:
         if paths:
@@ -91,8 +91,12 @@ def _local(fs: fsspec.AbstractFileSystem, path: str, remote: bool, scratch: Path
     try:
         fs.get_file(path, str(target))
     except OSError as error:
-        raise SourceError(f"{mask(path)} cannot be fetched: {mask(str(error))}") from None
+        raise _kind(error)(f"{mask(path)} cannot be fetched: {mask(str(error))}") from None
     return target
+
+
+def _kind(error: BaseException) -> type[SourceError]:
+    return SourceUnavailableError if can_pass(error) else SourceError
 
 
 @dataclass

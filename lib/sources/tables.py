@@ -5,6 +5,7 @@ What of a table is new is decided in `database`.
 
 import contextlib
 import functools
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from lib.base.errors import SourceError
+from lib.base.errors import SourceError, SourceUnavailableError
 from lib.base.files import PROJECT
+from lib.base.postgres import TRANSIENT
 from lib.base.quoting import text_literal
 from lib.base.secrets import keep_secret, mask
 
@@ -33,6 +35,12 @@ _POSTGRES_FORMS = (
     " set local bytea_output = 'hex'; set local extra_float_digits = 1"
 )
 _STRING = pa.string()
+#: How databases say that they are down, that a connection was lost, or that somebody holds a lock; SQLite's too.
+_PASSING = re.compile(
+    f"{TRANSIENT.pattern}|database is locked|Lost connection|gone away|terminating connection"
+    "|connection already closed",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Database:
             with self.connection.begin_nested():
                 yield
         except (SQLAlchemyError, drivers) as error:
-            raise SourceError(
+            raise _kind(error)(
                 f"{doing} cannot be read from {self.place} ({_said(error)}). Check that the database is there and"
                 " whole, and that this user may read the table."
             ) from None
@@ -168,7 +176,15 @@ def _unreachable(place: str, error: BaseException) -> SourceError:
         advice = "Install that driver with pip."
     elif isinstance(getattr(error, "orig", error), sqlite3.Error):
         advice = "Check 'path' of this source: expected a SQLite file that this user may read."
-    return SourceError(f"The database {place} cannot be reached ({_said(error)}). {advice}")
+    return _kind(error)(f"The database {place} cannot be reached ({_said(error)}). {advice}")
+
+
+def _kind(error: BaseException) -> type[SourceError]:
+    """Return what an error counts as: what can pass by itself is a lost connection, a server that is down, a lock."""
+    is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    said = _said(error)
+    is_lost |= _PASSING.search(said) is not None and "statement timeout" not in said
+    return SourceUnavailableError if is_lost else SourceError
 
 
 def _said(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 import tenacity
 
-from lib.base.errors import WarehouseError
+from lib.base.errors import WarehouseError, WarehouseLockedError
 from lib.base.quoting import quoted_list, text_literal
 from lib.entities import ENTITIES, FINDINGS
 from lib.lake import Lake, Standardized, duckdb_limits
@@ -59,7 +59,7 @@ class DuckDBWarehouse(Warehouse):
             connection = _open(self.path, read_only, duckdb_limits(self.settings))
         except duckdb.IOException as error:
             if "lock" in str(error):
-                raise WarehouseError(
+                raise WarehouseLockedError(
                     f"{self.path} is open for writing in another process. Close that notebook's or tool's"
                     f" connection: {error}"
                 ) from None

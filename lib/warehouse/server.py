@@ -21,18 +21,20 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from lib.base.errors import ConfigError, ConnectionLostError, WarehouseError, in_one_line
-from lib.base.postgres import EXAMPLE, connection_arguments
+from lib.base.errors import (
+    ConfigError,
+    ConnectionLostError,
+    WarehouseError,
+    WarehouseLockedError,
+    WarehouseUnavailableError,
+    in_one_line,
+)
+from lib.base.postgres import EXAMPLE, TRANSIENT, connection_arguments
 from lib.base.secrets import mask
 from lib.config import Postgres
 
 LOADER_URL, ANALYST_URL, ADMIN_URL = "WAREHOUSE_URL", "WAREHOUSE_ANALYST_URL", "WAREHOUSE_ADMIN_URL"
 
-#: Errors of a server that may answer in a moment, or of the system in its place.
-_TRANSIENT = re.compile(
-    "refused|timeout|timed out|starting up|shutting down|closed the connection|No such file|too many clients"
-    "|remaining connection slots"
-)
 _LIMITS = Postgres()
 
 
@@ -93,7 +95,7 @@ class Server:
     def connect(self) -> Connection:
         """Return a new connection, asked for again where the server is likely to answer in a moment."""
         tries = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda error: _TRANSIENT.search(_reason(error)) is not None),
+            retry=tenacity.retry_if_exception(lambda error: TRANSIENT.search(_reason(error)) is not None),
             stop=tenacity.stop_after_attempt(4),
             wait=tenacity.wait_exponential(0.5),
             reraise=True,
@@ -102,7 +104,8 @@ class Server:
             return tries(self._engine.raw_connection)
         except (DBAPIError, psycopg2.Error) as error:
             found = _reason(error)
-            raise WarehouseError(
+            kind = WarehouseUnavailableError if TRANSIENT.search(found) else WarehouseError
+            raise kind(
                 f"PostgreSQL at {self.place} cannot be reached ({found}). {advice(found, self.arguments)}"
                 f" The address is in {self.variable}; see docs/postgres.md."
             ) from None
@@ -146,7 +149,7 @@ class Server:
                     " (warehouse.postgres.statement_timeout_seconds in pipeline.yml)."
                 )
             case errors.LockNotAvailable():
-                return WarehouseError(
+                return WarehouseLockedError(
                     f"Somebody holds a lock at {self.place} for longer than {limits.lock_timeout_seconds:,} s"
                     " (warehouse.postgres.lock_timeout_seconds in pipeline.yml); docs/postgres.md shows how to see who."
                 )
