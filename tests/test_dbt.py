@@ -1,5 +1,6 @@
 """How dbt is used: what it compiles is shared, whole or not there, and its tests are judged as dbt judges them."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -81,15 +82,15 @@ def test_a_project_that_dbt_cannot_read_leaves_nothing_behind(project, warehouse
     assert list((project / "target").iterdir()) == []
 
 
-def compiled(settings, copy, places) -> None:
-    places.put(str(dbt._compiled(settings, open_warehouse(settings, copy))))
+def parsed(settings, copy, places) -> None:
+    places.put(str(dbt._parsed(settings, open_warehouse(settings, copy))))
 
 
-def test_processes_that_compile_at_once_share_what_the_first_made(project, warehouse):
+def test_processes_that_parse_at_once_share_what_the_first_made(project, warehouse):
     fork = multiprocessing.get_context("fork")
     places = fork.Queue()
     arguments = (warehouse.settings, "run", places)
-    processes = [fork.Process(target=compiled, args=arguments) for _ in range(3)]
+    processes = [fork.Process(target=parsed, args=arguments) for _ in range(3)]
     for process in processes:
         process.start()
     found = {places.get(timeout=60) for _ in processes}
@@ -98,27 +99,46 @@ def test_processes_that_compile_at_once_share_what_the_first_made(project, wareh
     assert found == {str(place) for place in (project / "target").iterdir()} and len(found) == 1
 
 
-def test_what_is_compiled_and_damaged_is_compiled_again(project, warehouse):
-    folder = dbt._compiled(warehouse.settings, warehouse)
+def test_what_is_parsed_and_damaged_is_parsed_again(project, warehouse):
+    folder = dbt._parsed(warehouse.settings, warehouse)
     for damage in (lambda manifest: manifest.write_text(manifest.read_text()[:1000]), Path.unlink):
         damage(folder / "manifest.json")
         dbt._nodes.cache_clear()
-        assert dbt._compiled(warehouse.settings, warehouse) == folder and dbt._nodes(folder)
+        assert dbt._parsed(warehouse.settings, warehouse) == folder and dbt._nodes(folder)
 
 
-def test_what_is_compiled_follows_the_sql_and_old_and_half_made_folders_go(project, warehouse, monkeypatch):
-    monkeypatch.setattr(dbt, "_MOST_COMPILED", 2)
+def test_what_is_parsed_follows_the_sql_and_old_and_half_made_folders_go(project, warehouse, monkeypatch):
+    monkeypatch.setattr(dbt, "_MOST_PARSED", 2)
     target = project / "target"
     half = target / "making-x"
     half.mkdir(parents=True)
     made = []
     for number in range(3):
         (project / "models" / "clean" / "numbers.sql").write_text(f"select {number} as a")
-        made.append(dbt._compiled(warehouse.settings, warehouse))
-    assert made[2] == dbt._compiled(warehouse.settings, warehouse) and len(set(made)) == 3
+        made.append(dbt._parsed(warehouse.settings, warehouse))
+    assert made[2] == dbt._parsed(warehouse.settings, warehouse) and len(set(made)) == 3
     assert set(target.iterdir()) == {half, *made[1:]}, "somebody may be making the half one"
     os.utime(half, (0, 0))
     (project / "models" / "clean" / "numbers.sql").write_text("select 4 as a")
     assert set(target.iterdir()) == {half, *made[1:]}
-    newest = dbt._compiled(warehouse.settings, warehouse)
+    newest = dbt._parsed(warehouse.settings, warehouse)
     assert set(target.iterdir()) == {made[2], newest}
+
+
+def test_tests_are_compiled_with_the_variables_given_and_kept_for_as_many_of_them(project, warehouse, monkeypatch):
+    monkeypatch.setattr(dbt, "_MOST_COMPILED", 2)
+    (project / "tests" / "varies.sql").write_text("select '{{ var(\"currency\") }}' as a from {{ ref('numbers') }}")
+    folder, naming = dbt._parsed(warehouse.settings, warehouse), dbt._naming(warehouse.dbt_environment())
+    for currency in ("EUR", "JPY", "CHF"):
+        given = json.dumps({"currency": currency})
+        dbt._compiled.cache_clear()
+        made = dbt._compiled(folder, naming, given)
+        assert made["test.shop.varies"] == f"""select '{currency}' as a from "shop"."clean"."numbers\""""
+        (newest,) = [path for path in folder.glob("tests-*") if json.loads(path.read_text()) == made]
+        newest.write_text(json.dumps(made | {"kept": ""}))
+        dbt._compiled.cache_clear()
+        assert dbt._compiled(folder, naming, given) == made | {"kept": ""}
+        newest.write_text("{")
+        dbt._compiled.cache_clear()
+        assert dbt._compiled(folder, naming, given) == made, "what is damaged is compiled again"
+    assert len([*folder.glob("tests-*")]) == 2

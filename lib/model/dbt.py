@@ -33,9 +33,11 @@ from lib.warehouse.base import retried
 _SQL = PROJECT / "sql"
 _QUIET = ("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check")
 
-#: How many compiled projects stay: one for each engine, copy, time zone and currency in use, and some to spare.
-_MOST_COMPILED = 12
-#: Of the variables that `sql/profiles.yml` reads, those that decide what the project is compiled to.
+#: How many parsed projects stay: one for each engine, copy and database in use, and some to spare.
+_MOST_PARSED = 12
+#: For how many sets of variables a parsed project keeps its compiled tests.
+_MOST_COMPILED = 60
+#: Of the variables that `sql/profiles.yml` reads, those that decide what dbt reads the project as.
 _NAMING = ("SHOP_TARGET", "SHOP_SCHEMA_PREFIX", "SHOP_PG_DATABASE")
 
 
@@ -68,20 +70,20 @@ def build_models(settings: Settings, warehouse: Warehouse, *folders: str, whole:
     Raises TransformError with each failed model and the engine's message.
     """
     build = increments.plan(warehouse, folders, variables(settings), whole=whole)
-    compiled = _compiled(settings, warehouse)
+    parsed = _parsed(settings, warehouse)
     if build.how != "nothing":
         how = ["--full-refresh"] if build.how == "whole" else []
-        _run(settings, warehouse, compiled, [*how, "--select", *(f"path:models/{f}" for f in build.folders)])
+        _run(settings, warehouse, parsed, [*how, "--select", *(f"path:models/{f}" for f in build.folders)])
         increments.note(warehouse, build)
-    models = [n for n in _nodes(compiled) if n["resource_type"] == "model" and n["path"].split("/")[0] in folders]
+    models = [n for n in _nodes(parsed) if n["resource_type"] == "model" and n["path"].split("/")[0] in folders]
     return [_table(warehouse, node) for node in models]
 
 
 @retried
-def _run(settings: Settings, warehouse: Warehouse, compiled: Path, arguments: list[str]) -> None:
+def _run(settings: Settings, warehouse: Warehouse, parsed: Path, arguments: list[str]) -> None:
     """Let dbt build models and close its connections. Done again, models make the same of the same stage tables."""
     environment, given = warehouse.dbt_environment(), variables(settings)
-    manifest = _parsed(compiled, _naming(environment), given)
+    manifest = _manifest(parsed, _naming(environment))
     target = settings.work_dir / f"sql-{settings.config.warehouse.target}-{warehouse.copy}"
     try:
         results = _dbt(["run", "--no-write-json", *arguments], target, environment, given, manifest)
@@ -101,7 +103,7 @@ def _run(settings: Settings, warehouse: Warehouse, compiled: Path, arguments: li
 
 def described_columns(settings: Settings, warehouse: Warehouse) -> dict[str, list[str]]:
     """Return schema.table of each model, and the columns that the project describes of it, if it describes any."""
-    models = [n for n in _nodes(_compiled(settings, warehouse)) if n["resource_type"] == "model"]
+    models = [n for n in _nodes(_parsed(settings, warehouse)) if n["resource_type"] == "model"]
     return {_table(warehouse, node): list(node["columns"]) for node in models}
 
 
@@ -113,8 +115,10 @@ def run_tests(
     `group_of` says by a test's generic name and its `meta` which group it is of: each group then has a connection of
     its own, and they run side by side.
     """
-    nodes = {n["unique_id"]: n for n in _nodes(_compiled(settings, warehouse))}
-    tests = [n for n in nodes.values() if n["resource_type"] == "test"]
+    parsed, given = _parsed(settings, warehouse), variables(settings)
+    nodes = {n["unique_id"]: n for n in _nodes(parsed)}
+    compiled = _compiled(parsed, _naming(warehouse.dbt_environment()), given)
+    tests = [n | {"compiled_code": compiled.get(i)} for i, n in nodes.items() if n["resource_type"] == "test"]
     groups: dict[str, list[dict[str, Any]]] = {}
     for test in tests:
         name = (test.get("test_metadata") or {}).get("name", "")
@@ -146,7 +150,7 @@ def run_tests(
                 severity=config["severity"].lower(),
                 where=config["where"] or "",
                 fail_calc=config["fail_calc"],
-                meta=config["meta"],
+                meta=_meta(config["meta"], given),
                 sql=test.get("compiled_code") or "",
                 state=state,
                 failures=failures,
@@ -164,6 +168,14 @@ def _test_sql(test: dict[str, Any]) -> str:
         f"select {calculated} as failures, cast({calculated} {config['error_if']} as integer) as errs,"
         f" cast({calculated} {config['warn_if']} as integer) as warns from ({test.get('compiled_code')}\n) as failing"
     )
+
+
+def _meta(meta: dict[str, Any], given: str) -> dict[str, Any]:
+    """Return what a test says of itself, its description with a variable's value for the variable's name in braces."""
+    description = str(meta.get("description", ""))
+    for name, value in json.loads(given).items():
+        description = description.replace(f"{{{name}}}", str(value).removesuffix(".0"))
+    return meta | {"description": description} if description else meta
 
 
 def variables(settings: Settings) -> str:
@@ -185,62 +197,91 @@ def preload(target: str) -> None:
     importlib.import_module(f"dbt.adapters.{target}.connections")
 
 
-def _compiled(settings: Settings, warehouse: Warehouse) -> Path:
-    """Return a folder with `partial_parse.msgpack` and `manifest.json` of the project, its tests compiled.
+def _parsed(settings: Settings, warehouse: Warehouse) -> Path:
+    """Return a folder with `partial_parse.msgpack` and `manifest.json` of the project as dbt has read it.
 
-    They depend on the SQL, the variables and the schemas alone, so all shops and processes share them. Whoever lacks
+    They depend on the SQL and the schemas alone: which models and tests there are and what they refer to is the same
+    whatever the variables, which dbt is given when it compiles. So all shops and processes share them. Whoever lacks
     them makes a folder of their own and gives it its name once it is whole.
     """
     naming = _naming(warehouse.dbt_environment())
     files = increments.project_files("models", "macros", "tests", "dbt_project.yml", "profiles.yml")
-    home = _SQL / "target" if os.access(_SQL, os.W_OK) else settings.work_dir / "sql-compiled"
-    compiled = home / fingerprint([files, variables(settings), naming, version("dbt-core")])
-    if not _is_whole(compiled):
-        shutil.rmtree(compiled, ignore_errors=True)
+    home = _SQL / "target" if os.access(_SQL, os.W_OK) else settings.work_dir / "sql-parsed"
+    parsed = home / fingerprint([files, naming, version("dbt-core")])
+    if not _is_whole(parsed):
+        shutil.rmtree(parsed, ignore_errors=True)
         home.mkdir(parents=True, exist_ok=True)
         _clear(home)
         scratch = Path(tempfile.mkdtemp(prefix="making-", dir=home))
         scratch.chmod(0o755)
         try:
-            tests = ["--select", "resource_type:test", "--no-introspect", "--no-populate-cache"]
-            _dbt(["compile", *tests], scratch, dict(naming), variables(settings))
-            scratch.rename(compiled)
+            _dbt(["parse"], scratch, dict(naming), "{}")
+            scratch.rename(parsed)
         except OSError:
             # Another process may have been first.
-            if not _is_whole(compiled):
+            if not _is_whole(parsed):
                 raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    os.utime(compiled)
-    return compiled
+    os.utime(parsed)
+    return parsed
 
 
-def _is_whole(compiled: Path) -> bool:
-    """Whether a folder holds a compiled project that can be read."""
+def _is_whole(parsed: Path) -> bool:
+    """Whether a folder holds a parsed project that can be read."""
     try:
-        return compiled.exists() and bool(_nodes(compiled))
+        return parsed.exists() and bool(_nodes(parsed))
     except (OSError, ValueError, KeyError):
         return False
 
 
 def _clear(home: Path) -> None:
-    """Remove compiled projects that have not been used for long, and what killed processes left."""
+    """Remove parsed projects that have not been used for long, and what killed processes left."""
     found = sorted((path for path in home.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
     made = [path for path in found if not path.name.startswith("making-")]
     old = [path for path in found if path not in made and path.stat().st_mtime < time.time() - 3600]
-    for path in made[: -_MOST_COMPILED + 1] + old:
+    for path in made[: -_MOST_PARSED + 1] + old:
         shutil.rmtree(path, ignore_errors=True)
 
 
 @functools.lru_cache(maxsize=8)
-def _parsed(compiled: Path, naming: tuple[tuple[str, str], ...], given: str) -> Any:
-    """Return the parsed project as dbt hands it out, from what is compiled already.
+def _manifest(parsed: Path, naming: tuple[tuple[str, str], ...]) -> Any:
+    """Return the project as dbt hands it out, from what is parsed already.
 
     It is parsed for no particular file or server, as dbt would start over for each.
     """
     with tempfile.TemporaryDirectory() as target:
-        parse = ["parse", "--no-write-json", "--partial-parse-file-path", str(compiled / "partial_parse.msgpack")]
-        return _dbt(parse, Path(target), dict(naming), given)
+        parse = ["parse", "--no-write-json", "--partial-parse-file-path", str(parsed / "partial_parse.msgpack")]
+        return _dbt(parse, Path(target), dict(naming), "{}")
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(parsed: Path, naming: tuple[tuple[str, str], ...], given: str) -> dict[str, str]:
+    """Return the SQL of each test by its id, with the variables given; it is kept beside the parsed project."""
+    kept = parsed / f"tests-{fingerprint(given)}.json"
+    with contextlib.suppress(OSError, ValueError):
+        os.utime(kept)
+        return dict(json.loads(kept.read_bytes()))
+    tests = ["--select", "resource_type:test", "--no-introspect", "--no-populate-cache", "--no-write-json"]
+    with tempfile.TemporaryDirectory() as target:
+        done = _dbt(["compile", *tests], Path(target), dict(naming), given, _manifest(parsed, naming))
+    found = {result.node.unique_id: result.node.compiled_code for result in done.results}
+    others = sorted((path for path in parsed.glob("tests-*.json") if path != kept), key=_last_use)
+    for path in others[: -_MOST_COMPILED + 1]:
+        path.unlink(missing_ok=True)
+    scratch = parsed / f"{kept.name}.{os.getpid()}"
+    with contextlib.suppress(OSError):
+        scratch.write_text(json.dumps(found), encoding="utf-8")
+        scratch.replace(kept)
+    return found
+
+
+def _last_use(path: Path) -> float:
+    """Return when a file was last used; another process may just have removed it."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _naming(environment: dict[str, str]) -> tuple[tuple[str, str], ...]:
@@ -248,9 +289,9 @@ def _naming(environment: dict[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 @functools.lru_cache(maxsize=8)
-def _nodes(compiled: Path) -> list[dict[str, Any]]:
-    """Return the models and tests of a compiled project (https://schemas.getdbt.com/dbt/manifest/v12.json)."""
-    return list(json.loads((compiled / "manifest.json").read_bytes())["nodes"].values())
+def _nodes(parsed: Path) -> list[dict[str, Any]]:
+    """Return the models and tests of a parsed project (https://schemas.getdbt.com/dbt/manifest/v12.json)."""
+    return list(json.loads((parsed / "manifest.json").read_bytes())["nodes"].values())
 
 
 def _table(warehouse: Warehouse, node: dict[str, Any]) -> str:

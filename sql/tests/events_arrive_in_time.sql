@@ -1,6 +1,6 @@
 {{ config(severity='warn', meta={
     'dimension': 'timeliness', 'weight': 0.5, 'rule': 'late_event', 'table': 'clean.events',
-    'description': 'events are delivered within ' ~ (var('late_after_hours') | string).removesuffix('.0') ~ ' hours',
+    'description': 'events are delivered within {late_after_hours} hours',
     'tested': "select count(*) from clean.events where _source_file like '%____/__/__/__/%'",
     'finds': {'entity': 'events', 'source': '_source', 'key': 'event_id', 'family': 'event_id', 'field': 'event_at'}}) }}
 with files as (
