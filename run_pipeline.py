@@ -184,7 +184,7 @@ def runs(
         rows = []
         for manifest in found[:limit]:
             state = manifest["state"]
-            if state == "running" and not is_alive(manifest):
+            if state == "running" and not is_alive(manifest, settings.output_dir / "runs" / manifest["run_id"]):
                 state = "killed"
             quality = manifest.get("quality") or {}
             if is_overridden(manifest):
@@ -446,6 +446,7 @@ def _ending(manifest: dict[str, Any]) -> str:
     return {
         "published": f"Published {manifest['shop']['name']}{spite}{loaded}",
         "not_published": f"Done, not published{loaded}",
+        "waiting": f"Done so far, not published{loaded}",
         "refused": "Not published",
     }.get(manifest["state"], "Failed")
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from lib.base.errors import LakeLockedError
 
 PROJECT = Path(__file__).resolve().parents[2]
+#: Linux's request to let a file share another one's blocks until either is written to.
+_FICLONE = 0x40049409
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -32,6 +34,32 @@ def scratch_folder(where: Path, purpose: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def clone_folder(source: Path, target: Path) -> None:
+    """Copy a folder's files: as copy-on-write clones where the file system has them, else byte by byte."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        if not path.is_file():
+            continue
+        with path.open("rb") as old, (target / path.name).open("wb") as new:
+            try:
+                fcntl.ioctl(new, _FICLONE, old.fileno())
+            except OSError:
+                shutil.copyfile(path, target / path.name)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process that lives holds the lock of `file_lock`."""
+    try:
+        with path.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @contextlib.contextmanager

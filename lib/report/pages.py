@@ -18,6 +18,8 @@ STATES: dict[str, tuple[str, Tone]] = {
     "failed": ("Failed", "bad"),
     "killed": ("Killed", "bad"),
     "running": ("Running", "neutral"),
+    "waiting": ("Waiting", "neutral"),
+    "abandoned": ("Abandoned", "neutral"),
     "ok": ("ok", "good"),
     "timed_out": ("timed out", "bad"),
     "kernel_died": ("kernel died", "bad"),
@@ -84,6 +86,8 @@ def run_title(run: Mapping[str, Any]) -> str:
         "failed": f"Failed{where}",
         "killed": f"Killed{where or ' before its end'}",
         "running": "Running",
+        "waiting": "Waiting for its next stage",
+        "abandoned": "Abandoned",
     }.get(state, f"State {state}")
 
 

@@ -8,8 +8,11 @@ import contextlib
 import json
 import os
 import platform
+import re
+import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from lib.base.errors import ConfigError
-from lib.base.files import PROJECT, write_atomically
-from lib.base.hashing import sha256_of
+from lib.base.files import PROJECT, is_locked, write_atomically
+from lib.base.hashing import fingerprint, sha256_of
 from lib.base.secrets import mask
 from lib.report import pages
 from lib.settings import Settings
@@ -38,6 +41,9 @@ class Run:
 
     folder: Path
     manifest: dict[str, Any] = field(default_factory=dict)
+    #: When this process began with it, and how long others have worked on it.
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    worked: float = 0.0
 
     @property
     def run_id(self) -> str:
@@ -46,7 +52,9 @@ class Run:
     @property
     def exit_code(self) -> int:
         """Of the command line: 0 all well, 3 the gate refused, 1 anything else."""
-        return {"published": 0, "not_published": 0, "refused": 3}.get(self.manifest["state"], 1)
+        return {"published": 0, "not_published": 0, "waiting": 0, "abandoned": 0, "refused": 3}.get(
+            self.manifest["state"], 1
+        )
 
     def stage(self, name: str) -> dict[str, Any]:
         stage: dict[str, Any] = next(s for s in self.manifest["stages"] if s["name"] == name)
@@ -67,19 +75,42 @@ class Run:
         note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         stage = self.stage(name)
         stage.update(rows_in=note.pop("rows_in"), rows_out=note.pop("rows_out"), facts=note.pop("facts"))
-        self.manifest["charts"].extend(note.pop("charts"))
+        self.manifest["charts"].extend({**chart, "stage": name} for chart in note.pop("charts"))
         self.manifest.update({k: v for k, v in note.items() if v is not None})
         return note
 
+    def join(self, notebooks: Sequence[str], fresh: dict[str, dict[str, Any]]) -> None:
+        """Go on with the run in this process: what it is to run, and all after that, has not run yet."""
+        first, values = notebooks[0], self.manifest
+        self.worked = float(values.get("seconds") or 0)
+        for number, stage in enumerate(values["stages"]):
+            name = stage["name"]
+            if name < first:
+                continue
+            values["stages"][number] = fresh[name]
+            parts = (f"notebooks/{name}.ipynb", f"reports/{name}.html", f"stages/{name}.json")
+            charts = [c[kind] for c in values["charts"] if c.get("stage") == name for kind in ("svg", "png")]
+            for part in (*parts, *charts):
+                (self.folder / part).unlink(missing_ok=True)
+        values["charts"] = [c for c in values["charts"] if c.get("stage", "") < first]
+        gone: dict[str, dict[str, Any]] = {
+            "02_ingest": {"watermarks": {"before": {}, "after": {}}},
+            "03_clean": {"new_rows": None},
+        }
+        gone |= {"04_model": {"kpis": None}, "05_quality": {"quality": None}}
+        for name, empty in gone.items():
+            if name >= first:
+                values.update(empty)
+        values.update(state="running", reason=None, ended_at=None, pid=os.getpid(), owner=_owner())
+
     def close(self, state: str, reason: str = "") -> None:
         """Write the end state, the checksums of all artifacts, and the run's page."""
-        started = datetime.fromisoformat(self.manifest["started_at"])
         ended = datetime.now(UTC)
         self.manifest.update(
             state=state,
             reason=reason or None,
             ended_at=_stamp(ended),
-            seconds=round((ended - started).total_seconds(), 1),
+            seconds=round(self.worked + (ended - self.since).total_seconds(), 1),
         )
         write_atomically(self.folder / "index.html", mask(pages.run_page(self.manifest)))
         self.manifest["artifacts"] = {
@@ -95,10 +126,12 @@ def start_run(
     stages: list[dict[str, Any]],
     parameters: dict[str, dict[str, Any]],
     command: list[str],
+    *,
+    given_id: str = "",
 ) -> Run:
-    """Make the run's folder, named by its UTC start, and its first manifest."""
+    """Make the run's folder, named by the id that is given or its UTC start, and its first manifest."""
     now = datetime.now(UTC)
-    base = now.strftime("%Y%m%dT%H%M%SZ")
+    base = safe_name(given_id) or now.strftime("%Y%m%dT%H%M%SZ")
     for number in count(1):
         folder = settings.output_dir / "runs" / (base if number == 1 else f"{base}-{number}")
         with contextlib.suppress(FileExistsError):
@@ -108,18 +141,26 @@ def start_run(
         (folder / name).mkdir()
     manifest: dict[str, Any] = {
         "run_id": folder.name,
+        "given_id": given_id or None,
         "state": "running",
         "reason": None,
         "started_at": _stamp(now),
         "ended_at": None,
         "seconds": None,
         "pid": os.getpid(),
+        "owner": _owner(),
         "shop": {"id": settings.shop_id} | settings.shop.model_dump(),
         "target": settings.config.warehouse.target,
         "warehouse": open_warehouse(settings, "run").place,
         "data_dir": str(settings.data_dir),
         "as_of": settings.as_of.isoformat() if settings.as_of else None,
         "size": settings.size if settings.simulated else None,
+        "options": {
+            "sources": str(settings.sources_file or ""),
+            "size": settings.size if settings.simulated else "",
+            "seed": settings.seed if settings.simulated else None,
+            "target": settings.config.warehouse.target,
+        },
         "new_rows": None,
         "command": command,
         "parameters": parameters,
@@ -156,11 +197,12 @@ def close_killed_runs(settings: Settings) -> None:
     for manifest in list_runs(settings.output_dir):
         if manifest["state"] != "running":
             continue
-        if manifest["data_dir"] != str(settings.data_dir) and is_alive(manifest):
+        folder = settings.output_dir / "runs" / manifest["run_id"]
+        if manifest["data_dir"] != str(settings.data_dir) and is_alive(manifest, folder):
             continue
         if not _is_at_hand(manifest, settings):
             continue
-        run = Run(settings.output_dir / "runs" / manifest["run_id"], manifest)
+        run = Run(folder, manifest, datetime.fromisoformat(manifest["started_at"]))
         published = has_published(run, settings)
         for stage in manifest["stages"]:
             if stage["state"] == "running":
@@ -171,8 +213,17 @@ def close_killed_runs(settings: Settings) -> None:
         run.close("published" if published else "killed", reason)
 
 
-def is_alive(manifest: dict[str, Any]) -> bool:
-    """Whether the process of a run that says it is running still is."""
+def is_alive(manifest: dict[str, Any], folder: Path | None = None) -> bool:
+    """Whether the process of a run that says it is running still is.
+
+    It holds the lock in the run's folder, on whatever host that shares the folder; where there is none to be seen, the
+    process is looked up if it was one of this host since it was started.
+    """
+    if folder and (folder / ".lock").exists():
+        return is_locked(folder / ".lock")
+    owner = manifest.get("owner")
+    if owner and (owner.get("host"), owner.get("boot")) != (_owner()["host"], _owner()["boot"]):
+        return owner.get("host") != _owner()["host"]  # of a host that has started anew since, nothing is left
     try:
         os.kill(int(manifest["pid"]), 0)
     except (ProcessLookupError, KeyError, TypeError, ValueError):
@@ -180,6 +231,32 @@ def is_alive(manifest: dict[str, Any]) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _owner() -> dict[str, Any]:
+    """Return what identifies this process among those of all hosts."""
+    boot = ""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return {"host": socket.gethostname(), "pid": os.getpid(), "boot": boot, "started": _stamp(datetime.now(UTC))}
+
+
+def safe_name(given: str) -> str:
+    """Return a run's id from outside as the name of its folder: other characters go, and a hash tells it apart."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", given).strip(".-")[:80]
+    return plain if plain == given else f"{plain or 'run'}-{fingerprint(given)[:8]}"
+
+
+def find_run(output_dir: Path, run_id: str) -> dict[str, Any] | None:
+    """Return the manifest of a run by its id as given, or by its folder's name; None where there is none."""
+    for name in dict.fromkeys((safe_name(run_id), run_id)):
+        if not name or name != Path(name).name:
+            continue
+        path = output_dir / "runs" / name / "run.json"
+        if path.exists():
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return found
+    return None
 
 
 def write_index(output_dir: Path) -> Path:

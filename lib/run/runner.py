@@ -11,19 +11,19 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from nbformat.reader import NotJSONError
 
-from lib.base.errors import PipelineError, explain
+from lib.base.errors import ConfigError, PipelineError, explain
 from lib.base.files import file_lock, write_atomically
 from lib.base.secrets import mask
 from lib.clean.load import export_clean
 from lib.report import pages
-from lib.run import execution, manifest, retrying
+from lib.run import checkpoints, execution, manifest, retrying
 from lib.run.kernels import Kernel, kernel_starter
 from lib.run.manifest import Run
 from lib.run.parameters import NOTEBOOKS, cells_of, notebook_path, notebook_title
@@ -62,6 +62,10 @@ class Plan:
     command: list[str] = field(default_factory=list)
     flow: str = ""
     from_published: bool = False
+    #: A run of several processes: the id by which it is opened or joined, as given.
+    run_id: str = ""
+    #: What a run consists of once it is whole; a run that is not named is whole with `notebooks`.
+    whole: tuple[str, ...] = ()
 
 
 class _Stopped(BaseException):
@@ -71,7 +75,8 @@ class _Stopped(BaseException):
 def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Run:
     """Run the notebooks, publish where the gate lets it, and leave the audit trail.
 
-    Raises LakeError where another run works on the same data.
+    Raises LakeError where another run works on the same data, and ConfigError where the first stage lacks what it
+    begins from.
     """
     settings = plan.settings
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -82,15 +87,17 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Run:
         file_lock(settings.data_dir / ".run.lock", 5, message),
         open_warehouse(settings).exclusive(),
         _signals(),
+        contextlib.ExitStack() as held,
     ):
         _clear_scratch(settings.work_dir)
         manifest.close_killed_runs(settings)
-        stages = [_stage(name, name in plan.notebooks) for name in NOTEBOOKS]
-        current = manifest.start_run(settings, stages, plan.parameters, plan.command)
-        current.manifest["flow"] = plan.flow or None
+        plan, current = _opened(plan)
+        settings = plan.settings
+        held.enter_context(file_lock(current.folder / ".lock", 5, f"Another process is at work on {current.run_id}."))
+        current.save()
         manifest.write_index(settings.output_dir)
         try:
-            _prepare_copy(plan)
+            _prepare_copy(plan, current)
             if ended := _run_stages(plan, current, start_kernel, show):
                 return _closed(current, settings, *ended)
             show(Progress(len(plan.notebooks), len(plan.notebooks), "publishing", 1, 1, ""))
@@ -107,6 +114,49 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Run:
             )
             current.save()
             raise
+
+
+def _opened(plan: Plan) -> tuple[Plan, Run]:
+    """Return the plan and its run: a new one, or the one that it names or goes on with."""
+    settings, first = plan.settings, plan.notebooks[0]
+    whole = plan.whole or tuple(NOTEBOOKS)
+    known = manifest.find_run(settings.output_dir, plan.run_id) if plan.run_id else None
+    if not plan.run_id and checkpoints.before(first, whole) and not plan.from_published:
+        known = checkpoints.open_run(settings)
+        if known is None and first == "04_model":
+            raise ConfigError(
+                f"{first} begins from what 03_clean leaves, and no run on {settings.data_dir} has left that. Run:"
+                " run_pipeline.py --from 03_clean"
+            )
+    if known is None:
+        needed = checkpoints.before(first, whole)
+        if plan.run_id and needed:
+            raise ConfigError(
+                f"{first} begins from what {needed} leaves, and the run {plan.run_id} has only begun. Run:"
+                f" run_pipeline.py --run-id {plan.run_id} --to {needed}"
+            )
+        chosen = whole if plan.run_id else plan.notebooks
+        stages = [_stage(name, name in chosen) for name in NOTEBOOKS]
+        current = manifest.start_run(settings, stages, plan.parameters, plan.command, given_id=plan.run_id)
+        # What a run without a name leaves can be gone on with to the end.
+        current.manifest.update(flow=plan.flow or None, notebooks=list(whole), full_refresh=plan.full_refresh)
+        return plan, current
+    whole = tuple(checkpoints.planned(known))
+    if known["state"] == "published":
+        raise ConfigError(f"The run {known['run_id']} has published already. Open another one.")
+    if known["state"] == "running":
+        raise ConfigError(f"The run {known['run_id']} is at work in another data folder: {known['data_dir']}.")
+    checkpoints.check_join(known, settings, first, whole)
+    parameters = {n: (known["parameters"].get(n) or {}) | values for n, values in plan.parameters.items()}
+    plan = replace(plan, settings=checkpoints.with_day(settings, known), parameters=parameters, whole=whole)
+    current = Run(settings.output_dir / "runs" / known["run_id"], known)
+    current.join(plan.notebooks, {n: _stage(n, n in plan.notebooks or bool(known.get("given_id"))) for n in NOTEBOOKS})
+    current.manifest.update(parameters=parameters, command=plan.command)
+    if "03_clean" in plan.notebooks:
+        current.manifest["full_refresh"] = plan.full_refresh
+    if plan.settings.as_of:
+        current.manifest["as_of"] = plan.settings.as_of.isoformat()
+    return plan, current
 
 
 def _run_stages(
@@ -129,7 +179,8 @@ def _run_stages(
                     ended = "refused", f"the quality gate refused: {reasons}"
                     for later in plan.notebooks[number:]:
                         current.stage(later)["state"] = "skipped"
-                    open_warehouse(plan.settings, "checkpoint").adopt(open_warehouse(plan.settings, "run"))
+                if stage["state"] == "ok":
+                    checkpoints.keep(plan.settings, current.run_id, name)
                 written.append(renderer.submit(_render, current.folder, dict(current.manifest), name))
                 current.save()
                 if ended:
@@ -172,8 +223,11 @@ def _run_with_retries(
         _run_stage(plan, current, name, number, one, show)
 
     def restore() -> None:
+        copy = open_warehouse(plan.settings, "run")
         if name == "03_clean":  # the first to write: it begins without a copy, and counts what it loads
-            open_warehouse(plan.settings, "run").discard()
+            copy.discard()
+        elif kept := checkpoints.kept_before(plan.settings, current.run_id, name, plan.whole or NOTEBOOKS):
+            copy.take_state(current.run_id, kept)
 
     def say(text: str) -> None:
         show(Progress(number, len(plan.notebooks), name, 0, 0, text))
@@ -189,6 +243,8 @@ def _run_stage(
     stage = current.stage(name)
     stage.update(state="running", cells=0)
     current.save()
+    if name in checkpoints.WRITING:
+        open_warehouse(plan.settings, "run").stage_begins()
     parameters = plan.parameters[name] | _given(plan, current, name)
     target = current.folder / "notebooks" / f"{name}.ipynb"
     doing = current.folder / "stages" / f"{name}.progress"
@@ -260,32 +316,52 @@ def _given(plan: Plan, current: Run, name: str) -> dict[str, Any]:
     return {k: v for k, v in own.items() if k in named and k not in plan.parameters[name]}
 
 
-def _prepare_copy(plan: Plan) -> None:
-    """Start from a clean private copy: the one that an earlier run left for this one to go on with, or none."""
-    copy, checkpoint = open_warehouse(plan.settings, "run"), open_warehouse(plan.settings, "checkpoint")
-    copy.discard()
-    if not plan.from_published and "03_clean" not in plan.notebooks and checkpoint.is_current():
-        copy.adopt(checkpoint)
+def _prepare_copy(plan: Plan, current: Run) -> None:
+    """Start from what the stage before left in this run, or else without a private copy."""
+    copy, first = open_warehouse(plan.settings, "run"), plan.notebooks[0]
+    notebooks = checkpoints.planned(current.manifest)
+    kept = checkpoints.kept_before(plan.settings, current.run_id, first, notebooks) if first > "03_clean" else None
+    if kept:
+        copy.take_state(current.run_id, kept)
+    else:
+        copy.discard()
+    # What this and later stages left before no longer follows.
+    if stale := [n for n in checkpoints.WRITING if n >= first and n != kept]:
+        copy.forget_states(current.run_id, stale)
 
 
 def _publish(plan: Plan, current: Run) -> Run:
-    """Make the run's copy the published one where it was audited; else keep it for a later run to go on with."""
+    """Make the run's copy the published one where all of it has run; else leave it for another process to go on with.
+
+    A run without a name is whole once it has been audited.
+    """
     settings, manifest = plan.settings, current.manifest
-    copy, checkpoint = open_warehouse(settings, "run"), open_warehouse(settings, "checkpoint")
+    copy = open_warehouse(settings, "run")
+    done = {s["name"] for s in manifest["stages"] if s["state"] == "ok"}
+    left = [n for n in checkpoints.planned(manifest) if n not in done]
+    if manifest.get("given_id"):
+        if left:
+            reason = f"{left[0]} is next: run_pipeline.py --run-id {current.run_id} --only {left[0]}"
+            return _closed(current, settings, "waiting", reason)
+    elif copy.exists() and "05_quality" not in done:
+        following = next((n for n in left if n > plan.notebooks[-1]), "05_quality")
+        return _closed(current, settings, "waiting", f"not published: go on with: run_pipeline.py --from {following}")
     if not copy.exists():
         return _closed(current, settings, "not_published", "no stage of this run changes the warehouse")
-    if "05_quality" not in plan.notebooks:
-        checkpoint.adopt(copy)
-        reason = "05_quality was not part of the run; go on with: run_pipeline.py --from 05_quality"
-        return _closed(current, settings, "not_published", reason)
-    quality = manifest["quality"] or {}
+    return publish(current, settings)
+
+
+def publish(current: Run, settings: Settings) -> Run:
+    """Make the run's copy the published one."""
+    copy, values = open_warehouse(settings, "run"), current.manifest
+    quality = values["quality"] or {}
     gate = quality.get("gate") or {}
     reason = f"published with --no-gate: {'; '.join(gate['reasons'])}" if gate.get("overridden") else ""
-    copy.record_run(current.run_id, settings.as_of, manifest["new_rows"] or 0, quality.get("score"), gate or None)
+    copy.record_run(current.run_id, settings.as_of, values["new_rows"] or 0, quality.get("score"), gate or None)
     # Before publishing: where it fails, nothing has gone public and the run is failed indeed.
     export_clean(settings, copy)
     copy.publish()
-    checkpoint.discard()
+    copy.forget_states()
     return _closed(current, settings, "published", reason, latest=True)
 
 
@@ -301,10 +377,9 @@ def _closed(current: Run, settings: Settings, state: str, reason: str, *, latest
     if latest:
         manifest.point_latest(current)
     manifest.write_index(settings.output_dir)
-    if state == "failed":
-        # A server that cannot be asked now is tidied up by the next run.
-        with contextlib.suppress(PipelineError):
-            open_warehouse(settings, "run").discard()
+    # A server that cannot be asked now is tidied up by the next run.
+    with contextlib.suppress(PipelineError):
+        open_warehouse(settings, "run").leave()
     return current
 
 

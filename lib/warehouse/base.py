@@ -154,6 +154,30 @@ class Warehouse(ABC):
         """Become what another private copy of the same engine is; that one is gone then."""
 
     @abstractmethod
+    def keep_state(self, run_id: str, stage: str) -> None:
+        """Keep what this copy holds now as what a stage of a run left, for the next stage to begin from."""
+
+    @abstractmethod
+    def has_state(self, run_id: str, stage: str) -> bool:
+        """Whether what a stage of a run left is kept, and was made from what is published now."""
+
+    @abstractmethod
+    def take_state(self, run_id: str, stage: str) -> None:
+        """Become what a stage of a run left; it is kept for another time where the engine can copy it."""
+
+    @abstractmethod
+    def forget_states(self, run_id: str = "", stages: Sequence[str] = ()) -> None:
+        """Remove what is kept: of every run or of one, of all its stages or of some."""
+
+    def stage_begins(self) -> None:
+        """Note that a stage is about to write: from here on this copy is no longer what the stage before left."""
+        return
+
+    def leave(self) -> None:
+        """Remove this copy at the end of a process; what is kept of it stays."""
+        self.discard()
+
+    @abstractmethod
     def publish(self) -> None:
         """Put this private copy in the place of what is published, at once and for good."""
 

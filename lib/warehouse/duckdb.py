@@ -12,6 +12,7 @@ import pandas as pd
 import tenacity
 
 from lib.base.errors import WarehouseError, WarehouseLockedError
+from lib.base.files import clone_folder
 from lib.base.quoting import quoted_list, text_literal
 from lib.entities import ENTITIES, FINDINGS
 from lib.lake import Lake, Standardized, duckdb_limits
@@ -107,8 +108,13 @@ class DuckDBWarehouse(Warehouse):
         (self.path.parent / "base").write_text(_signature(published))
 
     def is_current(self) -> bool:
-        made_from, published = self.path.parent / "base", published_path(self.settings)
-        return self.path.exists() and made_from.exists() and made_from.read_text() == _signature(published)
+        return self._is_current(self.path.parent)
+
+    def _is_current(self, folder: Path) -> bool:
+        """Whether a folder holds a whole copy that was made from what is published now."""
+        made_from, published = folder / "base", published_path(self.settings)
+        is_whole = (folder / self.path.name).exists() and made_from.exists()
+        return is_whole and made_from.read_text() == _signature(published)
 
     def loaded_batches(self) -> list[tuple[str, str, str, str]]:
         with self.connect() as connection:
@@ -176,6 +182,30 @@ class DuckDBWarehouse(Warehouse):
         self.discard()
         if other.path.parent.exists():
             other.path.parent.rename(self.path.parent)
+
+    def keep_state(self, run_id: str, stage: str) -> None:
+        folder = self._state(run_id, stage)
+        partial = folder.with_name(f".{stage}.partial")
+        clone_folder(self.path.parent, partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+
+    def has_state(self, run_id: str, stage: str) -> bool:
+        return self._is_current(self._state(run_id, stage))
+
+    def take_state(self, run_id: str, stage: str) -> None:
+        self.discard()
+        partial = self.path.parent.with_name(f".{self.copy}.partial")
+        clone_folder(self._state(run_id, stage), partial)
+        partial.rename(self.path.parent)
+
+    def forget_states(self, run_id: str = "", stages: Sequence[str] = ()) -> None:
+        folders = [self._state(run_id, s) for s in stages] or [self.settings.work_dir / "checkpoints" / run_id]
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _state(self, run_id: str, stage: str) -> Path:
+        return self.settings.work_dir / "checkpoints" / run_id / stage
 
     def publish(self) -> None:
         if not self.is_current():

@@ -270,6 +270,47 @@ class PostgresWarehouse(Warehouse):
                 cursor.execute(f"alter schema {quoted(schema)} rename to {quoted(renamed)}")
             cursor.execute("update ops.copies set prefix = %s where prefix = %s", (self.prefix, other.prefix))
 
+    # Schemas cannot be cloned, so one state is kept, the last: a comment on the copy says which stage of which run left
+    # it, and goes before the next one writes. Between processes it has the prefix of checkpoints.
+
+    def keep_state(self, run_id: str, stage: str) -> None:
+        with self._server.session() as cursor:
+            cursor.execute(f"comment on schema {quoted(self.prefix + 'ops')} is %s", (f"{run_id} {stage}",))
+
+    def has_state(self, run_id: str, stage: str) -> bool:
+        return any(copy._is_state(run_id, stage) for copy in (self, PostgresWarehouse(self.settings, "checkpoint")))
+
+    def take_state(self, run_id: str, stage: str) -> None:
+        if not self._is_state(run_id, stage):
+            self.adopt(PostgresWarehouse(self.settings, "checkpoint"))
+
+    def forget_states(self, run_id: str = "", stages: Sequence[str] = ()) -> None:
+        copy = PostgresWarehouse(self.settings, "checkpoint")
+        noted = (copy._noted_state() or "").split(" ")
+        if noted[0] and (not run_id or (noted[0] == run_id and (not stages or noted[-1] in stages))):
+            copy.discard()
+
+    def stage_begins(self) -> None:
+        with self._server.session() as cursor:
+            if _schemas_of(cursor, self.prefix):
+                cursor.execute(f"comment on schema {quoted(self.prefix + 'ops')} is null")
+
+    def leave(self) -> None:
+        if self._noted_state() and self.is_current():
+            PostgresWarehouse(self.settings, "checkpoint").adopt(self)
+        else:
+            self.discard()
+
+    def _noted_state(self) -> str | None:
+        """Return which stage of which run left this copy; None where it is missing or one was cut while it wrote."""
+        with self._server.session(read_only=True) as cursor:
+            sql = "select obj_description(to_regnamespace(%s), 'pg_namespace')"
+            found: str | None = server.fetch_value(cursor, sql, (f"{self.prefix}ops",))
+        return found
+
+    def _is_state(self, run_id: str, stage: str) -> bool:
+        return self._noted_state() == f"{run_id} {stage}" and self.is_current()
+
     def publish(self) -> None:
         with self._server.session() as cursor:
             cursor.execute("select pg_advisory_xact_lock(%s)", (_PUBLISH_LOCK,))
