@@ -68,6 +68,17 @@ Size = Annotated[
 ]
 
 
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="The last line of the output is one JSON object: run_id, given_id, state, reason, stages, score, grade, new_rows,"
+        " report, exit_code.",
+    ),
+]
+RunId = Annotated[str, typer.Argument(metavar="ID", help="The run, as it was given or as its folder is named.")]
+
+
 @app.callback(invoke_without_command=True, epilog=EXIT_CODES)
 def pipeline(
     context: typer.Context,
@@ -115,6 +126,16 @@ def pipeline(
             " run, --from 05_quality --no-gate publishes what it left.",
         ),
     ] = False,
+    run_id: Annotated[
+        str,
+        typer.Option(
+            "--run-id",
+            metavar="ID",
+            help="Open or join a run, which then is one run of many processes: it waits between them, each stage goes"
+            " on from what the one before left, and it publishes once all have run.",
+        ),
+    ] = "",
+    as_json: AsJson = False,
     data_dir: DataDir = "",
     output_dir: OutputDir = "",
     target: Target = "",
@@ -134,11 +155,13 @@ def pipeline(
 
         python run_pipeline.py --flow refresh_aggregations
 
+        python run_pipeline.py --run-id nightly-17 --only 03_clean --json
+
         python run_pipeline.py query "select month, net_amount from analytics.monthly_sales"
     """
     if context.invoked_subcommand:
         return
-    with _plain_errors():
+    with _plain_errors(as_json):
         if help_notebook:
             from lib.run.parameters import described, find_notebook
 
@@ -160,8 +183,9 @@ def pipeline(
             data_dir,
             output_dir,
             target,
+            run_id,
         )
-        raise typer.Exit(_run(plan))
+        raise typer.Exit(_run(plan, as_json))
 
 
 @app.command()
@@ -191,7 +215,7 @@ def runs(
                 state += ", gate overridden"
             score = f"{formatting.points(quality['score'])} {quality['grade']}" if quality else ""
             values = (
-                manifest["run_id"],
+                manifest.get("given_id") or manifest["run_id"],
                 state,
                 manifest["shop"]["name"],
                 manifest["seconds"],
@@ -312,13 +336,74 @@ def init_db() -> None:
             out.print(line, highlight=False, markup=False)
 
 
+@app.command(epilog=EXIT_CODES)
+def resume(
+    run_id: Annotated[str, typer.Argument(metavar="[ID]", help="The run; without one, the newest.")] = "",
+    no_gate: Annotated[bool, typer.Option("--no-gate", help="Publish even what the quality gate refuses.")] = False,
+    as_json: AsJson = False,
+    output_dir: OutputDir = "",
+) -> None:
+    """Go on where a run stopped, in its folder and with its parameters, and keep the stages that are done.
+
+    After a failure, a kill, a refusal of the gate, or a correction in lib/ or a notebook.
+    """
+    with _plain_errors(as_json):
+        from lib.run import resuming
+
+        found, settings = _found(run_id, output_dir)
+        plan = resuming.plan_to_resume(found, settings, no_gate=no_gate)
+        if plan:
+            raise typer.Exit(_run(plan, as_json))
+        started = time.monotonic()
+        run = resuming.publish_run(found, settings, no_gate=no_gate)
+        raise typer.Exit(_say(run, time.monotonic() - started, as_json))
+
+
+@app.command(epilog=EXIT_CODES)
+def publish(
+    run_id: RunId,
+    no_gate: Annotated[bool, typer.Option("--no-gate", help="Publish even what the quality gate refuses.")] = False,
+    as_json: AsJson = False,
+    output_dir: OutputDir = "",
+) -> None:
+    """Publish a run that waits after its audit, 05_quality. One that has published already is left as it is."""
+    with _plain_errors(as_json):
+        from lib.run import resuming
+
+        started = time.monotonic()
+        run = resuming.publish_run(*_found(run_id, output_dir), no_gate=no_gate)
+        raise typer.Exit(_say(run, time.monotonic() - started, as_json))
+
+
+@app.command()
+def abandon(run_id: RunId, as_json: AsJson = False, output_dir: OutputDir = "") -> None:
+    """Give a run up that has not published: close it, and remove what is kept of it."""
+    with _plain_errors(as_json):
+        from lib.run import resuming
+
+        started = time.monotonic()
+        run = resuming.abandon(*_found(run_id, output_dir))
+        raise typer.Exit(_say(run, time.monotonic() - started, as_json))
+
+
+def _found(run_id: str, output_dir: str) -> tuple[dict[str, Any], Any]:
+    """Return the manifest of a run and the settings that it was opened with."""
+    from lib.run import checkpoints, resuming
+
+    places = load_settings(output_dir=_from_here(output_dir)).output_dir
+    manifest = resuming.find(places, run_id)
+    seed = (manifest.get("options") or {}).get("seed")
+    return manifest, load_settings(**checkpoints.settings_of(manifest, places), seed=seed)
+
+
 def _plan(
     size: str, sources: str, as_of: str, flow: str, only: str, first: str, last: str, given: list[str],
     files: list[str], full_refresh: bool, no_gate: bool, data_dir: str, output_dir: str, target: str,
+    run_id: str = "",
 ) -> Any:  # fmt: skip
     """Return the validated plan of a run; raise ConfigError before anything is changed."""
     from lib.run.flows import find_flow, whole
-    from lib.run.manifest import command_line
+    from lib.run.manifest import command_line, find_run
     from lib.run.parameters import parse_parameters
     from lib.run.retrying import limits_of
     from lib.run.runner import Plan
@@ -326,6 +411,15 @@ def _plan(
 
     if only and (first or last):
         raise ConfigError("--only goes without --from and --to.")
+    known = None
+    if run_id:
+        # A run that is joined keeps its shop and its places, so that a stage of it needs no more than its id.
+        known = find_run(load_settings(sources=sources, output_dir=_from_here(output_dir)).output_dir, run_id)
+    if known:
+        options = known.get("options") or {}
+        sources, target = sources or options.get("sources", ""), target or options.get("target", "")
+        size, flow = size or ("" if sources else options.get("size", "")), flow or known.get("flow") or ""
+        data_dir = data_dir or known["data_dir"]
     chosen_flow = find_flow(load_settings(sources=sources), flow) if flow else whole()
     chosen = chosen_flow.select(only, first, last)
     if full_refresh and "03_clean" not in chosen:
@@ -336,10 +430,12 @@ def _plan(
         raise ConfigError("--size and --as-of belong to the simulated shop and do not go with --sources.")
     parameters = chosen_flow.with_parameters(parse_parameters(given, files))
     seed = parameters["01_generate"].get("seed")
+    if known and seed is None and not sources:
+        seed = (known.get("options") or {}).get("seed")
     settings = load_settings(
         sources=sources,
         size=size,
-        as_of=as_of or ("" if sources else chosen_flow.day()),
+        as_of=as_of or ("" if sources else (known or {}).get("as_of") or chosen_flow.day()),
         target=target,
         seed=seed,
         data_dir=_from_here(data_dir),
@@ -352,7 +448,18 @@ def _plan(
     if flow:
         chosen_flow.check_start(settings)
     full_refresh = full_refresh or (chosen_flow.full_refresh and "03_clean" in chosen)
-    return Plan(settings, chosen, parameters, full_refresh, no_gate, command_line(), flow, chosen_flow.from_published)
+    return Plan(
+        settings,
+        chosen,
+        parameters,
+        full_refresh,
+        no_gate,
+        command_line(),
+        flow,
+        chosen_flow.from_published,
+        run_id,
+        chosen_flow.notebooks,
+    )
 
 
 def _inspect(
@@ -400,32 +507,71 @@ def _from_here(folder: str) -> str:
     return str(Path(folder).expanduser().resolve()) if folder else ""
 
 
-def _run(plan: Any) -> int:
+def _run(plan: Any, as_json: bool = False) -> int:
     """Run the plan under a progress bar and say how it ended and where everything is."""
-    from lib.report.pages import is_overridden
     from lib.run.runner import run
 
     started = time.monotonic()
     with _bar(len(plan.notebooks)) as show:
         outcome = run(plan, show)
+    return _say(outcome, time.monotonic() - started, as_json)
+
+
+def _say(outcome: Any, seconds: float, as_json: bool) -> int:
+    """Say how a run ended and where everything is; return the exit code."""
+    from lib.report.pages import is_overridden
+
     manifest, folder = outcome.manifest, outcome.folder
     for stage in manifest["stages"]:
         if stage["state"] != "skipped":
             facts = ", ".join(_facts(stage))
-            seconds = f"{stage['seconds']:6.1f} s" if stage["seconds"] is not None else "        "
-            out.print(f"  {stage['name']:<12} {stage['state']:<9} {seconds}  {facts}", highlight=False, markup=False)
-    took = f"{time.monotonic() - started:.1f} s"
+            took = f"{stage['seconds']:6.1f} s" if stage["seconds"] is not None else "        "
+            out.print(f"  {stage['name']:<12} {stage['state']:<9} {took}  {facts}", highlight=False, markup=False)
     tone = "yellow" if is_overridden(manifest) else {0: "green", 3: "yellow"}.get(outcome.exit_code, "red")
-    out.print(f"[{tone}]{_ending(manifest)}[/{tone}] in {took}", highlight=False)
+    out.print(f"[{tone}]{_ending(manifest)}[/{tone}] in {seconds:.1f} s", highlight=False)
     if manifest["reason"]:
         out.print(str(manifest["reason"]), highlight=False, markup=False)
+    for stage in manifest["stages"]:
+        if stage["error"]:
+            out.print("\n".join(_failure(stage, folder)), highlight=False, markup=False)
     reports = [folder / "reports" / f"{n}.html" for n in ("06_insights", "05_quality")]
     shown = next((p for p in reports if p.exists()), None)
     if shown:
         out.print(f"Report:    {shown}", highlight=False, markup=False)
     out.print(f"This run:  {folder / 'index.html'}", highlight=False, markup=False)
-    out.print(f"Run index: {plan.settings.output_dir / 'index.html'}", highlight=False, markup=False)
-    return outcome.exit_code
+    out.print(f"Run index: {folder.parent.parent / 'index.html'}", highlight=False, markup=False)
+    if as_json:
+        quality = manifest["quality"] or {}
+        _print_json(
+            run_id=manifest["run_id"],
+            given_id=manifest.get("given_id"),
+            state=manifest["state"],
+            reason=manifest["reason"],
+            stages=[{k: stage[k] for k in ("name", "state", "seconds")} for stage in manifest["stages"]],
+            score=quality.get("score"),
+            grade=quality.get("grade"),
+            new_rows=manifest["new_rows"],
+            report=str(shown or folder / "index.html"),
+            exit_code=outcome.exit_code,
+        )
+    return int(outcome.exit_code)
+
+
+def _failure(stage: dict[str, Any], folder: Path) -> Iterator[str]:
+    """Yield where a stage failed: notebook, cell, the last line of the exception, and the files that show it."""
+    error = stage["error"]
+    last = (str(error["message"]).strip().splitlines() or [""])[-1]
+    yield f"Stopped:   {stage['name']}, cell {error['cell']}: {error['type']}: {last}"
+    for kind in ("notebook", "report"):
+        if (folder / stage[kind]).exists():
+            yield f"{kind.capitalize() + ':':<11}{folder / stage[kind]}"
+
+
+def _print_json(**values: Any) -> None:
+    """Print one line of JSON, for what started this to read."""
+    import json
+
+    print(mask(json.dumps(values, ensure_ascii=False, default=str)), flush=True)
 
 
 def _facts(stage: dict[str, Any]) -> Iterator[str]:
@@ -447,6 +593,7 @@ def _ending(manifest: dict[str, Any]) -> str:
         "published": f"Published {manifest['shop']['name']}{spite}{loaded}",
         "not_published": f"Done, not published{loaded}",
         "waiting": f"Done so far, not published{loaded}",
+        "abandoned": "Abandoned",
         "refused": "Not published",
     }.get(manifest["state"], "Failed")
 
@@ -507,16 +654,17 @@ def _print_rows(columns: list[str], rows: list[list[str]]) -> None:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def _plain_errors(as_json: bool = False) -> Iterator[None]:
     """End with a message instead of a stack trace where the fault is the user's to correct."""
     try:
         yield
-    except ConfigError as error:
-        err.print(f"[red]Error:[/red] {_safe(error)}", highlight=False)
-        raise typer.Exit(2) from None
     except (PipelineError, OSError) as error:
         err.print(f"[red]Error:[/red] {_safe(error)}", highlight=False)
-        raise typer.Exit(1) from None
+        code = 2 if isinstance(error, ConfigError) else 1
+        if as_json:
+            nothing = dict.fromkeys(("run_id", "given_id", "state", "score", "grade", "new_rows", "report"))
+            _print_json(**nothing, reason=explain(error), stages=[], exit_code=code)
+        raise typer.Exit(code) from None
 
 
 def _safe(error: Exception) -> str:

@@ -60,15 +60,25 @@ def is_of(manifest: dict[str, Any], settings: Settings) -> bool:
     return found == (str(settings.data_dir), settings.shop_id, settings.config.warehouse.target)
 
 
-def check_join(manifest: dict[str, Any], settings: Settings, stage: str, notebooks: Sequence[str]) -> None:
-    """Raise ConfigError where a run is not these settings' own, or lacks what a stage of it begins from."""
+def check_open(manifest: dict[str, Any], settings: Settings) -> None:
+    """Raise ConfigError where a run is not these settings' own, or is over."""
     run_id = manifest["run_id"]
+    if manifest["state"] in ("published", "not_published", "abandoned"):
+        raise ConfigError(
+            f"The run {run_id} is over: {manifest['state'].replace('_', ' ')}. Open another one, with an id of its own."
+        )
     if not is_of(manifest, settings):
         raise ConfigError(
             f"The run {run_id} is of the shop {(manifest.get('shop') or {}).get('id')!r} in {manifest['data_dir']} on"
             f" {manifest.get('target', 'duckdb')}, and this is {settings.shop_id!r} in {settings.data_dir} on"
             f" {settings.config.warehouse.target}. Name another run, or give the options that it was opened with."
         )
+
+
+def check_join(manifest: dict[str, Any], settings: Settings, stage: str, notebooks: Sequence[str]) -> None:
+    """Raise ConfigError where a run cannot be gone on with, or lacks what a stage of it begins from."""
+    check_open(manifest, settings)
+    run_id = manifest["run_id"]
     needed = before(stage, notebooks)
     if needed and not kept_before(settings, run_id, stage, notebooks):
         raise missing(manifest, settings, stage, needed)
@@ -118,11 +128,13 @@ def keep(settings: Settings, run_id: str, stage: str) -> None:
             copy.forget_states(manifest["run_id"])
 
 
-def settings_of(manifest: dict[str, Any], output_dir: Path, **given: str) -> dict[str, Any]:
-    """Return the arguments of `load_settings` for a run: as it was opened, but for what is given now."""
+def settings_of(manifest: dict[str, Any], output_dir: Path) -> dict[str, Any]:
+    """Return the arguments of `load_settings` for a run as it was opened."""
     options = manifest.get("options") or {}
-    chosen = {k: given.get(k) or options.get(k) or "" for k in ("sources", "size", "as_of", "target")}
-    return {**chosen, "data_dir": given.get("data_dir") or manifest["data_dir"], "output_dir": str(output_dir)}
+    chosen = {k: options.get(k) or "" for k in ("sources", "size", "target")}
+    if chosen["sources"]:
+        chosen["size"] = ""
+    return {**chosen, "as_of": manifest.get("as_of") or "", "data_dir": manifest["data_dir"], "output_dir": output_dir}
 
 
 def with_day(settings: Settings, manifest: dict[str, Any]) -> Settings:

@@ -82,7 +82,7 @@ class Run:
     def join(self, notebooks: Sequence[str], fresh: dict[str, dict[str, Any]]) -> None:
         """Go on with the run in this process: what it is to run, and all after that, has not run yet."""
         first, values = notebooks[0], self.manifest
-        self.worked = float(values.get("seconds") or 0)
+        self.reopen()
         for number, stage in enumerate(values["stages"]):
             name = stage["name"]
             if name < first:
@@ -101,7 +101,11 @@ class Run:
         for name, empty in gone.items():
             if name >= first:
                 values.update(empty)
-        values.update(state="running", reason=None, ended_at=None, pid=os.getpid(), owner=_owner())
+
+    def reopen(self) -> None:
+        """Take the run over into this process."""
+        self.worked = float(self.manifest.get("seconds") or 0)
+        self.manifest.update(state="running", reason=None, ended_at=None, pid=os.getpid(), owner=_owner())
 
     def close(self, state: str, reason: str = "") -> None:
         """Write the end state, the checksums of all artifacts, and the run's page."""

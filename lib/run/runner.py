@@ -79,41 +79,74 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Run:
     begins from.
     """
     settings = plan.settings
+    # First, for what is opened later must not be there where kernels are forked.
+    starting = kernel_starter(settings.config.runner.kernels, settings.config.warehouse.target)
+    with starting as start_kernel, at_work(settings), contextlib.ExitStack() as held:
+        _clear_scratch(settings.work_dir)
+        manifest.close_killed_runs(settings)
+        if over := _published_already(plan):
+            return over
+        plan, current = _opened(plan)
+        held.enter_context(run_lock(current.folder))
+        current.save()
+        manifest.write_index(settings.output_dir)
+
+        def work() -> Run:
+            _prepare_copy(plan, current)
+            if ended := _run_stages(plan, current, start_kernel, show):
+                return _closed(current, plan.settings, *ended)
+            show(Progress(len(plan.notebooks), len(plan.notebooks), "publishing", 1, 1, ""))
+            return _publish(plan, current)
+
+        return guarded(current, plan.settings, work)
+
+
+@contextmanager
+def at_work(settings: Settings) -> Iterator[None]:
+    """Keep every other run off these data, and let signals that ask the process to end be heard as exceptions."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     message = f"Another run is at work on {settings.data_dir} (see: run_pipeline.py runs)."
     with (
-        # First, for what is opened later must not be there where kernels are forked.
-        kernel_starter(settings.config.runner.kernels, settings.config.warehouse.target) as start_kernel,
         file_lock(settings.data_dir / ".run.lock", 5, message),
         open_warehouse(settings).exclusive(),
         _signals(),
-        contextlib.ExitStack() as held,
     ):
-        _clear_scratch(settings.work_dir)
-        manifest.close_killed_runs(settings)
-        plan, current = _opened(plan)
-        settings = plan.settings
-        held.enter_context(file_lock(current.folder / ".lock", 5, f"Another process is at work on {current.run_id}."))
+        yield
+
+
+def run_lock(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Hold the lock by which others see that a run is at work."""
+    return file_lock(folder / ".lock", 5, f"Another process is at work on the run {folder.name}.")
+
+
+def guarded(current: Run, settings: Settings, work: Callable[[], Run]) -> Run:
+    """Do the work of a run, and close the run as what it is where something stops it."""
+    try:
+        return work()
+    except (_Stopped, KeyboardInterrupt):
+        return _broken_off(current, settings, "stopped by a signal from outside")
+    except (PipelineError, OSError) as error:
+        return _broken_off(current, settings, mask(explain(error)))
+    except Exception as error:
+        # A defect of ours: the trace is shown, but the manifest is true first.
+        reason = f"a defect of the pipeline: {type(error).__name__}: {mask(str(error))}"
+        current.manifest.update(
+            state="published" if manifest.has_published(current, settings) else "failed", reason=reason
+        )
         current.save()
-        manifest.write_index(settings.output_dir)
-        try:
-            _prepare_copy(plan, current)
-            if ended := _run_stages(plan, current, start_kernel, show):
-                return _closed(current, settings, *ended)
-            show(Progress(len(plan.notebooks), len(plan.notebooks), "publishing", 1, 1, ""))
-            return _publish(plan, current)
-        except (_Stopped, KeyboardInterrupt):
-            return _broken_off(current, settings, "stopped by a signal from outside")
-        except (PipelineError, OSError) as error:
-            return _broken_off(current, settings, mask(explain(error)))
-        except Exception as error:
-            # A defect of ours: the trace is shown, but the manifest is true first.
-            reason = f"a defect of the pipeline: {type(error).__name__}: {mask(str(error))}"
-            current.manifest.update(
-                state="published" if manifest.has_published(current, settings) else "failed", reason=reason
-            )
-            current.save()
-            raise
+        raise
+
+
+def _published_already(plan: Plan) -> Run | None:
+    """Return the run that the plan names where it has published what the plan would run: a retry that came too late."""
+    found = manifest.find_run(plan.settings.output_dir, plan.run_id) if plan.run_id else None
+    if not found or found["state"] != "published" or not checkpoints.is_of(found, plan.settings):
+        return None
+    done = {s["name"] for s in found["stages"] if s["state"] == "ok"}
+    if not done.issuperset(plan.notebooks):
+        return None
+    reason = "; ".join(filter(None, [found["reason"], "it had published already, and nothing was run again"]))
+    return Run(plan.settings.output_dir / "runs" / found["run_id"], found | {"reason": reason})
 
 
 def _opened(plan: Plan) -> tuple[Plan, Run]:
@@ -138,12 +171,13 @@ def _opened(plan: Plan) -> tuple[Plan, Run]:
         chosen = whole if plan.run_id else plan.notebooks
         stages = [_stage(name, name in chosen) for name in NOTEBOOKS]
         current = manifest.start_run(settings, stages, plan.parameters, plan.command, given_id=plan.run_id)
-        # What a run without a name leaves can be gone on with to the end.
-        current.manifest.update(flow=plan.flow or None, notebooks=list(whole), full_refresh=plan.full_refresh)
+        # What a run without a name leaves can be gone on with to the end; where it began from what was published it
+        # would again.
+        own = [n for n in whole if plan.run_id or n >= first]
+        current.manifest.update(flow=plan.flow or None, notebooks=own, full_refresh=plan.full_refresh)
+        current.manifest.update(until=plan.notebooks[-1], no_gate=plan.no_gate)
         return plan, current
     whole = tuple(checkpoints.planned(known))
-    if known["state"] == "published":
-        raise ConfigError(f"The run {known['run_id']} has published already. Open another one.")
     if known["state"] == "running":
         raise ConfigError(f"The run {known['run_id']} is at work in another data folder: {known['data_dir']}.")
     checkpoints.check_join(known, settings, first, whole)
@@ -151,7 +185,7 @@ def _opened(plan: Plan) -> tuple[Plan, Run]:
     plan = replace(plan, settings=checkpoints.with_day(settings, known), parameters=parameters, whole=whole)
     current = Run(settings.output_dir / "runs" / known["run_id"], known)
     current.join(plan.notebooks, {n: _stage(n, n in plan.notebooks or bool(known.get("given_id"))) for n in NOTEBOOKS})
-    current.manifest.update(parameters=parameters, command=plan.command)
+    current.manifest.update(parameters=parameters, command=plan.command, until=plan.notebooks[-1], no_gate=plan.no_gate)
     if "03_clean" in plan.notebooks:
         current.manifest["full_refresh"] = plan.full_refresh
     if plan.settings.as_of:
@@ -172,7 +206,11 @@ def _run_stages(
                 for coming in plan.notebooks[number - 1 : number + _AHEAD]:
                     if coming not in ready:
                         ready[coming] = start_kernel(notebook_path(coming), current.folder / "logs" / f"{coming}.log")
-                stage = _run_with_retries(plan, current, name, number, ready.pop(name), start_kernel, show)
+                try:
+                    stage = _run_with_retries(plan, current, name, number, ready.pop(name), start_kernel, show)
+                except BaseException:
+                    _render(current.folder, dict(current.manifest), name)
+                    raise
                 if stage["state"] != "ok":
                     ended = "failed", f"{name}: {stage['error']['message']}"
                 elif reasons := _refusal(plan, current.add_result(name)):
@@ -226,7 +264,9 @@ def _run_with_retries(
         copy = open_warehouse(plan.settings, "run")
         if name == "03_clean":  # the first to write: it begins without a copy, and counts what it loads
             copy.discard()
-        elif kept := checkpoints.kept_before(plan.settings, current.run_id, name, plan.whole or NOTEBOOKS):
+        elif kept := checkpoints.kept_before(
+            plan.settings, current.run_id, name, checkpoints.planned(current.manifest)
+        ):
             copy.take_state(current.run_id, kept)
 
     def say(text: str) -> None:
