@@ -72,8 +72,8 @@ AsJson = Annotated[
     bool,
     typer.Option(
         "--json",
-        help="The last line of the output is one JSON object: run_id, given_id, state, reason, stages, score, grade, new_rows,"
-        " report, exit_code.",
+        help="The last line of the output is one JSON object: run_id, given_id, state, reason, stages, score, grade,"
+        " new_rows, report, exit_code.",
     ),
 ]
 RunId = Annotated[str, typer.Argument(metavar="ID", help="The run, as it was given or as its folder is named.")]
