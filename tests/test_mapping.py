@@ -347,6 +347,31 @@ def test_a_mistake_in_a_mapping_is_named_with_its_place(tmp_path, column, mappin
     assert f"order_lines.columns.{column}" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("prices", "options", "found"),
+    [
+        # Decimals stand behind commas alone: the point is one between thousands.
+        (["39,90", "1.299", "1.299,00"], {}, ["39.9000", "1299.0000", "1299.0000"]),
+        (["39,90 €", "1.299 €"], {}, ["39.9000", "1299.0000"]),
+        # Both forms, or none that has decimals: nobody knows.
+        (["39,90", "12.50", "1.299"], {}, ["39.9000", "12.5000", "ambiguous_number"]),
+        (["899", "1.299"], {}, ["899.0000", "ambiguous_number"]),
+        # Prices of three decimals, and what the mapping says.
+        (["39.90", "1.299"], {}, ["39.9000", "1.2990"]),
+        (["1.299", "0.950", "12.000"], {}, ["1.2990", "0.9500", "12.0000"]),
+        (["39,90", "1.299"], {"decimal": "."}, ["39.9000", "1.2990"]),
+        (["899", "1.299"], {"decimal": ",", "thousands": "."}, ["899.0000", "1299.0000"]),
+    ],
+)
+def test_a_point_before_three_digits_is_read_by_its_whole_column(tmp_path, prices, options, found):
+    shop = shop_of(tmp_path, delimiter=";", **options)
+    lines = [f"{n};2024-01-05;a;1;{price}" for n, price in enumerate(prices)]
+    columns = "coalesce(_reject_rule, cast(unit_price as varchar)), _reject_reason"
+    told = staged(shop, "no;at;sku;qty;price", *lines, columns=columns)
+    assert [value for value, _ in told] == found
+    assert all("say which in decimal" in reason for value, reason in told if value == "ambiguous_number")
+
+
 # Which rows count
 
 
