@@ -615,6 +615,30 @@ def test_an_expression_that_fails_whatever_the_row_is_no_damaged_batch(tmp_path,
         staged(shop, "no,at,sku,qty,price", "1,2026-01-05 10:00,A,1,5", columns="order_id")
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("getenv('HOME')", "has the function 'getenv', which sees more than the row"),
+        ("a; drop table b", "is no SQL expression: it has ';', and a statement is none"),
+    ],
+)
+def test_what_is_no_expression_of_a_row_is_refused_with_a_sentence(text, found):
+    with pytest.raises(ValueError, match=re.escape(found)):
+        parse(text)
+
+
+def test_a_semicolon_in_a_text_or_name_is_none_of_sql():
+    assert parse("""split_part("a;b", ';', 1)""").columns == [("a;b",)]
+
+
+def test_an_unknown_key_and_a_currency_are_told_in_the_words_of_the_file(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {}}, source={"expect": {"first": "2024-01-01"}})
+    with pytest.raises(ConfigError, match=r"Known keys: .*paid_amount, from, to"):
+        _ = shop.settings
+    with pytest.raises(ConfigError, match="such as EUR"):
+        _ = SmallShop(tmp_path, {"orders": {}}, shop={"currency": "Euro"}).settings
+
+
 def test_an_empty_expression_is_refused():
     with pytest.raises(ValueError, match="an expression is expected"):
         ColumnMapping(sql=" ")
