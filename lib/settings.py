@@ -251,11 +251,13 @@ def describe(error: ValidationError, where: str, root: type[BaseModel], prefix: 
         key = ".".join(str(part) for part in (prefix, *fault["loc"]) if part)
         if fault["type"] == "extra_forbidden":
             model = _model_at(fault["loc"][:-1], root)
-            known = list(model.model_fields) if model else []
+            known = [field.alias or name for name, field in model.model_fields.items()] if model else []
             expected = f" Known keys: {', '.join(known)}." if known else ""
             lines.append(f"{where}: unknown key {key!r}.{did_you_mean(str(fault['loc'][-1]), known)}{expected}")
         else:
             message = fault["msg"].removeprefix("Value error, ")
+            if fault["type"] == "string_pattern_mismatch" and fault["loc"][-1] == "currency":
+                message = "expected the ISO 4217 code of a currency, such as EUR"
             found = "" if isinstance(fault["input"], dict) else f" (found {mask(repr(fault['input']))})"
             lines.append(f"{where}: {key}: {message}{found}")
     return "\n".join(dict.fromkeys(lines))

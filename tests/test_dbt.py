@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,13 +134,31 @@ def test_tests_are_compiled_with_the_variables_given_and_kept_for_as_many_of_the
     for currency in ("EUR", "JPY", "CHF"):
         given = json.dumps({"currency": currency})
         dbt._compiled.cache_clear()
-        made = dbt._compiled(folder, naming, given)
+        made = dbt._compiled(folder, naming, "shop", given)
         assert made["test.shop.varies"] == f"""select '{currency}' as a from "shop"."clean"."numbers\""""
         (newest,) = [path for path in folder.glob("tests-*") if json.loads(path.read_text()) == made]
         newest.write_text(json.dumps(made | {"kept": ""}))
         dbt._compiled.cache_clear()
-        assert dbt._compiled(folder, naming, given) == made | {"kept": ""}
+        assert dbt._compiled(folder, naming, "shop", given) == made | {"kept": ""}
         newest.write_text("{")
         dbt._compiled.cache_clear()
-        assert dbt._compiled(folder, naming, given) == made, "what is damaged is compiled again"
+        assert dbt._compiled(folder, naming, "shop", given) == made, "what is damaged is compiled again"
     assert len([*folder.glob("tests-*")]) == 2
+
+
+def test_one_parsed_project_does_for_every_database(project, warehouse):
+    folder = dbt._parsed(warehouse.settings, warehouse)
+    naming = (("SHOP_TARGET", "postgres"), ("SHOP_SCHEMA_PREFIX", ""))
+    for database in ("shop", "other"):
+        manifest = dbt._manifest(folder, naming, database)
+        assert {(n.database, n.relation_name) for n in manifest.nodes.values() if n.resource_type == "model"} == {
+            (database, f'"{database}"."clean"."numbers"')
+        }
+        assert f'"{database}"."clean"."numbers"' in dbt._compiled(folder, naming, database, "{}")["test.shop.reads"]
+
+
+def test_importing_dbt_builds_no_grammar_of_addresses():
+    found = "print(sorted({'jsonschema', 'lark'} & {*sys.modules}))"
+    code = f"import sys; from lib.model import dbt; dbt.preload('duckdb'); {found}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, text=True, capture_output=True, check=True)
+    assert done.stdout == "['jsonschema']\n"

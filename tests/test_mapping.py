@@ -347,6 +347,31 @@ def test_a_mistake_in_a_mapping_is_named_with_its_place(tmp_path, column, mappin
     assert f"order_lines.columns.{column}" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("prices", "options", "found"),
+    [
+        # Decimals stand behind commas alone: the point is one between thousands.
+        (["39,90", "1.299", "1.299,00"], {}, ["39.9000", "1299.0000", "1299.0000"]),
+        (["39,90 €", "1.299 €"], {}, ["39.9000", "1299.0000"]),
+        # Both forms, or none that has decimals: nobody knows.
+        (["39,90", "12.50", "1.299"], {}, ["39.9000", "12.5000", "ambiguous_number"]),
+        (["899", "1.299"], {}, ["899.0000", "ambiguous_number"]),
+        # Prices of three decimals, and what the mapping says.
+        (["39.90", "1.299"], {}, ["39.9000", "1.2990"]),
+        (["1.299", "0.950", "12.000"], {}, ["1.2990", "0.9500", "12.0000"]),
+        (["39,90", "1.299"], {"decimal": "."}, ["39.9000", "1.2990"]),
+        (["899", "1.299"], {"decimal": ",", "thousands": "."}, ["899.0000", "1299.0000"]),
+    ],
+)
+def test_a_point_before_three_digits_is_read_by_its_whole_column(tmp_path, prices, options, found):
+    shop = shop_of(tmp_path, delimiter=";", **options)
+    lines = [f"{n};2024-01-05;a;1;{price}" for n, price in enumerate(prices)]
+    columns = "coalesce(_reject_rule, cast(unit_price as varchar)), _reject_reason"
+    told = staged(shop, "no;at;sku;qty;price", *lines, columns=columns)
+    assert [value for value, _ in told] == found
+    assert all("say which in decimal" in reason for value, reason in told if value == "ambiguous_number")
+
+
 # Which rows count
 
 
@@ -588,6 +613,30 @@ def test_an_expression_that_fails_whatever_the_row_is_no_damaged_batch(tmp_path,
     shop = shop_of(tmp_path, columns={ours: {"sql": sql}})
     with pytest.raises(ConfigError, match=rf"order_lines\.columns\.{ours}\.sql"):
         staged(shop, "no,at,sku,qty,price", "1,2026-01-05 10:00,A,1,5", columns="order_id")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("getenv('HOME')", "has the function 'getenv', which sees more than the row"),
+        ("a; drop table b", "is no SQL expression: it has ';', and a statement is none"),
+    ],
+)
+def test_what_is_no_expression_of_a_row_is_refused_with_a_sentence(text, found):
+    with pytest.raises(ValueError, match=re.escape(found)):
+        parse(text)
+
+
+def test_a_semicolon_in_a_text_or_name_is_none_of_sql():
+    assert parse("""split_part("a;b", ';', 1)""").columns == [("a;b",)]
+
+
+def test_an_unknown_key_and_a_currency_are_told_in_the_words_of_the_file(tmp_path):
+    shop = SmallShop(tmp_path, {"orders": {}}, source={"expect": {"first": "2024-01-01"}})
+    with pytest.raises(ConfigError, match=r"Known keys: .*paid_amount, from, to"):
+        _ = shop.settings
+    with pytest.raises(ConfigError, match="such as EUR"):
+        _ = SmallShop(tmp_path, {"orders": {}}, shop={"currency": "Euro"}).settings
 
 
 def test_an_empty_expression_is_refused():

@@ -7,6 +7,7 @@ text that stand where a number is needed (`"Total" / 2`) are told apart, so that
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -128,6 +129,8 @@ class Expression:
 @functools.cache
 def parse(text: str) -> Expression:
     """Return a checked expression; raise ValueError saying what is wrong with it."""
+    if _has_semicolon(text):
+        raise ValueError(f"is no SQL expression: it has ';', and a statement is none. {_ONE_ROW}")
     (parsed,) = _ask("select json_serialize_sql(?)", f"select {text}")
     statement = json.loads(parsed)
     if statement["error"]:
@@ -150,6 +153,11 @@ def parse(text: str) -> Expression:
     return Expression(text, parsed)
 
 
+def _has_semicolon(text: str) -> bool:
+    """Whether a semicolon stands outside of texts and names in quotes."""
+    return ";" in re.sub(r"'[^']*'|\"[^\"]*\"", "", text)
+
+
 def _check(node: dict[str, Any]) -> None:
     if node["class"] not in _CLASSES:
         what = _FORBIDDEN.get(node["class"], node["class"].lower().replace("_", " "))
@@ -158,6 +166,8 @@ def _check(node: dict[str, Any]) -> None:
         return
     name = node["function_name"].lower()
     functions = _functions()
+    if name in _ELSEWHERE:
+        raise ValueError(f"has the function {name!r}, which sees more than the row. {_ONE_ROW}")
     if name not in functions:
         raise ValueError(f"has the function {name!r}, which DuckDB does not have.{did_you_mean(name, functions)}")
     if not functions[name] or node["filter"] or node["distinct"] or node["order_bys"]["orders"]:

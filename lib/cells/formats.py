@@ -23,6 +23,13 @@ from lib.entities import Column
 #: have a row for every day between.
 FIRST_TIME, LAST_TIME = "1900-01-02", "2150-01-01"
 
+#: How numbers are written: the mark before decimals, and the one between thousands. Without the first, what may be read
+#: with either is not read.
+Marks = tuple[str, str]
+
+#: A number that is another one where the point stands between thousands.
+OPEN_NUMBER = r"^[-+(]?[1-9]\d{0,2}\.\d{3}[-)]?$"
+
 _CURRENCY = rf"[A-Z]{{0,2}}\p{{Sc}}|{'|'.join(sorted(CURRENCIES))}|EUROS?|S?FR\.?|KR\.?|ZŁ|KČ|FT|LEI"
 
 
@@ -45,9 +52,12 @@ def define_zones(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def number(text: str, column: Column, spec: EntitySource) -> str:
+def number(text: str, column: Column, marks: Marks) -> str:
     """Return the expression that reads a number as the source's mapping says it is written."""
-    return _as_number(_declared(text, spec), column)
+    if not marks[0]:
+        open_form = f"regexp_matches({text}, {text_literal(OPEN_NUMBER)})"
+        return _as_number(f"case when not {open_form} then {text} end", column)
+    return _as_number(_declared(text, marks), column)
 
 
 def number_parts(text: str, column: Column) -> str:
@@ -58,9 +68,9 @@ def number_parts(text: str, column: Column) -> str:
     return f"number_parts({plain})"
 
 
-def other_number(parts: str, column: Column, spec: EntitySource) -> str:
+def other_number(parts: str, column: Column, marks: Marks) -> str:
     """Return the expression that reads a number from its parts where its form leaves one reading."""
-    return _as_number(f"plain_number({parts}, '{spec.decimal}', {text_literal(spec.thousands)})", column)
+    return _as_number(f"plain_number({parts}, '{marks[0]}', {text_literal(marks[1])})", column)
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,7 @@ def is_exact(kind: str) -> bool:
 
 def double(text: str, spec: EntitySource) -> str:
     """Return the expression that reads a number of any size as the source writes it."""
-    return f"try_cast({_declared(text, spec)} as double)"
+    return f"try_cast({_declared(text, (spec.decimal, spec.thousands))} as double)"
 
 
 def double_parts(text: str) -> str:
@@ -164,20 +174,21 @@ def shown(value: str, column: Column) -> str:
             return f"cast({value} as varchar)"
 
 
-def _declared(text: str, spec: EntitySource) -> str:
+def _declared(text: str, marks: Marks) -> str:
     """Return the expression of a number's text with a decimal point and without separators of thousands.
 
     A text that does not keep to the separators is no number: with decimal comma, 12.50 is not 1250.
     """
-    if not spec.thousands and spec.decimal == ".":
+    point, between = marks
+    if not between and point == ".":
         return text
-    decimal = re.escape(spec.decimal)
+    decimal = re.escape(point)
     # French exports have a no-break space between thousands, Swiss ones a curly apostrophe.
-    marks = {" ": " \u00a0\u202f", "'": "'\u2019"}.get(spec.thousands, spec.thousands)
-    whole = rf"\d{{1,3}}([{marks}]\d{{3}})+|\d*" if marks else r"\d*"
+    some = {" ": " \u00a0\u202f", "'": "'\u2019"}.get(between, between)
+    whole = rf"\d{{1,3}}([{some}]\d{{3}})+|\d*" if some else r"\d*"
     form = rf"^[+-]?({whole})({decimal}\d*)?([eE][+-]?\d+)?$"
-    plain = f"translate({text}, {text_literal(marks)}, '')" if marks else text
-    return f"case when regexp_matches({text}, {text_literal(form)}) then replace({plain}, '{spec.decimal}', '.') end"
+    plain = f"translate({text}, {text_literal(some)}, '')" if some else text
+    return f"case when regexp_matches({text}, {text_literal(form)}) then replace({plain}, '{point}', '.') end"
 
 
 def _as_number(plain: str, column: Column) -> str:

@@ -58,8 +58,9 @@ class Cell:
 
     What the mapping does to a text: `translation` is the SQL of its translation over `plain_<name>`, `default` and
     `prefix` what it adds; to a number: `factor`; to a time: `zone` is the SQL of the zone's name over `r`, `is_date`
-    says that its date alone counts. `trouble` is the SQL over `r` of why it cannot be computed. Only rules against
-    `symptoms` are applied.
+    says that its date alone counts. `trouble` is the SQL over `r` of why it cannot be computed. `marks` are the decimal
+    and thousands marks that the column shows where the mapping names none, two empty ones where it shows that it has
+    both forms, so that nobody knows what 1.299 is. Only rules against `symptoms` are applied.
     """
 
     column: Column
@@ -75,6 +76,7 @@ class Cell:
     zone: str = ""
     is_date: bool = False
     trouble: str = ""
+    marks: tuple[str, str] | None = None
     symptoms: frozenset[Symptom] = SYMPTOMS
 
     @property

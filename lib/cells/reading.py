@@ -23,12 +23,19 @@ from dataclasses import replace
 
 import duckdb
 
+from lib.base.quoting import text_literal
 from lib.cells import formats
 from lib.cells.codes import COUNTRIES, CURRENCIES, CURRENCY_WORDS
 from lib.cells.formats import Zones
 from lib.cells.mapping import Cell, Symptom
 from lib.cells.rows import without_nulls
 from lib.config import EntitySource
+
+#: What is charged has no three decimals, where others have none; computed costs and margins may.
+_PRICES = ("unit_price", "line_total", "line_amount", "total_amount", "amount")
+
+#: A point before three digits at the end of a text, but for a sign or a currency.
+_OPEN_END = r"\.\d{3}\D*$"
 
 _ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]+);")
 
@@ -46,6 +53,7 @@ def inspect(
 
     Beside them, whether any of the rows `r` meets the condition `suspicion`.
     """
+    cells = _with_marks(connection, cells, spec, rows)
     plain = [replace(c, symptoms=frozenset({"troubled"}) if c.trouble else frozenset()) for c in cells]
     questions = [(n, symptom, sql) for n, c in enumerate(plain) for symptom, sql in _questions(c, spec, latest)]
     conditions = ", ".join([f"bool_or({sql})" for _, _, sql in questions] + ["bool_or(_suspicion)"])
@@ -60,6 +68,48 @@ def inspect(
     misencoded = _decode(connection, [c for c in inspected if c.kind == "text" and "untidy" in c.symptoms], rows)
     found_cells = [replace(c, symptoms=c.symptoms | {"misencoded"}) if c.name in misencoded else c for c in inspected]
     return found_cells, bool(answers[-1])
+
+
+def _with_marks(connection: duckdb.DuckDBPyConnection, cells: list[Cell], spec: EntitySource, rows: str) -> list[Cell]:
+    """Return the cells with the marks of numbers that their columns show, where the mapping does not say them.
+
+    Beside 39,90 the text 1.299 is no price of 1.30. A column in which decimals stand behind commas alone has points
+    between thousands; in one that has both forms, or amounts that are whole or end in three digits behind a point,
+    nobody can tell.
+    """
+    if spec.model_fields_set & {"decimal", "thousands"}:
+        return cells
+    asked = [c for c in cells if c.is_text and c.is_stated and c.kind in ("amount", "quantity", "measure")]
+    asked = [c for c in asked if not (c.translation or c.factor or c.is_rate)]
+    if not asked:
+        return cells
+    patterns = (formats.OPEN_NUMBER, r",\d{1,2}$", r"\.(\d{1,2}|\d{4,})$|,\d{3}\.", r"^[-+(]?[1-9]\d{0,2}[-)]?$")
+    trimmed = [f"regexp_replace({c.raw}, '^[^-+(.,0-9]+|[^-+).,0-9]+$', '', 'g')" for c in asked]
+    found = [
+        f"coalesce(bool_or(regexp_matches(v{n}, {text_literal(p)})), false)"
+        for n in range(len(asked))
+        for p in patterns
+    ]
+    # Where no text has a point before three digits at its end, nothing is open; that is asked first, as it is cheap.
+    # The pattern is slow, and the end of most amounts rules it out.
+    ends = ", ".join(
+        f"bool_or(case when right({c.raw}, 4)[1] = '.' or right({c.raw}, 1) not between '0' and '9'"
+        f" then regexp_matches({c.raw}, {text_literal(_OPEN_END)}) end)"
+        for c in asked
+    )
+    suspects = connection.execute(f"select {ends} from {rows}").fetchall()[0]
+    if not any(suspects):
+        return cells
+    values = ", ".join(f"{sql} as v{n}" for n, sql in enumerate(trimmed))
+    answers = connection.execute(f"select {', '.join(found)} from (select {values} from {rows})").fetchall()[0]
+    marks: dict[str, formats.Marks] = {}
+    for n, cell in enumerate(asked):
+        is_open, has_comma, has_point, has_whole = answers[4 * n : 4 * n + 4]
+        if is_open and has_comma:
+            marks[cell.name] = ("", "") if has_point else (",", ".")
+        elif is_open and has_whole and not has_point and cell.name in _PRICES:
+            marks[cell.name] = ("", "")
+    return [replace(c, marks=marks.get(c.name)) for c in cells]
 
 
 def _decode(connection: duckdb.DuckDBPyConnection, cells: list[Cell], rows: str) -> set[str]:
@@ -189,7 +239,11 @@ def _declared(cell: Cell, spec: EntitySource, zones: Zones) -> str:
         case "boolean":
             return f"yes_or_no({text})"
         case _:
-            return formats.number(_number_text(cell), cell.column, spec)
+            return formats.number(_number_text(cell), cell.column, _marks(cell, spec))
+
+
+def _marks(cell: Cell, spec: EntitySource) -> formats.Marks:
+    return (spec.decimal, spec.thousands) if cell.marks is None else cell.marks
 
 
 def _number_text(cell: Cell) -> str:
@@ -236,7 +290,7 @@ def _parsed(cell: Cell, spec: EntitySource, zones: Zones) -> str:
         if cell.kind == "timestamp":
             other = formats.other_time(text, parts, cell.zones(zones), is_date=cell.is_date)
         else:
-            other = formats.other_number(parts, cell.column, spec)
+            other = formats.other_number(parts, cell.column, _marks(cell, spec))
         parsed = f"case when {parts} is not null then {other} else declared_{cell.name} end"
     return f"try_cast({parsed} * {cell.factor} as {cell.column.sql_type})" if cell.factor else parsed
 

@@ -99,6 +99,14 @@ def _faults(cell: Cell, spec: EntitySource, latest: str) -> Iterator[RuleHit]:
         )
         yield lost("ambiguous_date", f"{none} and {ambiguous}", sentence)
         none += f" and not {ambiguous}"
+    if "unreadable" in cell.symptoms and cell.marks == ("", ""):
+        both = f"coalesce(regexp_matches(parts_{name}['digits'], {text_literal(formats.OPEN_NUMBER)}), false)"
+        sentence = (
+            f"{name} can be read in two ways, as the point may stand before decimals or between thousands;"
+            " say which in decimal"
+        )
+        yield lost("ambiguous_number", f"{none} and {both}", sentence)
+        none += f" and not {both}"
     if cell.symptoms & {"unreadable", "out_of_bounds"}:
         word = TYPE_WORDS[column.kind]
         form = f" with {spec.thousands!r} between thousands" if spec.thousands and word == "number" else ""

@@ -64,6 +64,9 @@ RULES: dict[str, Rule] = {
     "number_text": Rule("row", ("repaired",), "Numbers with currency signs or other separators are read as numbers."),
     "date_format": Rule("row", ("repaired",), "A time in another format is read where it has only one meaning."),
     "zone_missing": Rule("row", ("repaired",), "A time without a zone is read in the time zone of its source."),
+    "ambiguous_number": Rule(
+        "row", ("rejected", "emptied"), "A number whose point may stand before decimals or thousands is not guessed."
+    ),
     "ambiguous_date": Rule("row", ("rejected", "emptied"), "A date that can be read in two ways is not guessed."),
     "invalid_email": Rule("row", ("emptied",), "An invalid e-mail address is left empty."),
     "invalid_country": Rule("row", ("emptied",), "A country code that is not in ISO 3166-1 is left empty."),

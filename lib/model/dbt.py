@@ -33,12 +33,14 @@ from lib.warehouse.base import retried
 _SQL = PROJECT / "sql"
 _QUIET = ("--no-use-colors", "--quiet", "--log-level-file", "none", "--no-version-check")
 
-#: How many parsed projects stay: one for each engine, copy and database in use, and some to spare.
+#: How many parsed projects stay: one for each engine and copy in use, and some to spare.
 _MOST_PARSED = 12
 #: For how many sets of variables a parsed project keeps its compiled tests.
 _MOST_COMPILED = 60
 #: Of the variables that `sql/profiles.yml` reads, those that decide what dbt reads the project as.
-_NAMING = ("SHOP_TARGET", "SHOP_SCHEMA_PREFIX", "SHOP_PG_DATABASE")
+_NAMING = ("SHOP_TARGET", "SHOP_SCHEMA_PREFIX")
+#: The database that the project is parsed for; tables of another are named as they are when it is read again.
+_DATABASE = "shop"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def build_models(settings: Settings, warehouse: Warehouse, *folders: str, whole:
 def _run(settings: Settings, warehouse: Warehouse, parsed: Path, arguments: list[str]) -> None:
     """Let dbt build models and close its connections. Done again, models make the same of the same stage tables."""
     environment, given = warehouse.dbt_environment(), variables(settings)
-    manifest = _manifest(parsed, _naming(environment))
+    manifest = _manifest(parsed, _naming(environment), _database(environment))
     target = settings.work_dir / f"sql-{settings.config.warehouse.target}-{warehouse.copy}"
     try:
         results = _dbt(["run", "--no-write-json", *arguments], target, environment, given, manifest)
@@ -117,7 +119,8 @@ def run_tests(
     """
     parsed, given = _parsed(settings, warehouse), variables(settings)
     nodes = {n["unique_id"]: n for n in _nodes(parsed)}
-    compiled = _compiled(parsed, _naming(warehouse.dbt_environment()), given)
+    environment = warehouse.dbt_environment()
+    compiled = _compiled(parsed, _naming(environment), _database(environment), given)
     tests = [n | {"compiled_code": compiled.get(i)} for i, n in nodes.items() if n["resource_type"] == "test"]
     groups: dict[str, list[dict[str, Any]]] = {}
     for test in tests:
@@ -245,26 +248,34 @@ def _clear(home: Path) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _manifest(parsed: Path, naming: tuple[tuple[str, str], ...]) -> Any:
+def _manifest(parsed: Path, naming: tuple[tuple[str, str], ...], database: str) -> Any:
     """Return the project as dbt hands it out, from what is parsed already.
 
-    It is parsed for no particular file or server, as dbt would start over for each.
+    It is parsed for no particular file, server or database, as dbt would start over for each.
     """
     with tempfile.TemporaryDirectory() as target:
         parse = ["parse", "--no-write-json", "--partial-parse-file-path", str(parsed / "partial_parse.msgpack")]
-        return _dbt(parse, Path(target), dict(naming), "{}")
+        manifest = _dbt(parse, Path(target), dict(naming), "{}")
+    for node in [*manifest.nodes.values(), *manifest.sources.values()]:
+        if node.database == _DATABASE != database:
+            node.database = database
+            if node.relation_name:
+                quoted = database.replace('"', '""')
+                node.relation_name = node.relation_name.replace(f'"{_DATABASE}".', f'"{quoted}".', 1)
+    return manifest
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled(parsed: Path, naming: tuple[tuple[str, str], ...], given: str) -> dict[str, str]:
+def _compiled(parsed: Path, naming: tuple[tuple[str, str], ...], database: str, given: str) -> dict[str, str]:
     """Return the SQL of each test by its id, with the variables given; it is kept beside the parsed project."""
-    kept = parsed / f"tests-{fingerprint(given)}.json"
+    kept = parsed / f"tests-{fingerprint([database, given])}.json"
     with contextlib.suppress(OSError, ValueError):
         os.utime(kept)
         return dict(json.loads(kept.read_bytes()))
     tests = ["--select", "resource_type:test", "--no-introspect", "--no-populate-cache", "--no-write-json"]
     with tempfile.TemporaryDirectory() as target:
-        done = _dbt(["compile", *tests], Path(target), dict(naming), given, _manifest(parsed, naming))
+        environment = {**dict(naming), "SHOP_PG_DATABASE": database}
+        done = _dbt(["compile", *tests], Path(target), environment, given, _manifest(parsed, naming, database))
     found = {result.node.unique_id: result.node.compiled_code for result in done.results}
     others = sorted((path for path in parsed.glob("tests-*.json") if path != kept), key=_last_use)
     for path in others[: -_MOST_COMPILED + 1]:
@@ -286,6 +297,10 @@ def _last_use(path: Path) -> float:
 
 def _naming(environment: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((name, environment[name]) for name in _NAMING if name in environment)
+
+
+def _database(environment: dict[str, str]) -> str:
+    return environment.get("SHOP_PG_DATABASE", _DATABASE)
 
 
 @functools.lru_cache(maxsize=8)

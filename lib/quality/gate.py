@@ -29,6 +29,7 @@ _MENDS = {
     "ambiguous_date": "`timestamp_formats` says whether the day or the month comes first, such as ['%m/%d/%Y']",
     "not_a_date": "`timestamp_formats` states how times are written",
     "date_in_future": "`timestamp_formats` states how times are written, `time_zone` in which zone",
+    "ambiguous_number": "`decimal` states which mark stands before decimals: '.' or ','",
     "not_a_number": "`decimal` and `thousands` state how numbers are written",
     "not_a_whole_number": "`decimal` and `thousands` state how numbers are written",
     "malformed_line": "`delimiter`, `quote` and `encoding` state how lines are written",
