@@ -396,6 +396,76 @@ def _found(run_id: str, output_dir: str) -> tuple[dict[str, Any], Any]:
     return manifest, load_settings(**checkpoints.settings_of(manifest, places), seed=seed)
 
 
+@app.command(epilog="Exit codes: 0 stopped when it was asked to, 1 another schedule is at work, 2 wrong usage.")
+def schedule(
+    flow: Annotated[
+        list[str] | None, typer.Option("--flow", metavar="NAME", help="Only this flow; may be repeated.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="Show the flows and their next times, and run nothing.")] = False,
+    count: Annotated[int, typer.Option("--next", "-n", min=1, max=100, help="How many next times to show.")] = 3,
+    sources: Sources = "",
+    size: Size = "",
+    data_dir: DataDir = "",
+    output_dir: OutputDir = "",
+    target: Target = "",
+) -> None:
+    """Run flows of pipeline.yml at the times of their cron expressions, until it is stopped.
+
+    Each run is a process of its own, one after the other. What came due while no schedule was at work is run once.
+    SIGTERM or Ctrl-C ends it; a run that is under way then is closed as stopped, and run again when the schedule is
+    back. docs/operations.md has a systemd unit.
+
+    Examples:
+
+        python run_pipeline.py schedule --list
+
+        python run_pipeline.py schedule --sources shop.yml --flow ecommerce_end_to_end
+    """
+    with _plain_errors():
+        from datetime import datetime
+
+        from lib.run import schedule as scheduling
+
+        settings, passed_on = _passed_on(sources, size, data_dir, output_dir, target)
+        chosen, clock = scheduling.entries(settings, flow or []), scheduling.RealClock()
+        if show:
+            rows = scheduling.listed(settings, chosen, clock.now(), count)
+            _print_rows(["flow", "cron", "time zone", "next", "last run ended"], rows)
+            return
+
+        def say(text: str) -> None:
+            print(mask(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {text}"), flush=True)
+
+        with scheduling.alone(settings, "schedule"):
+            try:
+                scheduling.keep(
+                    chosen,
+                    scheduling.state_of(settings),
+                    lambda name: scheduling.run_process(["--flow", name, *passed_on]),
+                    clock,
+                    say,
+                    lambda: scheduling.is_busy(settings),
+                )
+            except scheduling.Stopped:
+                say("stopped")
+
+
+def _passed_on(sources: str, size: str, data_dir: str, output_dir: str, target: str) -> tuple[Any, list[str]]:
+    """Return the settings of a command that starts runs, and the options that give these the same."""
+    if sources and size:
+        raise ConfigError("--size belongs to the simulated shop and does not go with --sources.")
+    data_dir, output_dir = _from_here(data_dir), _from_here(output_dir)
+    settings = load_settings(sources=sources, size=size, target=target, data_dir=data_dir, output_dir=output_dir)
+    given = {
+        "--sources": str(settings.sources_file) if sources else "",
+        "--size": size,
+        "--data-dir": data_dir,
+        "--output-dir": output_dir,
+        "--target": target,
+    }
+    return settings, [text for option, value in given.items() if value for text in (option, value)]
+
+
 def _plan(
     size: str, sources: str, as_of: str, flow: str, only: str, first: str, last: str, given: list[str],
     files: list[str], full_refresh: bool, no_gate: bool, data_dir: str, output_dir: str, target: str,

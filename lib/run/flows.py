@@ -11,6 +11,7 @@ from typing import Any
 
 from lib.base.errors import ConfigError, did_you_mean
 from lib.config import Flow as Configured
+from lib.run import cron
 from lib.run.parameters import NOTEBOOKS, find_notebook, parameters_of
 from lib.settings import Settings
 from lib.warehouse import open_warehouse
@@ -102,6 +103,8 @@ def _checked(name: str, configured: Configured) -> Flow:
         _check_order(notebooks, where)
     if configured.full_refresh and _FIRST_OF_COPY not in notebooks:
         raise ConfigError(f"{where}.full_refresh rebuilds from {_FIRST_OF_COPY} on, which its 'stages' leave out.")
+    if configured.cron:
+        cron.check(configured.cron, f"{where}.cron")
     parameters = parameters_of(configured.parameters, f"{where}.parameters")
     for notebook, values in parameters.items():
         if values and notebook not in notebooks and notebook in configured.parameters:
