@@ -450,6 +450,80 @@ def schedule(
                 say("stopped")
 
 
+@app.command(epilog="Exit codes: 0 something is new, 4 nothing is, 1 a source could not be asked, 2 wrong usage.")
+def pending(
+    sources: Sources = "",
+    size: Size = "",
+    data_dir: DataDir = "",
+    output_dir: OutputDir = "",
+    target: Target = "",
+) -> None:
+    """Say whether a source has something new; nothing is read into the lake.
+
+    Files are told by name, size and time of change; databases and APIs are asked for what a run would read of them.
+
+    Example: python run_pipeline.py pending --sources shop.yml && python run_pipeline.py --sources shop.yml
+    """
+    with _plain_errors():
+        from lib.ingest.pending import pending
+
+        settings, _ = _passed_on(sources, size, data_dir, output_dir, target)
+        found = pending(settings)
+        for one in found.new:
+            out.print(mask(one.sentence), highlight=False, markup=False)
+        for name, message in (found.failures | found.skipped).items():
+            err.print(mask(f"{name} cannot be asked: {message}"), highlight=False, markup=False)
+        if not found.new and not found.failures:
+            out.print("Nothing is new.")
+        raise typer.Exit(0 if found.new else 1 if found.failures else 4)
+
+
+@app.command(epilog="Exit codes: 0 stopped when it was asked to, 1 another watch is at work, 2 wrong usage.")
+def watch(
+    flow: Annotated[str, typer.Option("--flow", metavar="NAME", help="What to run.")] = "ecommerce_end_to_end",
+    every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=1, help="How often to look.")] = 30,
+    sources: Sources = "",
+    size: Size = "",
+    data_dir: DataDir = "",
+    output_dir: OutputDir = "",
+    target: Target = "",
+) -> None:
+    """Run a flow whenever a source has something new, until it is stopped.
+
+    It waits until new files have been the same at two looks; files whose names begin with a dot or end in .partial
+    wait until they have their name. SIGTERM or Ctrl-C ends it, as it does `schedule`.
+
+    Example: python run_pipeline.py watch --sources shop.yml --every 60
+    """
+    with _plain_errors():
+        from datetime import datetime
+
+        from lib.ingest.pending import pending
+        from lib.run import schedule as scheduling
+        from lib.run.flows import find_flow
+        from lib.run.watch import keep_watching
+
+        settings, passed_on = _passed_on(sources, size, data_dir, output_dir, target)
+        find_flow(settings, flow)
+
+        def say(text: str) -> None:
+            print(mask(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {text}"), flush=True)
+
+        with scheduling.alone(settings, "watch"):
+            say(f"looks every {every:g} s at what {settings.shop.name} delivers, for {flow}")
+            try:
+                keep_watching(
+                    lambda: pending(settings),
+                    lambda: scheduling.run_process(["--flow", flow, *passed_on]),
+                    scheduling.RealClock(),
+                    say,
+                    every,
+                    lambda: scheduling.is_busy(settings),
+                )
+            except scheduling.Stopped:
+                say("stopped")
+
+
 def _passed_on(sources: str, size: str, data_dir: str, output_dir: str, target: str) -> tuple[Any, list[str]]:
     """Return the settings of a command that starts runs, and the options that give these the same."""
     if sources and size:

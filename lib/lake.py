@@ -237,6 +237,10 @@ class Lake:
                 waiting[key] = note
         return [waiting[key] for key in sorted(waiting)]
 
+    def rejected_ever(self, source: str, entity: str) -> list[dict[str, Any]]:
+        """Return the notes of all files of a source's entity that could not be used, also of those that can be now."""
+        return [note for _, note in self._notes(source, entity)]
+
     def _notes(self, source: str = "*", entity: str = "*") -> list[tuple[str, dict[str, Any]]]:
         paths = self.fs.glob(f"{glob.escape(self._root)}/rejected/{source}/{entity}/*/reason.json")
         return [(path, json.loads(self.fs.cat_file(path))) for path in paths]

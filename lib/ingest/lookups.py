@@ -39,6 +39,17 @@ def tables_of(lake: Lake, source: str, spec: EntitySource) -> dict[str, Table]:
     return {ours: _held(lake.lookups, source, _table(spec, lookup)) for ours, lookup in spec.lookups.items()}
 
 
+def tables_to_read(spec: EntitySource) -> list[Table]:
+    """Return the tables that an entity's lookups search, each once and with all columns that are asked of it."""
+    tables: dict[str, Table] = {}
+    for lookup in spec.lookups.values():
+        table = _table(spec, lookup)
+        columns = tables[table.name].spec.columns if table.name in tables else {}
+        both = table.spec.model_copy(update={"columns": {**columns, **table.spec.columns}})
+        tables[table.name] = replace(table, spec=both)
+    return list(tables.values())
+
+
 def read_tables(
     settings: Settings,
     lake: Lake,
@@ -54,16 +65,11 @@ def read_tables(
     Raises SourceError where one of them cannot be read whole: what it lacks would be values that nobody misses.
     """
     spec = source.entities[entity]
-    tables: dict[str, Table] = {}
     lookups: dict[str, list[tuple[str, Lookup]]] = {}
     for ours, lookup in spec.lookups.items():
-        table = _table(spec, lookup)
-        columns = tables[table.name].spec.columns if table.name in tables else {}
-        both = table.spec.model_copy(update={"columns": {**columns, **table.spec.columns}})
-        tables[table.name] = replace(table, spec=both)
-        lookups.setdefault(table.name, []).append((ours, lookup))
+        lookups.setdefault(_table(spec, lookup).name, []).append((ours, lookup))
     remarks: list[str] = []
-    for table in tables.values():
+    for table in tables_to_read(spec):
         place = f"sources.{name}.entities.{entity}.columns.{lookups[table.name][0][0]}.lookup"
         try:
             remarks += _read(settings, lake.lookups, name, table, lookups[table.name], extract, run_id, progress)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
@@ -25,12 +26,13 @@ from lib.sources.delivery import Delivery, RejectedFile, SourceFile, Task
 class Listed:
     """A file's name below its source's path, and what gives it on this machine, fetched into a folder where it must be.
 
-    Of an archive, `inside` says which of its files are read.
+    Of an archive, `inside` says which of its files are read. `about` gives what its file system says of it, unread.
     """
 
     name: str
     fetch: Callable[[Path], Path]
     inside: str = "*"
+    about: Callable[[], dict[str, Any]] = dict
 
 
 def files_at(path: str, pattern: str, endings: tuple[str, ...], what: str, newest_days: int = 0) -> list[Listed]:
@@ -79,7 +81,12 @@ def files_at(path: str, pattern: str, endings: tuple[str, ...], what: str, newes
         found = f"; found {some(there)}.{did_you_mean(whole, there)}" if there else "; found none at all."
         raise SourceError(f"No {what} files match {whole!r} in {mask(url)}{found} Correct 'files' of this entity.")
 
-    return [Listed(p.removeprefix(f"{base}/"), functools.partial(_local, fs, p, remote), inside) for p in usable]
+    return [
+        Listed(
+            p.removeprefix(f"{base}/"), functools.partial(_local, fs, p, remote), inside, functools.partial(fs.info, p)
+        )
+        for p in usable
+    ]
 
 
 def _local(fs: fsspec.AbstractFileSystem, path: str, remote: bool, scratch: Path) -> Path:

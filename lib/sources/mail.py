@@ -223,6 +223,12 @@ def open_source(source: MailSource, work_dir: Path) -> Iterator[Extractor]:
         yield partial(extract, _Reading(source, box))
 
 
+def names_in(extractor: Extractor) -> list[str]:
+    """Return the names of all messages in the mailbox of an extractor that `open_source` gave; none is opened."""
+    assert isinstance(extractor, partial)
+    return list(extractor.args[0].box.names)
+
+
 def extract(reading: _Reading, task: Task) -> Delivery:
     """Hand over the rows of every message not read yet, all columns as text.
 
