@@ -458,17 +458,17 @@ def pending(
     output_dir: OutputDir = "",
     target: Target = "",
 ) -> None:
-    """Say whether a source has something new; nothing is read into the lake.
+    """Say whether a source has something new, or a run that failed has left some unpublished; nothing is read in.
 
     Files are told by name, size and time of change; databases and APIs are asked for what a run would read of them.
 
     Example: python run_pipeline.py pending --sources shop.yml && python run_pipeline.py --sources shop.yml
     """
     with _plain_errors():
-        from lib.ingest.pending import pending
+        from lib.run.watch import look
 
         settings, _ = _passed_on(sources, size, data_dir, output_dir, target)
-        found = pending(settings)
+        found = look(settings)
         for one in found.new:
             out.print(mask(one.sentence), highlight=False, markup=False)
         for name, message in (found.failures | found.skipped).items():
@@ -498,10 +498,9 @@ def watch(
     with _plain_errors():
         from datetime import datetime
 
-        from lib.ingest.pending import pending
         from lib.run import schedule as scheduling
         from lib.run.flows import find_flow
-        from lib.run.watch import keep_watching
+        from lib.run.watch import keep_watching, look
 
         settings, passed_on = _passed_on(sources, size, data_dir, output_dir, target)
         find_flow(settings, flow)
@@ -513,7 +512,7 @@ def watch(
             say(f"looks every {every:g} s at what {settings.shop.name} delivers, for {flow}")
             try:
                 keep_watching(
-                    lambda: pending(settings),
+                    lambda: look(settings),
                     lambda: scheduling.run_process(["--flow", flow, *passed_on]),
                     scheduling.RealClock(),
                     say,

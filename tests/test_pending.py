@@ -3,6 +3,7 @@
 import sqlite3
 import zipfile
 from datetime import UTC, datetime, timedelta
+from shutil import rmtree
 
 import fsspec
 import pytest
@@ -12,8 +13,9 @@ from typer.testing import CliRunner
 from lib.ingest import pending as asking
 from lib.ingest.pending import New, Pending, pending
 from lib.ingest.run import ingest
+from lib.run.manifest import start_run
 from lib.run.schedule import Stopped
-from lib.run.watch import keep_watching
+from lib.run.watch import IN_LAKE, keep_watching, look
 from lib.settings import load_settings
 from run_pipeline import app
 from tests.small_shop import SmallShop
@@ -242,6 +244,30 @@ def test_what_a_failed_run_left_is_tried_again_at_growing_distances_and_a_refuse
     assert watched(new, new, {"a.csv": "2"}, {"a.csv": "2"}, codes=(3,))[0] == [1, 3]
 
 
+def test_what_a_run_has_read_that_failed_is_new_until_it_is_published_and_what_a_refused_one_has_is_not(shop):
+    settings = shop.settings
+    shop.build(publish=True)
+    assert look(settings).new == []
+    shop.write("orders/2.csv", MORE)
+    shop.ingest()
+    assert names(pending(settings)) == {} and list(names(look(settings))) == ["exports.orders"]
+    for state, is_new in {"failed": True, "killed": True, "refused": False, "waiting": False}.items():
+        run = start_run(settings, [], {}, [])
+        run.manifest["state"] = state
+        run.save()
+        assert bool(look(settings).new) == is_new, state
+        rmtree(run.folder)
+    shop.build(publish=True)
+    assert look(settings).new == []
+
+
+def test_what_a_failed_run_has_read_is_tried_again_later_and_at_once_where_a_file_comes():
+    new, read = {"a.csv": "1"}, {"batch b": IN_LAKE}
+    assert watched(new, new, *[read] * 28, codes=(1, 0), every=120)[0] == [1, 6]
+    assert watched(new, new, read, *[read | {"b.csv": "1"}] * 2, {}, codes=(1, 0), every=120)[0] == [1, 4]
+    assert watched(read, read, read, {})[0] == [1], "at the start it is new"
+
+
 def test_what_cannot_be_asked_is_said_once():
     said: list[str] = []
     answers = iter([Pending(failures={"web": "is down"})] * 3 + [Pending()] * 2)
@@ -255,6 +281,9 @@ def test_the_command_says_what_is_new_by_its_exit_code(shop):
     done = CliRunner().invoke(app, ["pending", *places])
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "exports.orders: 1 new, such as orders/1.csv")
     shop.ingest()
+    done = CliRunner().invoke(app, ["pending", *places])
+    assert (done.exit_code, done.stdout.count("read and not published")) == (0, 2), "no run has published it"
+    shop.build(publish=True)
     done = CliRunner().invoke(app, ["pending", *places])
     assert (done.exit_code, done.stdout) == (4, "Nothing is new.\n")
     (shop.exports / "orders" / "1.csv").unlink()
