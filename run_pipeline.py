@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,6 +137,14 @@ def pipeline(
         ),
     ] = "",
     as_json: AsJson = False,
+    skip_unchanged: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unchanged",
+            help="Leave stages out whose code, parameters, inputs and versions are those of their last success, and say"
+            " why the others run.",
+        ),
+    ] = False,
     data_dir: DataDir = "",
     output_dir: OutputDir = "",
     target: Target = "",
@@ -185,7 +194,7 @@ def pipeline(
             target,
             run_id,
         )
-        raise typer.Exit(_run(plan, as_json))
+        raise typer.Exit(_run(replace(plan, skip_unchanged=skip_unchanged), as_json))
 
 
 @app.command()
@@ -666,10 +675,14 @@ def _say(outcome: Any, seconds: float, as_json: bool) -> int:
 
     manifest, folder = outcome.manifest, outcome.folder
     for stage in manifest["stages"]:
-        if stage["state"] != "skipped":
+        if stage["state"] == "skipped" and stage.get("last_run"):
+            out.print(f"  {stage['name']:<12} skipped              {stage['why']}", highlight=False, markup=False)
+        elif stage["state"] != "skipped":
             facts = ", ".join(_facts(stage))
             took = f"{stage['seconds']:6.1f} s" if stage["seconds"] is not None else "        "
             out.print(f"  {stage['name']:<12} {stage['state']:<9} {took}  {facts}", highlight=False, markup=False)
+            if stage.get("why") and stage["seconds"] is not None:
+                out.print(f"  {'':<12} why: {mask(stage['why'])}", highlight=False, markup=False)
     tone = "yellow" if is_overridden(manifest) else {0: "green", 3: "yellow"}.get(outcome.exit_code, "red")
     out.print(f"[{tone}]{_ending(manifest)}[/{tone}] in {seconds:.1f} s", highlight=False)
     if manifest["reason"]:
@@ -678,6 +691,7 @@ def _say(outcome: Any, seconds: float, as_json: bool) -> int:
         if stage["error"]:
             out.print("\n".join(_failure(stage, folder)), highlight=False, markup=False)
     reports = [folder / "reports" / f"{n}.html" for n in ("06_insights", "05_quality")]
+    reports += [folder.parent / s["last_run"] / s["report"] for s in reversed(manifest["stages"]) if s.get("last_run")]
     shown = next((p for p in reports if p.exists()), None)
     if shown:
         out.print(f"Report:    {shown}", highlight=False, markup=False)

@@ -151,6 +151,7 @@ def test_help_teaches_every_option_and_the_exit_codes(call):
         "--parameter-file",
         "--help-notebook",
         "--full-refresh",
+        "--skip-unchanged",
         "--no-gate",
         "--data-dir",
     ]

@@ -27,6 +27,7 @@ from lib.run import checkpoints, execution, manifest, retrying
 from lib.run.kernels import Kernel, kernel_starter
 from lib.run.manifest import Run
 from lib.run.parameters import NOTEBOOKS, cells_of, notebook_path, notebook_title
+from lib.run.reasons import Reasons
 from lib.settings import Settings
 from lib.warehouse import open_warehouse
 
@@ -66,6 +67,8 @@ class Plan:
     run_id: str = ""
     #: What a run consists of once it is whole; a run that is not named is whole with `notebooks`.
     whole: tuple[str, ...] = ()
+    #: Leave stages out that would come to what their last success came to.
+    skip_unchanged: bool = False
 
 
 class _Stopped(BaseException):
@@ -90,15 +93,19 @@ def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Run:
         held.enter_context(run_lock(current.folder))
         current.save()
         manifest.write_index(settings.output_dir)
+        reasons = Reasons(plan.settings, plan.parameters, plan.full_refresh)
 
         def work() -> Run:
             _prepare_copy(plan, current)
-            if ended := _run_stages(plan, current, start_kernel, show):
+            if ended := _run_stages(plan, current, reasons, start_kernel, show):
                 return _closed(current, plan.settings, *ended)
             show(Progress(len(plan.notebooks), len(plan.notebooks), "publishing", 1, 1, ""))
             return _publish(plan, current)
 
-        return guarded(current, plan.settings, work)
+        try:
+            return guarded(current, plan.settings, work)
+        finally:
+            reasons.note(current)
 
 
 @contextmanager
@@ -194,7 +201,11 @@ def _opened(plan: Plan) -> tuple[Plan, Run]:
 
 
 def _run_stages(
-    plan: Plan, current: Run, start_kernel: Callable[[Path, Path], Kernel], show: Callable[[Progress], None]
+    plan: Plan,
+    current: Run,
+    reasons: Reasons,
+    start_kernel: Callable[[Path, Path], Kernel],
+    show: Callable[[Progress], None],
 ) -> tuple[str, str] | None:
     """Run stage after stage, and write their pages meanwhile; return state and reason where the run ends early."""
     written: list[Future[None]] = []
@@ -203,7 +214,14 @@ def _run_stages(
     with ThreadPoolExecutor(max_workers=1) as renderer:
         try:
             for number, name in enumerate(plan.notebooks, 1):
-                for coming in plan.notebooks[number - 1 : number + _AHEAD]:
+                why = reasons.why(name, current) if plan.skip_unchanged else ""
+                if plan.skip_unchanged and not why:
+                    reasons.skip(name, current)
+                    continue
+                reasons.begin(name, current, why)
+                # Once a stage writes, those after it run; before that each may be left out.
+                ahead = _AHEAD if not plan.skip_unchanged or name in checkpoints.WRITING else 0
+                for coming in plan.notebooks[number - 1 : number + ahead]:
                     if coming not in ready:
                         ready[coming] = start_kernel(notebook_path(coming), current.folder / "logs" / f"{coming}.log")
                 try:
@@ -211,10 +229,11 @@ def _run_stages(
                 except BaseException:
                     _render(current.folder, dict(current.manifest), name)
                     raise
+                reasons.end(name, current)
                 if stage["state"] != "ok":
                     ended = "failed", f"{name}: {stage['error']['message']}"
-                elif reasons := _refusal(plan, current.add_result(name)):
-                    ended = "refused", f"the quality gate refused: {reasons}"
+                elif refusal := _refusal(plan, current.add_result(name)):
+                    ended = "refused", f"the quality gate refused: {refusal}"
                     for later in plan.notebooks[number:]:
                         current.stage(later)["state"] = "skipped"
                 if stage["state"] == "ok":
@@ -268,6 +287,8 @@ def _run_with_retries(
             plan.settings, current.run_id, name, checkpoints.planned(current.manifest)
         ):
             copy.take_state(current.run_id, kept)
+        elif plan.skip_unchanged:  # the first to write, as those before it were left out
+            copy.discard()
 
     def say(text: str) -> None:
         show(Progress(number, len(plan.notebooks), name, 0, 0, text))
@@ -387,7 +408,12 @@ def _publish(plan: Plan, current: Run) -> Run:
         following = next((n for n in left if n > plan.notebooks[-1]), "05_quality")
         return _closed(current, settings, "waiting", f"not published: go on with: run_pipeline.py --from {following}")
     if not copy.exists():
-        return _closed(current, settings, "not_published", "no stage of this run changes the warehouse")
+        reason = "no stage of this run changes the warehouse"
+        if last := [
+            s["last_run"] for s in manifest["stages"] if s.get("last_run") and s["name"] in checkpoints.WRITING
+        ]:
+            reason = f"nothing is new: what the run {last[-1]} published stands"
+        return _closed(current, settings, "not_published", reason)
     return publish(current, settings)
 
 
@@ -435,6 +461,8 @@ def _stage(name: str, selected: bool) -> dict[str, Any]:
         "facts": {},
         "error": None,
         "tries": [],
+        "why": None if selected else "not part of this run",
+        "last_run": None,
         "notebook": f"notebooks/{name}.ipynb",
         "report": f"reports/{name}.html",
         "log": f"logs/{name}.log",
