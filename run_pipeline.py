@@ -532,6 +532,30 @@ def watch(
                 say("stopped")
 
 
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="A run's id, or: latest.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The run to hold against it.")],
+    output_dir: OutputDir = "",
+) -> None:
+    """Show what differs between two runs: parameters, code, versions, row counts, key figures, checks.
+
+    The same is written as a page, outputs/diffs/A--B.html.
+    """
+    with _plain_errors():
+        from lib.run import difference
+
+        folder = load_settings(output_dir=_from_here(output_dir)).output_dir
+        before, after = difference.find(folder, first), difference.find(folder, second)
+        groups = difference.compare(before, after)
+        rows = [[name, c.name, c.before, c.after, c.by] for name, changes in groups for c in changes]
+        if rows:
+            _print_rows(["of", "what", before["run_id"], after["run_id"], "change"], rows)
+        else:
+            err.print("Nothing differs.")
+        err.print(f"Page: {difference.write_page(folder, before, after, groups)}", highlight=False, markup=False)
+
+
 def _passed_on(sources: str, size: str, data_dir: str, output_dir: str, target: str) -> tuple[Any, list[str]]:
     """Return the settings of a command that starts runs, and the options that give these the same."""
     if sources and size:

@@ -58,7 +58,8 @@ class Audit:
         kept = {"score": self.score, "grade": self.grade, "dimensions": dict(self.scores), "tables": dict(self.tables)}
         shares = {part: round(self.money.share(part), 4) for part in ("as_delivered", *money.PARTS)}
         kept["money"] = {"delivered": round(self.money.total(), 2)} | shares if self.money.total() else {}
-        return kept | {"gate": {"passed": self.passed, "reasons": self.reasons}}
+        states = self.checks[["check_name", "state"]].itertuples(index=False, name=None)
+        return kept | {"checks": dict(states), "gate": {"passed": self.passed, "reasons": self.reasons}}
 
 
 def audit(settings: Settings, warehouse: Warehouse, run_id: str, *, by_dimension: bool = False) -> Audit:

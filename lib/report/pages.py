@@ -1,4 +1,7 @@
-"""The pages: an executed notebook, a run, the list of all runs; each one file without scripts or network."""
+"""The pages: an executed notebook, a run, two runs beside each other, the list of all runs.
+
+Each is one file that needs no network; only the list of runs has a script, its own, that filters and sorts.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -68,7 +71,15 @@ def runs_page(runs: Sequence[Mapping[str, Any]]) -> str:
         Kpi("Duration, last", formatting.duration(times[-1] if times else None), spark=times),
     ]
     shown = Markup(kpis(figures).html) if ordered else ""
-    return render("runs_page.html.j2", runs=ordered, kpis=shown, states=STATES, is_overridden=is_overridden)
+    values = {"runs": ordered, "kpis": shown, "found": sorted({str(run.get("state") or "unknown") for run in ordered})}
+    return render("runs_page.html.j2", states=STATES, is_overridden=is_overridden, **values)
+
+
+def difference_page(
+    first: Mapping[str, Any], second: Mapping[str, Any], groups: Sequence[tuple[str, Sequence[Any]]]
+) -> str:
+    """Return what differs between two runs, by group, for `outputs/diffs/<A>--<B>.html`."""
+    return render("difference_page.html.j2", first=first, second=second, groups=groups, states=STATES)
 
 
 def run_title(run: Mapping[str, Any]) -> str:
