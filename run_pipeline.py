@@ -450,7 +450,7 @@ def schedule(
                 scheduling.keep(
                     chosen,
                     scheduling.state_of(settings),
-                    lambda name: scheduling.run_process(["--flow", name, *passed_on]),
+                    lambda name: scheduling.run_process(scheduling.arguments_of(settings, name, passed_on)),
                     clock,
                     say,
                     lambda: scheduling.is_busy(settings),
@@ -522,7 +522,7 @@ def watch(
             try:
                 keep_watching(
                     lambda: look(settings),
-                    lambda: scheduling.run_process(["--flow", flow, *passed_on]),
+                    lambda: scheduling.run_process(scheduling.arguments_of(settings, flow, passed_on)),
                     scheduling.RealClock(),
                     say,
                     every,

@@ -525,7 +525,8 @@ class Flow(_Model):
     """Notebooks that run as one, by name or by the clock: which (none named: all), and with what parameters.
 
     `full_refresh` rebuilds from the lake; `as_of: today` lets the simulated shop go on to the day of the run. `cron`
-    says when `schedule` runs it (empty: never), by a clock of `time_zone` (empty: the shop's).
+    says when `schedule` runs it (empty: never), by a clock of `time_zone` (empty: the shop's). `skip_unchanged` leaves
+    out what has not changed where `schedule` or `watch` runs it.
     """
 
     description: str = ""
@@ -533,6 +534,7 @@ class Flow(_Model):
     parameters: dict[str, Any] = {}
     full_refresh: bool = False
     as_of: Literal["", "today"] = ""
+    skip_unchanged: bool = True
     cron: str = ""
     time_zone: str = ""
 

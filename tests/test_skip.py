@@ -12,6 +12,7 @@ from lib.run import reasons
 from lib.run.manifest import Run
 from lib.run.parameters import NOTEBOOKS
 from lib.run.reasons import Reasons, differences
+from lib.run.schedule import arguments_of
 from lib.settings import load_settings
 
 SKIP = "--skip-unchanged"
@@ -243,6 +244,14 @@ def test_differences_are_told_by_their_names():
         "web.orders has 2 new batches, crm.customers has 1 lost batch, what is in quarantine changed",
         "quality.0 changed, quality.1 changed, quality.2 changed, quality.3 changed, quality.4 changed and 4 more",
     ]
+
+
+def test_a_schedule_leaves_out_what_has_not_changed_unless_its_flow_says_otherwise():
+    settings = load_settings()
+    assert arguments_of(settings, "ecommerce_end_to_end", ["--size", "small"]) == [
+        "--flow", "ecommerce_end_to_end", "--skip-unchanged", "--size", "small",
+    ]  # fmt: skip
+    assert arguments_of(settings, "daily_quality_check", []) == ["--flow", "daily_quality_check"]
 
 
 def test_secrets_of_the_configuration_leave_no_trace(monkeypatch, tmp_path):

@@ -198,6 +198,12 @@ def _run_one(
     say(f"{entry.flow} ended with exit code {code} after {(ended - started).total_seconds():.0f} s{then}")
 
 
+def arguments_of(settings: Settings, flow: str, passed_on: Sequence[str]) -> list[str]:
+    """Return how a flow is run by the clock or by what has arrived: as by hand, but for what has not changed."""
+    skipping = ["--skip-unchanged"] if settings.config.flows[flow].skip_unchanged else []
+    return ["--flow", flow, *skipping, *passed_on]
+
+
 def run_process(arguments: Sequence[str]) -> int:
     """Run the command line as a process of its own and return its exit code.
 
