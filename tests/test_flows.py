@@ -53,6 +53,8 @@ def test_the_flows_that_come_with_the_project():
         "weekly_full_pipeline": (ALL, True),
     }
     assert found["refresh_aggregations"].parameters["04_model"] == {"aggregates_only": True}
+    configured = load_settings().config.flows
+    assert {n for n in found if not configured[n].skip_unchanged} == {"daily_quality_check", "refresh_aggregations"}
     assert found["daily_quality_check"].from_published and not found["ecommerce_end_to_end"].from_published
 
 
