@@ -789,6 +789,8 @@ def _bar(total: int) -> Iterator[Any]:
             if progress.notebook != last[0]:
                 last[0] = progress.notebook
                 print(f"[{progress.number}/{progress.total}] {progress.notebook}", file=sys.stderr, flush=True)
+            if progress.doing and not progress.cells:  # between two tries
+                print(f"      {progress.doing}", file=sys.stderr, flush=True)
 
         yield line
         return

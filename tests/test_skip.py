@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from lib.base.files import PROJECT
-from lib.run import reasons
+from lib.run import execution, reasons
 from lib.run.manifest import Run
 from lib.run.parameters import NOTEBOOKS
 from lib.run.reasons import Reasons, differences
@@ -96,7 +96,7 @@ def test_new_batches_are_named_and_a_run_that_loads_them_gives_what_one_without_
     assert manifest["state"] == "published" and manifest["new_rows"] > 0
     other = shop_at("unskipped")
     shutil.copytree(shop.data / "sources", other.data / "sources")
-    assert other.run("--from", "02_ingest").returncode == 0
+    assert other.run("--from", "02_ingest", "--to", "05_quality").returncode == 0
     query = "select count(*), sum(net_amount), sum(gross_amount) from warehouse.fact_orders"
     assert shop.ask(query) == other.ask(query)
     assert list(whys(run(shop))) == ["02_ingest"]
@@ -116,6 +116,22 @@ def test_a_run_of_many_processes_leaves_the_same_out(shop, monkeypatch):
         "05_quality": "04_model ran",
         "06_insights": "05_quality ran",
     }
+    assert list(whys(run(shop))) == ["02_ingest"]
+
+
+def test_a_run_that_left_stages_out_and_failed_is_resumed_from_what_is_published(shop, monkeypatch):
+    hashed, execute = reasons._Files._hash, execution.execute
+    changed = PROJECT / "sql" / "models" / "warehouse" / "fact_orders.sql"
+    query = "select count(*), sum(net_amount) from warehouse.fact_orders"
+    orders = shop.ask(query)
+    with monkeypatch.context() as patch:
+        patch.setattr(reasons._Files, "_hash", lambda self, path: "z" if path == changed else hashed(self, path))
+        failed = {"state": "failed", "error": {"type": "TransformError", "message": "no", "cell": 3}}
+        patch.setattr(execution, "execute", lambda name, *a: failed if name == "04_model" else execute(name, *a))
+        assert shop.run(SKIP).returncode == 1
+    done = shop.run("resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Published" in done.stdout and shop.ask(query) == orders
     assert list(whys(run(shop))) == ["02_ingest"]
 
 

@@ -235,7 +235,7 @@ def _run_stages(
                 elif refusal := _refusal(plan, current.add_result(name)):
                     ended = "refused", f"the quality gate refused: {refusal}"
                     for later in plan.notebooks[number:]:
-                        current.stage(later)["state"] = "skipped"
+                        current.stage(later).update(state="skipped", why="the quality gate refused")
                 if stage["state"] == "ok":
                     checkpoints.keep(plan.settings, current.run_id, name)
                 written.append(renderer.submit(_render, current.folder, dict(current.manifest), name))
