@@ -556,6 +556,41 @@ def diff(
         err.print(f"Page: {difference.write_page(folder, before, after, groups)}", highlight=False, markup=False)
 
 
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option("--keep", min=1, metavar="N", help="The newest N runs stay.")] = 30,
+    keep_days: Annotated[int, typer.Option("--keep-days", min=0, metavar="D", help="So do those of D days.")] = 30,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; without it, only say what would go.")] = False,
+    sources: Sources = "",
+    size: Size = "",
+    data_dir: DataDir = "",
+    output_dir: OutputDir = "",
+    target: Target = "",
+) -> None:
+    """Remove old runs of one shop, and what killed runs left: copies, batches without a manifest, temporary files.
+
+    The last run that published stays, and so do runs that wait. Without --yes nothing is removed.
+    """
+    with _plain_errors():
+        from lib.run import pruning
+
+        settings = load_settings(
+            sources=sources,
+            size=size,
+            target=target,
+            data_dir=_from_here(data_dir),
+            output_dir=_from_here(output_dir),
+        )
+        found = (pruning.remove if yes else pruning.find)(settings, keep, keep_days)
+        if found:
+            rows = [[item.kind, f"{item.bytes / 1e6:,.1f}", str(item.path)] for item in found]
+            _print_rows(["what", "MB", "where"], rows)
+        total = f"{len(found)} thing{'s' * (len(found) != 1)}, {sum(item.bytes for item in found) / 1e6:,.1f} MB"
+        ending = "Removed" if yes else "Would remove"
+        hint = "" if yes or not found else " To do it, add: --yes"
+        err.print(f"{ending} {total}.{hint}" if found else "There is nothing to remove.", highlight=False)
+
+
 def _passed_on(sources: str, size: str, data_dir: str, output_dir: str, target: str) -> tuple[Any, list[str]]:
     """Return the settings of a command that starts runs, and the options that give these the same."""
     if sources and size:
