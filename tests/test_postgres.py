@@ -153,6 +153,27 @@ def test_a_copy_left_for_a_later_run_is_adopted_whole(shop):
     assert open_warehouse(shop.settings).query("select count(*) as n from clean.orders")["n"].tolist() == [20]
 
 
+def test_what_the_last_stage_left_is_known_by_its_run_until_the_next_one_writes(shop):
+    add_days(shop)
+    run, checkpoint = shop.build(), open_warehouse(shop.settings, "checkpoint")
+    run.keep_state("r1", "03_clean")
+    assert run.has_state("r1", "03_clean") and not run.has_state("r2", "03_clean")
+    run.leave()
+    assert not run.exists() and run.has_state("r1", "03_clean")
+    run.take_state("r1", "03_clean")
+    assert run.query("select count(*) as n from clean.orders")["n"].tolist() == [20]
+    run.take_state("r1", "03_clean")
+    run.stage_begins()
+    assert not run.has_state("r1", "03_clean"), "a stage that is cut leaves nothing to begin from"
+    run.keep_state("r1", "04_model")
+    run.leave()
+    run.forget_states("r2")
+    run.forget_states("r1", ["05_quality"])
+    assert checkpoint.exists() and run.has_state("r1", "04_model") and not run.has_state("r1", "03_clean")
+    run.forget_states("r1")
+    assert not checkpoint.exists()
+
+
 def test_a_file_delivered_again_replaces_its_rows_and_a_lost_batch_takes_its_own_along(shop, admin):
     shop.write("orders/1.csv", days(1, 4))
     shop.build(publish=True)

@@ -287,7 +287,7 @@ class PostgresWarehouse(Warehouse):
     def forget_states(self, run_id: str = "", stages: Sequence[str] = ()) -> None:
         copy = PostgresWarehouse(self.settings, "checkpoint")
         noted = (copy._noted_state() or "").split(" ")
-        if noted[0] and (not run_id or (noted[0] == run_id and (not stages or noted[-1] in stages))):
+        if not run_id or (noted[0] == run_id and (not stages or noted[-1] in stages)):
             copy.discard()
 
     def stage_begins(self) -> None:
