@@ -14,9 +14,12 @@ import duckdb
 import pandas as pd
 import pytest
 
+from lib.base.errors import WarehouseError
 from lib.base.files import clone_folder, file_lock
 from lib.run.manifest import find_run, is_alive, safe_name
 from lib.run.parameters import NOTEBOOKS
+from lib.run.stage import Stage
+from lib.settings import load_settings
 from tests.conftest import Shop, soaking
 
 SOURCES = """
@@ -188,6 +191,23 @@ def test_a_stage_run_again_replaces_what_it_left_and_all_that_followed(shop, und
     assert_as_undisturbed(shop, undisturbed)
 
 
+def assert_shown_as_cut(shop: Shop, stage: str, number: signal.Signals) -> None:
+    """Manifest, notebook and page agree on a stage that was cut; what was killed is settled by the next that looks."""
+    if number == signal.SIGKILL:
+        assert shop.run("publish", ID).returncode == 2
+    found, folder = find_run(shop.outputs, ID), shop.outputs / "runs" / safe_name(ID)
+    state, kind = ("killed", "Killed") if number == signal.SIGKILL else ("failed", "Stopped")
+    (entry,) = [s for s in found["stages"] if s["name"] == stage]
+    assert (found["state"], entry["state"], entry["error"]["type"]) == (state, state, kind)
+    if (folder / entry["notebook"]).exists():
+        outputs = [
+            o for c in json.loads((folder / entry["notebook"]).read_text())["cells"] for o in c.get("outputs", [])
+        ]
+        assert [o["ename"] for o in outputs if o["output_type"] == "error"] == [kind]
+        assert (folder / entry["report"]).exists()
+    assert entry["report"] in (folder / "index.html").read_text()
+
+
 @pytest.mark.parametrize("how", ["retry", "resume"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("stage", soaking(NOTEBOOKS, ("04_model",)))
@@ -199,6 +219,7 @@ def test_a_run_cut_in_a_stage_comes_to_the_same_by_a_retry_and_by_resume(shop, u
         if earlier := names[: names.index(stage)]:
             assert run(shop, "--run-id", ID, "--to", earlier[-1]).returncode == 0
         cut(shop, stage, number, "--run-id", ID, "--only", stage)
+    assert_shown_as_cut(shop, stage, number)
     done = shop.run("resume", ID) if how == "resume" else run(shop, "--run-id", ID, "--from", stage)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list((shop.outputs / "runs").iterdir())) == 1
@@ -290,6 +311,21 @@ def test_who_holds_a_run_is_known_by_host_and_lock(tmp_path):
     with file_lock(tmp_path / ".lock", 0, ""):
         assert is_alive({"owner": {"host": "elsewhere", "boot": "other"}, "pid": gone}, tmp_path)
     assert not is_alive({"owner": {"host": "elsewhere", "boot": "other"}, "pid": os.getpid()}, tmp_path)
+
+
+def test_a_notebook_of_a_run_never_goes_on_from_what_was_published_meanwhile(tmp_path):
+    settings = load_settings(data_dir=tmp_path / "data", output_dir=tmp_path / "outputs")
+    stage = Stage("04_model", settings, "x", is_batch=True, folder=tmp_path)
+    copy = stage.writable()
+    assert copy.is_current() and stage.readable().path == copy.path
+    copy.publish()
+    copy.begin()
+    os.utime(settings.data_dir / "shop.duckdb", (1, 1))  # somebody wrote to it
+    for use in (stage.writable, stage.readable):
+        with pytest.raises(WarehouseError, match="--run-id x --from 03_clean"):
+            use()
+    copy.discard()
+    assert stage.readable().copy == "published"
 
 
 def test_a_clone_shares_nothing_that_is_written_later(tmp_path):

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
@@ -20,6 +19,7 @@ from lib.base.errors import explain
 from lib.base.files import PROJECT
 from lib.base.secrets import mask
 from lib.run.kernels import Kernel
+from lib.run.manifest import add_error
 from lib.run.parameters import notebook_path
 from lib.run.retrying import Clock, Limits
 
@@ -99,11 +99,10 @@ class _Engine(NBClientEngine):
             started = [cell for cell in nb_man.nb.cells if cell.metadata.papermill["start_time"]]
             for cell in started[-1:]:
                 nb_man.cell_exception(cell)
-                state, kind, message = _ending(error, options["timeout_func"].__self__)
-                if state != "failed":
-                    cell.outputs.append(
-                        nbformat.v4.new_output("error", ename=kind, evalue=message, traceback=[message])
-                    )
+                _, kind, message = _ending(error, options["timeout_func"].__self__)
+                if not isinstance(error, Exception):
+                    kind, message = "Stopped", "stopped by a signal from outside"
+                add_error(cell, kind, message)
             raise
         finally:
             nb_man.save = save  # papermill saves once more at the end, however that is

@@ -211,10 +211,41 @@ def close_killed_runs(settings: Settings) -> None:
         for stage in manifest["stages"]:
             if stage["state"] == "running":
                 stage["state"] = "ok" if published else "killed"
+                if not published:
+                    _show_death(run, stage)
         reason = "the process ended before the run could; " + (
             "its data had been published" if published else "nothing was published"
         )
         run.close("published" if published else "killed", reason)
+
+
+def add_error(cell: Any, kind: str, message: str) -> None:
+    """Show on a cell what ended its notebook, where it does not show it itself."""
+    from nbformat import v4
+
+    if not any(output.output_type == "error" for output in cell.outputs):
+        cell.outputs.append(v4.new_output("error", ename=kind, evalue=message, traceback=[message]))
+
+
+def _show_death(run: Run, stage: dict[str, Any]) -> None:
+    """Mark the last cell that a killed notebook is known to have begun, and write the notebook's page."""
+    import nbformat  # only a death needs it, and listing runs is quick
+    from nbformat.reader import NotJSONError
+
+    message = "the process was killed while this notebook ran, in this cell or one of the next"
+    stage["error"] = {"type": "Killed", "message": message, "cell": None}
+    path = run.folder / "notebooks" / f"{stage['name']}.ipynb"
+    with contextlib.suppress(OSError, ValueError, KeyError, NotJSONError):
+        notebook = nbformat.read(path, as_version=4)
+        cells = [(n, cell) for n, cell in enumerate(notebook.cells, 1) if cell.cell_type == "code"]
+        begun = [(n, c) for n, c in cells if (c.metadata.get("papermill") or {}).get("start_time")] or cells[:1]
+        for number, cell in begun[-1:]:
+            stage["error"]["cell"] = number
+            cell.metadata.setdefault("papermill", {}).update(exception=True, status="failed")
+            add_error(cell, "Killed", message)
+        write_atomically(path, mask(nbformat.writes(notebook)))
+        page = pages.notebook_page(path, run=run.manifest, stage_name=stage["name"])
+        write_atomically(run.folder / "reports" / f"{stage['name']}.html", mask(page))
 
 
 def is_alive(manifest: dict[str, Any], folder: Path | None = None) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from lib.base.errors import PipelineError, explain
+from lib.base.errors import PipelineError, WarehouseError, explain
 from lib.base.files import write_atomically
 from lib.config import Shop
 from lib.settings import Settings, load_settings
@@ -54,14 +54,27 @@ class Stage:
         `new_draft` starts the draft of notebooks run by hand over; `full_refresh` starts empty, to fill from the lake.
         """
         warehouse = open_warehouse(self.settings, "run" if self.is_batch else "draft")
-        if full_refresh or not warehouse.is_current() or (new_draft and not self.is_batch):
+        if full_refresh or (new_draft and not self.is_batch) or not warehouse.is_current():
+            if not full_refresh:
+                self._check_beginning(warehouse)
             warehouse.begin(full_refresh=full_refresh)
         return warehouse
 
     def readable(self) -> Warehouse:
         """Return what a report reads: the private copy while there is one, else what is published."""
         copy = open_warehouse(self.settings, "run" if self.is_batch else "draft")
-        return copy if copy.is_current() else open_warehouse(self.settings)
+        if copy.is_current():
+            return copy
+        self._check_beginning(copy)
+        return open_warehouse(self.settings)
+
+    def _check_beginning(self, copy: Warehouse) -> None:
+        """Raise WarehouseError where a run has a copy that is overtaken: it never goes on from what is published."""
+        if self.is_batch and copy.exists():
+            raise WarehouseError(
+                f"What is published has changed since this run began ({open_warehouse(self.settings).place}), so the"
+                f" run's copy no longer follows it. Run: run_pipeline.py --run-id {self.run_id} --from 03_clean"
+            )
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Return a query's rows, through a connection that is closed again at once."""
