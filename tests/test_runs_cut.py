@@ -1,5 +1,6 @@
 """Runs of several processes, and runs that are cut: each stage begins from what the one before left, or is refused."""
 
+import itertools
 import json
 import os
 import random
@@ -20,7 +21,7 @@ from lib.run.manifest import find_run, is_alive, safe_name
 from lib.run.parameters import NOTEBOOKS
 from lib.run.stage import Stage
 from lib.settings import load_settings
-from tests.conftest import Shop, soaking
+from tests.conftest import Shop
 
 SOURCES = """
 shop: {name: Corner shop, currency: EUR, time_zone: Europe/Berlin}
@@ -208,10 +209,13 @@ def assert_shown_as_cut(shop: Shop, stage: str, number: signal.Signals) -> None:
     assert entry["report"] in (folder / "index.html").read_text()
 
 
-@pytest.mark.parametrize("how", ["retry", "resume"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("stage", soaking(NOTEBOOKS, ("04_model",)))
-def test_a_run_cut_in_a_stage_comes_to_the_same_by_a_retry_and_by_resume(shop, undisturbed, stage, number, how):
+CASES = [*itertools.product(NOTEBOOKS, (signal.SIGTERM, signal.SIGKILL), ("retry", "resume"))]
+QUICK = [("04_model", signal.SIGKILL, "resume"), ("05_quality", signal.SIGTERM, "retry")]
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=() if c in QUICK else pytest.mark.soak) for c in CASES])
+def test_a_run_cut_in_a_stage_comes_to_the_same_by_a_retry_and_by_resume(shop, undisturbed, case):
+    stage, number, how = case
     if (number, how) in ((signal.SIGTERM, "resume"), (signal.SIGKILL, "retry")):
         cut(shop, stage, number, "--run-id", ID, delay=random.Random(stage + how).uniform(0, 0.5))
     else:
@@ -244,8 +248,14 @@ def test_a_run_cut_at_any_moment_comes_to_the_same_by_the_same_command_and_by_re
 
 
 def test_a_run_that_was_refused_waits_for_a_decision(shop):
-    (shop.root / "corner.yml").write_text(SOURCES % (100, shop.root / "exports"))
-    assert answer(run(shop, "--run-id", "x", "--json"))["state"] == "refused"
+    (shop.root / "corner.yml").write_text(SOURCES % (97, shop.root / "exports"))
+    bad = shop.root / "exports" / "3.csv"
+    bad.write_text(HEADER + "".join(f"b{n},2025-02-01 10:00,q{n},,2,0,\n" for n in range(400)))
+    try:
+        refused = run(shop, "--run-id", "x", "--json")
+    finally:
+        bad.unlink()
+    assert (refused.returncode, answer(refused)["state"]) == (3, "refused")
     refused = shop.run("publish", "x", "--json")
     assert (refused.returncode, answer(refused)["state"]) == (3, "refused")
     done = shop.run("publish", "x", "--no-gate", "--json")
