@@ -17,6 +17,7 @@ import pytest
 
 from lib.base.errors import WarehouseError
 from lib.base.files import clone_folder, file_lock
+from lib.run import checkpoints
 from lib.run.manifest import find_run, is_alive, safe_name
 from lib.run.parameters import NOTEBOOKS
 from lib.run.stage import Stage
@@ -292,6 +293,15 @@ def test_a_failed_notebook_is_saved_shown_and_named_with_its_cell(shop):
     done = shop.run("resume")
     assert done.returncode == 0, done.stdout + done.stderr
     assert find_run(shop.outputs, "x")["state"] == "published"
+
+
+def test_a_stage_left_out_as_unchanged_is_not_waited_for():
+    states = {"01_generate": "ok", "02_ingest": "ok", "03_clean": "skipped", "04_model": "not_run"}
+    stages = [{"name": n, "state": s, "last_run": "before" if s == "skipped" else None} for n, s in states.items()]
+    assert checkpoints.planned({"notebooks": list(states), "stages": stages}) == [
+        "01_generate", "02_ingest", "04_model",
+    ]  # fmt: skip
+    assert checkpoints.before("04_model", ["02_ingest", "04_model"]) is None, "it begins from what is published"
 
 
 @pytest.mark.parametrize(

@@ -112,8 +112,12 @@ def first_possible(manifest: dict[str, Any], settings: Settings, stage: str) -> 
 
 
 def planned(manifest: dict[str, Any]) -> list[str]:
-    """Return the notebooks that a run consists of once it is whole."""
-    return list(manifest.get("notebooks") or [s["name"] for s in manifest["stages"]])
+    """Return the notebooks that a run consists of once it is whole.
+
+    Without those left out as unchanged: what they would leave is what is published.
+    """
+    left_out = {s["name"] for s in manifest["stages"] if s["state"] == "skipped" and s.get("last_run")}
+    return [n for n in manifest.get("notebooks") or [s["name"] for s in manifest["stages"]] if n not in left_out]
 
 
 def keep(settings: Settings, run_id: str, stage: str) -> None:

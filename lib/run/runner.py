@@ -150,7 +150,7 @@ def _published_already(plan: Plan) -> Run | None:
     if not found or found["state"] != "published" or not checkpoints.is_of(found, plan.settings):
         return None
     done = {s["name"] for s in found["stages"] if s["state"] == "ok"}
-    if not done.issuperset(plan.notebooks):
+    if not done.issuperset(set(plan.notebooks) & set(checkpoints.planned(found))):
         return None
     reason = "; ".join(filter(None, [found["reason"], "it had published already, and nothing was run again"]))
     return Run(plan.settings.output_dir / "runs" / found["run_id"], found | {"reason": reason})
