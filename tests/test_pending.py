@@ -39,9 +39,9 @@ def read(monkeypatch):
     found: list[str] = []
     differs = asking._differs
 
-    def noted(settings, asked, state, versions, listed, endings):
+    def noted(task, versions, listed, endings):
         found.append(listed.name)
-        return differs(settings, asked, state, versions, listed, endings)
+        return differs(task, versions, listed, endings)
 
     monkeypatch.setattr(asking, "_differs", noted)
     return found

@@ -150,6 +150,7 @@ def _new_files(settings: Settings, source: Any, name: str, asked: _Asked, memory
     state = asked.lake.state(name, asked.name, asked.reader)
     versions = _versions(asked, name)
     new: dict[str, str] = {}
+    in_doubt: list[tuple[Listed, str, str, str]] = []
     for found in listed:
         stamp, size, changed = _about(found)
         is_archive = suffix(found.name) == ".zip"
@@ -165,10 +166,14 @@ def _new_files(settings: Settings, source: Any, name: str, asked: _Asked, memory
             fingerprint([stamp, asked.reader, [v.sha256 for v in newest]]),
         )
         if not memory.knows(key, version):
-            if _differs(settings, asked, state, versions, found, endings):
-                new[found.name] = stamp
-            else:
-                memory.now[key] = version
+            in_doubt.append((found, stamp, key, version))
+    if in_doubt:
+        with _task(settings, asked, state) as task:
+            for found, stamp, key, version in in_doubt:
+                if _differs(task, versions, found, endings):
+                    new[found.name] = stamp
+                else:
+                    memory.now[key] = version
     return new
 
 
@@ -215,22 +220,14 @@ def _utc(value: Any) -> datetime | None:
     return None
 
 
-def _differs(
-    settings: Settings,
-    asked: _Asked,
-    state: State,
-    versions: dict[str, list[_Version]],
-    found: Listed,
-    endings: tuple[str, ...],
-) -> bool:
+def _differs(task: Task, versions: dict[str, list[_Version]], found: Listed, endings: tuple[str, ...]) -> bool:
     """Whether a file, or one in an archive, has another content than what was read or rejected; it is read for that."""
-    with _task(settings, asked, state) as task:
-        reading = Reading(task)
-        now = {file.name: file.sha256 for file, _ in reading.new_files([found], endings)}
-        now |= {file.name: file.sha256 for file in reading.rejected}
+    reading = Reading(task)
+    now = {file.name: file.sha256 for file, _ in reading.new_files([found], endings)}
+    now |= {file.name: file.sha256 for file in reading.rejected}
     return any(
         sha256 not in [version.sha256 for version in versions.get(name, ())]
-        or (name in state.files and versions[name][-1].sha256 != sha256)
+        or (name in task.state.files and versions[name][-1].sha256 != sha256)
         for name, sha256 in now.items()
     )
 
