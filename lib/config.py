@@ -597,6 +597,55 @@ class Models(_Model):
         return tuple(Match._compiles(pattern) for pattern in value)
 
 
+class Mail(_Model):
+    """An e-mail by SMTP."""
+
+    to: tuple[Text, ...] = Field(min_length=1)
+    sender: Text
+    host: Text
+    port: int = Field(587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str = ""
+    password: str = ""
+
+
+class Hook(_Model):
+    """Who is told of what, by one of three ways; a webhook without an address is off."""
+
+    events: tuple[Literal["failed", "recovered", "refused", "published", "late"], ...] = (
+        "failed",
+        "recovered",
+        "refused",
+    )
+    webhook: str | None = None
+    email: Mail | None = None
+    command: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Hook":
+        if (self.webhook is not None) + (self.email is not None) + bool(self.command) != 1:
+            raise ValueError("expected one of webhook, email and command")
+        if self.webhook and not self.webhook.startswith(("http://", "https://")):
+            raise ValueError("webhook: expected an address that starts with https:// or http://")
+        return self
+
+    @property
+    def kind(self) -> str:
+        return "webhook" if self.webhook is not None else "email" if self.email else "command"
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.webhook or self.email or self.command)
+
+
+class Notify(_Model):
+    """Whom a run tells how it ended; `link` is where the output folder is served, empty: links are to its files."""
+
+    link: str = ""
+    late_after_minutes: float = Field(0, ge=0)
+    hooks: tuple[Hook, ...] = ()
+
+
 class Config(_Model):
     """The whole of `pipeline.yml`, with the sources file laid over it."""
 
@@ -610,6 +659,7 @@ class Config(_Model):
     models: Models = Models()
     quality: Gate = Gate()
     flows: dict[str, Flow] = {}
+    notify: Notify = Notify()
     sources: dict[str, Source] = Field(min_length=1)
 
     @model_validator(mode="after")

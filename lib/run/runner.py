@@ -23,7 +23,7 @@ from lib.base.files import file_lock, write_atomically
 from lib.base.secrets import mask
 from lib.clean.load import export_clean
 from lib.report import pages
-from lib.run import checkpoints, execution, manifest, retrying
+from lib.run import checkpoints, execution, manifest, notify, retrying
 from lib.run.kernels import Kernel, kernel_starter
 from lib.run.manifest import Run
 from lib.run.parameters import NOTEBOOKS, cells_of, notebook_path, notebook_title
@@ -141,6 +141,7 @@ def guarded(current: Run, settings: Settings, work: Callable[[], Run]) -> Run:
             state="published" if manifest.has_published(current, settings) else "failed", reason=reason
         )
         current.save()
+        notify.after(current, settings)
         raise
 
 
@@ -446,6 +447,7 @@ def _closed(current: Run, settings: Settings, state: str, reason: str, *, latest
     # A server that cannot be asked now is tidied up by the next run.
     with contextlib.suppress(PipelineError):
         open_warehouse(settings, "run").leave()
+    notify.after(current, settings)
     return current
 
 
