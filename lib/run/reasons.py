@@ -17,6 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from lib.base.errors import PipelineError
 from lib.base.files import PROJECT, write_atomically
 from lib.base.hashing import fingerprint, sha256_of
@@ -84,7 +86,7 @@ class Reasons:
             return (
                 f"what is published is of the run {self.published}, and not what its last success left"
                 if self.published
-                else "nothing is published"
+                else "nothing is published, or it cannot be looked into now"
             )
         if not (self.settings.output_dir / "runs" / note["run_id"] / "run.json").exists():
             return f"the run of its last success, {note['run_id']}, is not in {self.settings.output_dir.name} any more"
@@ -151,7 +153,8 @@ class Reasons:
 
 def published_run(settings: Settings) -> str:
     """Return the id of the run that is published; empty where there is none, or none can be asked."""
-    with contextlib.suppress(PipelineError):
+    # A reader may hold the file so that not even we can look into it: then all stages run.
+    with contextlib.suppress(PipelineError, duckdb.Error):
         if open_warehouse(settings).exists():
             found = open_warehouse(settings).query("select run_id from ops.runs order by published_at desc limit 1")
             return str(found["run_id"].iloc[0]) if len(found) else ""
