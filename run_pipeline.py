@@ -777,7 +777,8 @@ def _failure(stage: dict[str, Any], folder: Path) -> Iterator[str]:
     """Yield where a stage failed: notebook, cell, the last line of the exception, and the files that show it."""
     error = stage["error"]
     last = (str(error["message"]).strip().splitlines() or [""])[-1]
-    yield f"Stopped:   {stage['name']}, cell {error['cell']}: {error['type']}: {last}"
+    cell = "" if error["cell"] is None else f", cell {error['cell']}"
+    yield f"Stopped:   {stage['name']}{cell}: {error['type']}: {last}"
     for kind in ("notebook", "report"):
         if (folder / stage[kind]).exists():
             yield f"{kind.capitalize() + ':':<11}{folder / stage[kind]}"

@@ -123,9 +123,9 @@ def assert_as_undisturbed(shop: Shop, undisturbed: tuple[dict, dict[str, pd.Data
     own = latest(shop)
     for key in ("new_rows", "kpis"):
         assert own[key] == manifest[key], key
-    assert [(s["name"], s["state"], s["rows_out"]) for s in own["stages"]] == [
-        (s["name"], s["state"], s["rows_out"]) for s in manifest["stages"]
-    ]
+    # An ingest that is repeated says how many rows it took this time: what was taken before the cut is in the lake.
+    assert [(s["name"], s["state"]) for s in own["stages"]] == [(s["name"], s["state"]) for s in manifest["stages"]]
+    assert [s["rows_out"] for s in own["stages"][2:]] == [s["rows_out"] for s in manifest["stages"][2:]]
     assert [c["name"] for c in own["charts"]] == [c["name"] for c in manifest["charts"]]
     assert own["quality"]["score"] == manifest["quality"]["score"]
     assert not list(shop.data.glob("shops/*/work/run")) and not list(shop.data.glob("shops/*/work/checkpoints/*"))
@@ -196,7 +196,7 @@ def test_a_stage_run_again_replaces_what_it_left_and_all_that_followed(shop, und
 def assert_shown_as_cut(shop: Shop, stage: str, number: signal.Signals) -> None:
     """Manifest, notebook and page agree on a stage that was cut; what was killed is settled by the next that looks."""
     if number == signal.SIGKILL:
-        assert shop.run("publish", ID).returncode == 2
+        assert run(shop, "--run-id", "other", "--only", "04").returncode == 2
     found, folder = find_run(shop.outputs, ID), shop.outputs / "runs" / safe_name(ID)
     state, kind = ("killed", "Killed") if number == signal.SIGKILL else ("failed", "Stopped")
     (entry,) = [s for s in found["stages"] if s["name"] == stage]
