@@ -128,7 +128,8 @@ def assert_as_undisturbed(shop: Shop, undisturbed: tuple[dict, dict[str, pd.Data
     assert [s["rows_out"] for s in own["stages"][2:]] == [s["rows_out"] for s in manifest["stages"][2:]]
     assert [c["name"] for c in own["charts"]] == [c["name"] for c in manifest["charts"]]
     assert own["quality"]["score"] == manifest["quality"]["score"]
-    assert not list(shop.data.glob("shops/*/work/run")) and not list(shop.data.glob("shops/*/work/checkpoints/*"))
+    (scratch,) = (folder / "work" for folder in (shop.data / "shops").iterdir())
+    assert not (scratch / "run").exists() and not list((scratch / "checkpoints").glob("*"))
 
 
 def cut(shop: Shop, stage: str, number: signal.Signals, *arguments: str, delay: float = 0.3) -> None:
