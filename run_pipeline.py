@@ -1,32 +1,21 @@
 """Runs the notebooks as one audited batch; also lists runs and queries the published warehouse.
 
-The work is in `notebooks/` and `lib/`; this file is the command line: options, progress, messages, exit codes.
+The work is in `notebooks/` and `lib/`; this file is the command line: its commands, their options and exit codes. What
+they print is in `lib.run.terminal`.
 """
 
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.table import Table
 
-from lib.base.errors import ConfigError, PipelineError, explain
+from lib.base.errors import ConfigError
 from lib.base.secrets import mask
-from lib.run import forking
+from lib.run import forking, terminal
 from lib.settings import load_settings
 
 EXIT_CODES = "Exit codes: 0 published, 1 a stage failed, 2 wrong usage or configuration, 3 the quality gate refused."
@@ -37,8 +26,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
-out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-
 DataDir = Annotated[
     str,
     typer.Option("--data-dir", metavar="DIR", help="Lake, warehouse and simulated systems [pipeline.yml: data]."),
@@ -170,12 +157,12 @@ def pipeline(
     """
     if context.invoked_subcommand:
         return
-    with _plain_errors(as_json):
+    with terminal.plain_errors(as_json):
         if help_notebook:
             from lib.run.parameters import described, find_notebook
 
             columns = ["parameter", "type", "default", "meaning", "set with"]
-            _print_rows(columns, described(find_notebook(help_notebook)))
+            terminal.print_rows(columns, described(find_notebook(help_notebook)))
             raise typer.Exit
         plan = _plan(
             size,
@@ -203,7 +190,7 @@ def runs(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
 ) -> None:
     """List the runs, newest first: how each ended, how long it took, what it loaded, its quality score."""
-    with _plain_errors():
+    with terminal.plain_errors():
         from lib.base import formatting
         from lib.report.pages import is_overridden
         from lib.run.manifest import is_alive, list_runs
@@ -211,7 +198,7 @@ def runs(
         settings = load_settings(output_dir=output_dir)
         found = list_runs(settings.output_dir)
         if not found:
-            out.print(f"No runs in {settings.output_dir} yet. Start one: python run_pipeline.py")
+            terminal.out.print(f"No runs in {settings.output_dir} yet. Start one: python run_pipeline.py")
             return
         columns = ["run", "state", "shop", "seconds", "new rows", "quality", "reason"]
         rows = []
@@ -237,7 +224,7 @@ def runs(
                     (manifest["reason"] or "").split("\n")[0][:100],
                 ]
             )
-        _print_rows(columns, rows)
+        terminal.print_rows(columns, rows)
 
 
 @app.command()
@@ -253,7 +240,7 @@ def query(
 
     Which one: that of --sources, --size, --data-dir or --target; without them, the one that was published last.
     """
-    with _plain_errors():
+    with terminal.plain_errors():
         from lib.run.manifest import latest_place
         from lib.warehouse import open_warehouse
 
@@ -265,11 +252,11 @@ def query(
             load_settings(sources=sources, size=size, data_dir=chosen, output_dir=output_dir, target=target)
         )
         frame = warehouse.query(sql)
-        if out.is_terminal:
-            err.print(f"[dim]{warehouse.place}[/dim]")
-            _print_rows(
+        if terminal.out.is_terminal:
+            terminal.err.print(f"[dim]{warehouse.place}[/dim]")
+            terminal.print_rows(
                 [str(c) for c in frame.columns],
-                [[_shown(value) for value in row] for row in frame.itertuples(index=False)],
+                [[terminal.shown(value) for value in row] for row in frame.itertuples(index=False)],
             )
         else:
             frame.to_csv(sys.stdout, index=False)
@@ -318,7 +305,7 @@ def inspect(
 
         python run_pipeline.py --sources shop.yml
     """
-    with _plain_errors():
+    with terminal.plain_errors():
         raise typer.Exit(_inspect(paths, output, name, currency, time_zone, cents, overwrite))
 
 
@@ -338,11 +325,11 @@ def init_db() -> None:
 
         python run_pipeline.py init-db
     """
-    with _plain_errors():
+    with terminal.plain_errors():
         from lib.warehouse import roles
 
         for line in roles.init_db(roles.admin_url(os.environ), roles.role_passwords(os.environ)):
-            out.print(line, highlight=False, markup=False)
+            terminal.out.print(line, highlight=False, markup=False)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -356,7 +343,7 @@ def resume(
 
     After a failure, a kill, a refusal of the gate, or a correction in lib/ or a notebook.
     """
-    with _plain_errors(as_json):
+    with terminal.plain_errors(as_json):
         from lib.run import resuming
 
         found, settings = _found(run_id, output_dir)
@@ -365,7 +352,7 @@ def resume(
             raise typer.Exit(_run(plan, as_json))
         started = time.monotonic()
         run = resuming.publish_run(found, settings, no_gate=no_gate)
-        raise typer.Exit(_say(run, time.monotonic() - started, as_json))
+        raise typer.Exit(terminal.say(run, time.monotonic() - started, as_json))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -376,23 +363,23 @@ def publish(
     output_dir: OutputDir = "",
 ) -> None:
     """Publish a run that waits after its audit, 05_quality. One that has published already is left as it is."""
-    with _plain_errors(as_json):
+    with terminal.plain_errors(as_json):
         from lib.run import resuming
 
         started = time.monotonic()
         run = resuming.publish_run(*_found(run_id, output_dir), no_gate=no_gate)
-        raise typer.Exit(_say(run, time.monotonic() - started, as_json))
+        raise typer.Exit(terminal.say(run, time.monotonic() - started, as_json))
 
 
 @app.command()
 def abandon(run_id: RunId, as_json: AsJson = False, output_dir: OutputDir = "") -> None:
     """Give a run up that has not published: close it, and remove what is kept of it."""
-    with _plain_errors(as_json):
+    with terminal.plain_errors(as_json):
         from lib.run import resuming
 
         started = time.monotonic()
         run = resuming.abandon(*_found(run_id, output_dir))
-        raise typer.Exit(_say(run, time.monotonic() - started, as_json))
+        raise typer.Exit(terminal.say(run, time.monotonic() - started, as_json))
 
 
 def _found(run_id: str, output_dir: str) -> tuple[dict[str, Any], Any]:
@@ -430,20 +417,15 @@ def schedule(
 
         python run_pipeline.py schedule --sources shop.yml --flow ecommerce_end_to_end
     """
-    with _plain_errors():
-        from datetime import datetime
-
+    with terminal.plain_errors():
         from lib.run import schedule as scheduling
 
         settings, passed_on = _passed_on(sources, size, data_dir, output_dir, target)
         chosen, clock = scheduling.entries(settings, flow or []), scheduling.RealClock()
         if show:
             rows = scheduling.listed(settings, chosen, clock.now(), count)
-            _print_rows(["flow", "cron", "time zone", "next", "last run ended"], rows)
+            terminal.print_rows(["flow", "cron", "time zone", "next", "last run ended"], rows)
             return
-
-        def say(text: str) -> None:
-            print(mask(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {text}"), flush=True)
 
         with scheduling.alone(settings, "schedule"):
             try:
@@ -452,11 +434,11 @@ def schedule(
                     scheduling.state_of(settings),
                     lambda name: scheduling.run_process(scheduling.arguments_of(settings, name, passed_on)),
                     clock,
-                    say,
+                    terminal.log,
                     lambda: scheduling.is_busy(settings),
                 )
             except scheduling.Stopped:
-                say("stopped")
+                terminal.log("stopped")
 
 
 @app.command(epilog="Exit codes: 0 something is new, 4 nothing is, 1 a source could not be asked, 2 wrong usage.")
@@ -473,17 +455,17 @@ def pending(
 
     Example: python run_pipeline.py pending --sources shop.yml && python run_pipeline.py --sources shop.yml
     """
-    with _plain_errors():
+    with terminal.plain_errors():
         from lib.run.watch import look
 
         settings, _ = _passed_on(sources, size, data_dir, output_dir, target)
         found = look(settings)
         for one in found.new:
-            out.print(mask(one.sentence), highlight=False, markup=False)
+            terminal.out.print(mask(one.sentence), highlight=False, markup=False)
         for name, message in (found.failures | found.skipped).items():
-            err.print(mask(f"{name} cannot be asked: {message}"), highlight=False, markup=False)
+            terminal.err.print(mask(f"{name} cannot be asked: {message}"), highlight=False, markup=False)
         if not found.new and not found.failures:
-            out.print("Nothing is new.")
+            terminal.out.print("Nothing is new.")
         raise typer.Exit(0 if found.new else 1 if found.failures else 4)
 
 
@@ -504,9 +486,7 @@ def watch(
 
     Example: python run_pipeline.py watch --sources shop.yml --every 60
     """
-    with _plain_errors():
-        from datetime import datetime
-
+    with terminal.plain_errors():
         from lib.run import schedule as scheduling
         from lib.run.flows import find_flow
         from lib.run.watch import keep_watching, look
@@ -514,22 +494,19 @@ def watch(
         settings, passed_on = _passed_on(sources, size, data_dir, output_dir, target)
         find_flow(settings, flow)
 
-        def say(text: str) -> None:
-            print(mask(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {text}"), flush=True)
-
         with scheduling.alone(settings, "watch"):
-            say(f"looks every {every:g} s at what {settings.shop.name} delivers, for {flow}")
+            terminal.log(f"looks every {every:g} s at what {settings.shop.name} delivers, for {flow}")
             try:
                 keep_watching(
                     lambda: look(settings),
                     lambda: scheduling.run_process(scheduling.arguments_of(settings, flow, passed_on)),
                     scheduling.RealClock(),
-                    say,
+                    terminal.log,
                     every,
                     lambda: scheduling.is_busy(settings),
                 )
             except scheduling.Stopped:
-                say("stopped")
+                terminal.log("stopped")
 
 
 @app.command()
@@ -542,7 +519,7 @@ def diff(
 
     The same is written as a page, outputs/diffs/A--B.html.
     """
-    with _plain_errors():
+    with terminal.plain_errors():
         from lib.run import difference
 
         folder = load_settings(output_dir=_from_here(output_dir)).output_dir
@@ -550,10 +527,12 @@ def diff(
         groups = difference.compare(before, after)
         rows = [[name, c.name, c.before, c.after, c.by] for name, changes in groups for c in changes]
         if rows:
-            _print_rows(["of", "what", before["run_id"], after["run_id"], "change"], rows)
+            terminal.print_rows(["of", "what", before["run_id"], after["run_id"], "change"], rows)
         else:
-            err.print("Nothing differs.")
-        err.print(f"Page: {difference.write_page(folder, before, after, groups)}", highlight=False, markup=False)
+            terminal.err.print("Nothing differs.")
+        terminal.err.print(
+            f"Page: {difference.write_page(folder, before, after, groups)}", highlight=False, markup=False
+        )
 
 
 @app.command()
@@ -571,37 +550,41 @@ def prune(
 
     The last run that published stays, and so do runs that wait. Without --yes nothing is removed.
     """
-    with _plain_errors():
+    with terminal.plain_errors():
         from lib.run import pruning
 
-        settings = load_settings(
-            sources=sources,
-            size=size,
-            target=target,
-            data_dir=_from_here(data_dir),
-            output_dir=_from_here(output_dir),
-        )
+        settings = _settings(sources, size, data_dir, output_dir, target)
         found = (pruning.remove if yes else pruning.find)(settings, keep, keep_days)
         if found:
             rows = [[item.kind, f"{item.bytes / 1e6:,.1f}", str(item.path)] for item in found]
-            _print_rows(["what", "MB", "where"], rows)
+            terminal.print_rows(["what", "MB", "where"], rows)
         total = f"{len(found)} thing{'s' * (len(found) != 1)}, {sum(item.bytes for item in found) / 1e6:,.1f} MB"
         ending = "Removed" if yes else "Would remove"
         hint = "" if yes or not found else " To do it, add: --yes"
-        err.print(f"{ending} {total}.{hint}" if found else "There is nothing to remove.", highlight=False)
+        terminal.err.print(f"{ending} {total}.{hint}" if found else "There is nothing to remove.", highlight=False)
+
+
+def _settings(sources: str, size: str, data_dir: str, output_dir: str, target: str) -> Any:
+    """Return the settings that a command's options mean."""
+    return load_settings(
+        sources=sources,
+        size=size,
+        target=target,
+        data_dir=_from_here(data_dir),
+        output_dir=_from_here(output_dir),
+    )
 
 
 def _passed_on(sources: str, size: str, data_dir: str, output_dir: str, target: str) -> tuple[Any, list[str]]:
     """Return the settings of a command that starts runs, and the options that give these the same."""
     if sources and size:
         raise ConfigError("--size belongs to the simulated shop and does not go with --sources.")
-    data_dir, output_dir = _from_here(data_dir), _from_here(output_dir)
-    settings = load_settings(sources=sources, size=size, target=target, data_dir=data_dir, output_dir=output_dir)
+    settings = _settings(sources, size, data_dir, output_dir, target)
     given = {
         "--sources": str(settings.sources_file) if sources else "",
         "--size": size,
-        "--data-dir": data_dir,
-        "--output-dir": output_dir,
+        "--data-dir": _from_here(data_dir),
+        "--output-dir": _from_here(output_dir),
         "--target": target,
     }
     return settings, [text for option, value in given.items() if value for text in (option, value)]
@@ -688,26 +671,26 @@ def _inspect(
         raise ConfigError(f"{output} is there already. Name another file, or add --overwrite to replace it.")
     wishes = Wishes(name, currency.upper(), time_zone, cents)
     wishes.check()
-    with tempfile.TemporaryDirectory(prefix="inspect-") as scratch, err.status("looking ...") as status:
+    with tempfile.TemporaryDirectory(prefix="inspect-") as scratch, terminal.err.status("looking ...") as status:
         done = inspect(paths, wishes, Path(scratch), output, lambda text: status.update(f"looking at {text}"))
         lines = list(lines_of(done))
     for line in lines:
         tone = {"?": "yellow", "!": "red"}.get(line.strip()[:1], "") if line.startswith("  ") else ""
-        out.print(mask(line), highlight=False, markup=False, style=tone or None)
+        terminal.out.print(mask(line), highlight=False, markup=False, style=tone or None)
     if not done.drafted.groups:
-        err.print("[red]Error:[/red] Nothing here can be read as a shop's export.", highlight=False)
+        terminal.err.print("[red]Error:[/red] Nothing here can be read as a shop's export.", highlight=False)
         return 1
     if target is None:
-        out.print("\nTo write this as a sources file, add: -o shop.yml", highlight=False)
+        terminal.out.print("\nTo write this as a sources file, add: -o shop.yml", highlight=False)
         return 0
     write_atomically(target, done.text)
     doubts = len(done.drafted.draft.doubts)
     things = f", with {doubts} thing{'s' * (doubts != 1)} to check" if doubts else ""
-    out.print(f"\nWrote {output}{things}.", highlight=False, markup=False)
+    terminal.out.print(f"\nWrote {output}{things}.", highlight=False, markup=False)
     if done.runs:
-        out.print(f"Run it: python run_pipeline.py --sources {output}", highlight=False, markup=False)
+        terminal.out.print(f"Run it: python run_pipeline.py --sources {output}", highlight=False, markup=False)
     else:
-        out.print(
+        terminal.out.print(
             "It cannot run yet: see the lines with '!' above and TODO in the file.", highlight=False, style="yellow"
         )
     return 0
@@ -723,171 +706,9 @@ def _run(plan: Any, as_json: bool = False) -> int:
     from lib.run.runner import run
 
     started = time.monotonic()
-    with _bar(len(plan.notebooks)) as show:
+    with terminal.bar(len(plan.notebooks)) as show:
         outcome = run(plan, show)
-    return _say(outcome, time.monotonic() - started, as_json)
-
-
-def _say(outcome: Any, seconds: float, as_json: bool) -> int:
-    """Say how a run ended and where everything is; return the exit code."""
-    from lib.report.pages import is_overridden
-
-    manifest, folder = outcome.manifest, outcome.folder
-    for stage in manifest["stages"]:
-        if stage["state"] == "skipped" and stage.get("last_run"):
-            out.print(f"  {stage['name']:<12} skipped              {stage['why']}", highlight=False, markup=False)
-        elif stage["state"] != "skipped":
-            facts = ", ".join(_facts(stage))
-            took = f"{stage['seconds']:6.1f} s" if stage["seconds"] is not None else "        "
-            out.print(f"  {stage['name']:<12} {stage['state']:<9} {took}  {facts}", highlight=False, markup=False)
-            if stage.get("why") and stage["seconds"] is not None:
-                out.print(f"  {'':<12} why: {mask(stage['why'])}", highlight=False, markup=False)
-    tone = "yellow" if is_overridden(manifest) else {0: "green", 3: "yellow"}.get(outcome.exit_code, "red")
-    out.print(f"[{tone}]{_ending(manifest)}[/{tone}] in {seconds:.1f} s", highlight=False)
-    if manifest["reason"]:
-        out.print(str(manifest["reason"]), highlight=False, markup=False)
-    for stage in manifest["stages"]:
-        if stage["error"]:
-            out.print("\n".join(_failure(stage, folder)), highlight=False, markup=False)
-    reports = [folder / "reports" / f"{n}.html" for n in ("06_insights", "05_quality")]
-    reports += [folder.parent / s["last_run"] / s["report"] for s in reversed(manifest["stages"]) if s.get("last_run")]
-    shown = next((p for p in reports if p.exists()), None)
-    if shown:
-        out.print(f"Report:    {shown}", highlight=False, markup=False)
-    out.print(f"This run:  {folder / 'index.html'}", highlight=False, markup=False)
-    out.print(f"Run index: {folder.parent.parent / 'index.html'}", highlight=False, markup=False)
-    if as_json:
-        quality = manifest["quality"] or {}
-        _print_json(
-            run_id=manifest["run_id"],
-            given_id=manifest.get("given_id"),
-            state=manifest["state"],
-            reason=manifest["reason"],
-            stages=[{k: stage[k] for k in ("name", "state", "seconds")} for stage in manifest["stages"]],
-            score=quality.get("score"),
-            grade=quality.get("grade"),
-            new_rows=manifest["new_rows"],
-            report=str(shown or folder / "index.html"),
-            exit_code=outcome.exit_code,
-        )
-    return int(outcome.exit_code)
-
-
-def _failure(stage: dict[str, Any], folder: Path) -> Iterator[str]:
-    """Yield where a stage failed: notebook, cell, the last line of the exception, and the files that show it."""
-    error = stage["error"]
-    last = (str(error["message"]).strip().splitlines() or [""])[-1]
-    cell = "" if error["cell"] is None else f", cell {error['cell']}"
-    yield f"Stopped:   {stage['name']}{cell}: {error['type']}: {last}"
-    for kind in ("notebook", "report"):
-        if (folder / stage[kind]).exists():
-            yield f"{kind.capitalize() + ':':<11}{folder / stage[kind]}"
-
-
-def _print_json(**values: Any) -> None:
-    """Print one line of JSON, for what started this to read."""
-    import json
-
-    print(mask(json.dumps(values, ensure_ascii=False, default=str)), flush=True)
-
-
-def _facts(stage: dict[str, Any]) -> Iterator[str]:
-    """Yield what a line about a stage says after its name, state and time."""
-    if len(stage.get("tries") or []) > 1:
-        yield f"{len(stage['tries'])} tries"
-    for name, value in stage["facts"].items():
-        yield f"{name.lower()} {value:,}" if isinstance(value, int | float) else f"{name.lower()} {value}"
-
-
-def _ending(manifest: dict[str, Any]) -> str:
-    """Return a sentence on how a run ended."""
-    from lib.report.pages import is_overridden
-
-    new = manifest["new_rows"]
-    loaded = "" if new is None else f", {new:,} new rows loaded"
-    spite = " in spite of the quality gate" if is_overridden(manifest) else ""
-    return {
-        "published": f"Published {manifest['shop']['name']}{spite}{loaded}",
-        "not_published": f"Done, not published{loaded}",
-        "waiting": f"Done so far, not published{loaded}",
-        "abandoned": "Abandoned",
-        "refused": "Not published",
-    }.get(manifest["state"], "Failed")
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Any]:
-    """Show stage n of m, notebook, cell and elapsed time; a line a stage where there is no terminal."""
-    if not err.is_terminal:
-        last = [""]
-
-        def line(progress: Any) -> None:
-            if progress.notebook != last[0]:
-                last[0] = progress.notebook
-                print(f"[{progress.number}/{progress.total}] {progress.notebook}", file=sys.stderr, flush=True)
-            if progress.doing and not progress.cells:  # between two tries
-                print(f"      {progress.doing}", file=sys.stderr, flush=True)
-
-        yield line
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("stage {task.fields[number]} of {task.total:.0f}  {task.fields[notebook]:<12}"),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TextColumn("cell {task.fields[cell]}/{task.fields[cells]}"),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[doing]}[/dim]"),
-    )
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("", total=total, number=1, notebook="", cell=0, cells=0, doing="starting")
-
-        def show(progress: Any) -> None:
-            done = progress.number - 1 + (progress.cell / progress.cells if progress.cells else 0)
-            fields = {
-                "number": progress.number,
-                "notebook": progress.notebook,
-                "cell": progress.cell,
-                "cells": progress.cells,
-            }
-            bar.update(task, completed=done, doing=progress.doing, **fields)
-
-        yield show
-
-
-def _shown(value: Any) -> str:
-    """Return a value of a query for a terminal: nothing for null, a day without its midnight."""
-    return "" if value is None or value != value else str(value).removesuffix(" 00:00:00")
-
-
-def _print_rows(columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table on a terminal, tab-separated lines elsewhere."""
-    if not out.is_terminal:
-        for row in [columns, *rows]:
-            print("\t".join(row))
-        return
-    table = Table(*columns, box=None, header_style="dim", pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    out.print(table, markup=False)
-
-
-@contextmanager
-def _plain_errors(as_json: bool = False) -> Iterator[None]:
-    """End with a message instead of a stack trace where the fault is the user's to correct."""
-    try:
-        yield
-    except (PipelineError, OSError) as error:
-        err.print(f"[red]Error:[/red] {_safe(error)}", highlight=False)
-        code = 2 if isinstance(error, ConfigError) else 1
-        if as_json:
-            nothing = dict.fromkeys(("run_id", "given_id", "state", "score", "grade", "new_rows", "report"))
-            _print_json(**nothing, reason=explain(error), stages=[], exit_code=code)
-        raise typer.Exit(code) from None
-
-
-def _safe(error: Exception) -> str:
-    return mask(explain(error)).replace("[", "\\[")
+    return terminal.say(outcome, time.monotonic() - started, as_json)
 
 
 def _open_standard_files() -> None:
