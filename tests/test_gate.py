@@ -6,21 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Shop
+from tests.corner_shop import BAD, SOURCES, sold
 
-SOURCES = """
-shop: {name: Corner shop, currency: EUR, time_zone: Europe/Berlin}
-quality: {min_score: 97}
-sources:
-  till:
-    kind: files
-    path: "%s"
-    entities:
-      order_lines: {files: "*.csv"}
-"""
-HEADER = "order_id,ordered_at,product_id,product_name,quantity,unit_price,customer_id\n"
-SOLD = "{n},2025-01-0{day} 1{hour}:15,p{pen},Pen {pen},2,1.50,c{customer}\n"
-GOOD = HEADER + "".join(SOLD.format(n=n, day=1 + n % 9, hour=n % 8, pen=n % 5, customer=n % 7) for n in range(40))
-BAD = HEADER + "".join(f"b{n},2025-02-01 10:00,q{n},,2,0,\n" for n in range(400))
+GOOD = sold(0, 40)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +18,7 @@ def shop(shop_at) -> Shop:
     exports = shop.root / "exports"
     exports.mkdir()
     (exports / "1.csv").write_text(GOOD)
-    (shop.root / "corner.yml").write_text(SOURCES % exports)
+    (shop.root / "corner.yml").write_text(SOURCES % (97, exports))
     done = run(shop, "--to", "05_quality")
     assert done.returncode == 0, done.stdout + done.stderr
     return shop

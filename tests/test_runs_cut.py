@@ -23,26 +23,10 @@ from lib.run.parameters import NOTEBOOKS
 from lib.run.stage import Stage
 from lib.settings import load_settings
 from tests.conftest import Shop
+from tests.corner_shop import BAD, SOURCES, sold
 
-SOURCES = """
-shop: {name: Corner shop, currency: EUR, time_zone: Europe/Berlin}
-quality: {min_score: %s}
-sources:
-  till:
-    kind: files
-    path: "%s"
-    entities:
-      order_lines: {files: "*.csv"}
-"""
-HEADER = "order_id,ordered_at,product_id,product_name,quantity,unit_price,customer_id\n"
-SOLD = "{n},2025-01-0{day} 1{hour}:15,p{pen},Pen {pen},2,1.50,c{customer}\n"
 ASIDE = ("_ingested_at", "_batch_id")
 ID = "manual__2026-11-27T20:04:41+00:00"
-
-
-def sold(first: int, last: int) -> str:
-    lines = (SOLD.format(n=n, day=1 + n % 9, hour=n % 8, pen=n % 5, customer=n % 7) for n in range(first, last))
-    return HEADER + "".join(lines)
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +236,7 @@ def test_a_run_cut_at_any_moment_comes_to_the_same_by_the_same_command_and_by_re
 def test_a_run_that_was_refused_waits_for_a_decision(shop):
     (shop.root / "corner.yml").write_text(SOURCES % (97, shop.root / "exports"))
     bad = shop.root / "exports" / "3.csv"
-    bad.write_text(HEADER + "".join(f"b{n},2025-02-01 10:00,q{n},,2,0,\n" for n in range(400)))
+    bad.write_text(BAD)
     try:
         refused = run(shop, "--run-id", "x", "--json")
     finally:

@@ -7,10 +7,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args
 
 from lib.base.errors import LakeLockedError
 
 PROJECT = Path(__file__).resolve().parents[2]
+
+#: What scratch folders are made for; each is named after it.
+Purpose = Literal["ingest", "lookup", "export", "mail", "standardize"]
+PURPOSES: tuple[str, ...] = get_args(Purpose)
 #: Linux's request to let a file share another one's blocks until either is written to.
 _FICLONE = 0x40049409
 
@@ -27,7 +32,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def scratch_folder(where: Path, purpose: str) -> Iterator[Path]:
+def scratch_folder(where: Path, purpose: Purpose) -> Iterator[Path]:
     """Make a folder for the time being, named after its purpose; what cannot be removed stays for the next clearing."""
     folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=where))
     try:

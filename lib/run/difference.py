@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.base.errors import ConfigError
 from lib.base.files import PROJECT, write_atomically
 from lib.base.formatting import DASH
 from lib.base.secrets import mask
 from lib.report import pages
-from lib.run.manifest import find_run
+from lib.run.manifest import existing_run
 
 #: So many changed files are named, the others counted.
 _FILES = 20
@@ -33,13 +32,9 @@ class Change:
 
 def find(output_dir: Path, run_id: str) -> dict[str, Any]:
     """Return the manifest of a run; `latest` is the one that published last. Raises ConfigError where there is none."""
-    given = run_id
     if run_id == "latest" and (output_dir / "latest").exists():
         run_id = (output_dir / "latest").resolve().name
-    found = find_run(output_dir, run_id)
-    if found is None:
-        raise ConfigError(f"No run {given!r} in {output_dir}. These are there: run_pipeline.py runs")
-    return found
+    return existing_run(output_dir, run_id)
 
 
 def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, list[Change]]]:

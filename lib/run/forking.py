@@ -197,9 +197,7 @@ def _fork(order: Order, pipe: Connection) -> int:
         pipe.close()
         _close_files()
         os.setpgid(0, 0)
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+        end_with_parent(parent, signal.SIGKILL)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         log = os.open(order.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -221,6 +219,13 @@ def _fork(order: Order, pipe: Connection) -> int:
     except BaseException:
         traceback.print_exc()
     finally:
+        os._exit(1)
+
+
+def end_with_parent(parent: int, number: int) -> None:
+    """See to it, on Linux, that this new process gets a signal when its parent ends, or end it where that has ended."""
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, number)
+    if os.getppid() != parent:
         os._exit(1)
 
 

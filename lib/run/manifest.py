@@ -113,7 +113,7 @@ class Run:
         self.manifest.update(
             state=state,
             reason=reason or None,
-            ended_at=_stamp(ended),
+            ended_at=stamp(ended),
             seconds=round(self.worked + (ended - self.since).total_seconds(), 1),
         )
         write_atomically(self.folder / "index.html", mask(pages.run_page(self.manifest)))
@@ -148,7 +148,7 @@ def start_run(
         "given_id": given_id or None,
         "state": "running",
         "reason": None,
-        "started_at": _stamp(now),
+        "started_at": stamp(now),
         "ended_at": None,
         "seconds": None,
         "pid": os.getpid(),
@@ -273,7 +273,7 @@ def _owner() -> dict[str, Any]:
     boot = ""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return {"host": socket.gethostname(), "pid": os.getpid(), "boot": boot, "started": _stamp(datetime.now(UTC))}
+    return {"host": socket.gethostname(), "pid": os.getpid(), "boot": boot, "started": stamp(datetime.now(UTC))}
 
 
 def safe_name(given: str) -> str:
@@ -292,6 +292,13 @@ def find_run(output_dir: Path, run_id: str) -> dict[str, Any] | None:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return found
     return None
+
+
+def existing_run(output_dir: Path, run_id: str) -> dict[str, Any]:
+    """Return the manifest of a run as `find_run` does; raise ConfigError where there is none."""
+    if (found := find_run(output_dir, run_id)) is None:
+        raise ConfigError(f"No run {run_id!r} in {output_dir}. These are there: run_pipeline.py runs")
+    return found
 
 
 def write_index(output_dir: Path) -> Path:
@@ -347,7 +354,8 @@ def _git() -> dict[str, Any]:
     return {"revision": git("rev-parse", "HEAD") or None, "dirty": bool(git("status", "--porcelain"))}
 
 
-def _stamp(moment: datetime) -> str:
+def stamp(moment: datetime) -> str:
+    """Return a moment as the manifest has it: ISO 8601, to the second."""
     return moment.isoformat(timespec="seconds")
 
 

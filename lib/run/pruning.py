@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.base.errors import ConfigError
-from lib.base.files import file_lock, is_locked
+from lib.base.files import PURPOSES, file_lock, is_locked
 from lib.lake import Lake
 from lib.run.checkpoints import is_of
 from lib.run.manifest import list_runs, write_index
@@ -24,7 +24,7 @@ from lib.warehouse import open_warehouse
 #: What a notebook run by hand may still be writing is younger than this.
 _DAY = 86_400
 _REMOVING = ".removing-"
-_SCRATCH = ("ingest", "export", "mail", "standardize", "spill")
+_SCRATCH = (*PURPOSES, "spill")
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,7 @@ from lib.warehouse import open_warehouse
 def find(output_dir: Path, run_id: str) -> dict[str, Any]:
     """Return the manifest of a run, of the newest where none is named; raise ConfigError where there is none."""
     if run_id:
-        if found := manifest.find_run(output_dir, run_id):
-            return found
-        raise ConfigError(f"No run {run_id!r} in {output_dir}. See: run_pipeline.py runs")
+        return manifest.existing_run(output_dir, run_id)
     runs = manifest.list_runs(output_dir)
     if not runs:
         raise ConfigError(f"No runs in {output_dir} yet. Start one: run_pipeline.py")

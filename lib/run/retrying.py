@@ -15,7 +15,7 @@ import tenacity
 
 from lib.base.errors import PassingError
 from lib.config import NotebookLimits, Runner
-from lib.run.manifest import Run
+from lib.run.manifest import Run, stamp
 from lib.run.parameters import find_notebook
 
 _wait = time.sleep
@@ -107,7 +107,7 @@ def run_with_retries(
         if tries:
             restore()
         stage["error"] = None
-        begun, began = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+        begun, began = time.monotonic(), stamp(datetime.now(UTC))
         try:
             attempt()
         finally:

@@ -13,14 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from nbformat.reader import NotJSONError
 
 from lib.base.errors import ConfigError, PipelineError, explain
-from lib.base.files import file_lock, write_atomically
+from lib.base.files import PURPOSES, file_lock, write_atomically
 from lib.base.secrets import mask
+from lib.base.signals import Stopped, raising_stopped
 from lib.clean.load import export_clean
 from lib.report import pages
 from lib.run import checkpoints, execution, manifest, notify, retrying
@@ -71,10 +71,6 @@ class Plan:
     skip_unchanged: bool = False
 
 
-class _Stopped(BaseException):
-    """The process was asked to end."""
-
-
 def run(plan: Plan, show: Callable[[Progress], None] = lambda _: None) -> Run:
     """Run the notebooks, publish where the gate lets it, and leave the audit trail.
 
@@ -116,7 +112,8 @@ def at_work(settings: Settings) -> Iterator[None]:
     with (
         file_lock(settings.data_dir / ".run.lock", 5, message),
         open_warehouse(settings).exclusive(),
-        _signals(),
+        # A second signal is heeded too: closing a run may hang.
+        raising_stopped((signal.SIGTERM, signal.SIGHUP)),
     ):
         yield
 
@@ -130,7 +127,7 @@ def guarded(current: Run, settings: Settings, work: Callable[[], Run]) -> Run:
     """Do the work of a run, and close the run as what it is where something stops it."""
     try:
         return work()
-    except (_Stopped, KeyboardInterrupt):
+    except (Stopped, KeyboardInterrupt):
         return _broken_off(current, settings, "stopped by a signal from outside")
     except (PipelineError, OSError) as error:
         return _broken_off(current, settings, mask(explain(error)))
@@ -475,7 +472,7 @@ def _clear_scratch(work_dir: Path) -> None:
     """Remove what runs and notebooks that were killed left in the work folder, a day or more ago."""
     for left in work_dir.iterdir():
         is_old = left.stat().st_mtime < time.time() - 86_400
-        if is_old and left.name.split("-")[0] in ("ingest", "export", "mail", "standardize"):
+        if is_old and left.name.split("-")[0] in PURPOSES:
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -496,22 +493,3 @@ def _mask_file(path: Path) -> None:
         text = path.read_text(encoding="utf-8", errors="replace")
         if mask(text) != text:
             write_atomically(path, mask(text))
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Turn the signals that ask a process to end into an exception, so that the run is closed as what it was."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise _Stopped
-
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        # What is ignored stays ignored: nohup lets a run outlive its terminal.
-        heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, stop) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

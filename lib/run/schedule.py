@@ -6,7 +6,6 @@ expression comes due is in `lib.run.cron`.
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -18,25 +17,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from lib.base.errors import ConfigError, LakeError
-from lib.base.files import PROJECT, file_lock, write_atomically
+from lib.base.files import PROJECT, file_lock, is_locked, write_atomically
+from lib.base.signals import Stopped, raising_stopped
+from lib.run import forking
 from lib.run.cron import next_time, times_after
 from lib.run.flows import all_flows, find_flow
+from lib.run.manifest import stamp
 from lib.settings import Settings
 
 #: It looks at the clock at least so often: a clock may be set, and a machine may sleep.
 _LOOK_SECONDS = 60
 #: How long a run may take to end itself when it is asked to.
 _END_SECONDS = 60
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
-
-
-class Stopped(BaseException):
-    """The process was asked to end."""
 
 
 class Clock(Protocol):
@@ -192,7 +188,7 @@ def _run_one(
         say(f"{entry.flow} was stopped, and is run when the schedule is back")
         raise
     ended = clock.now()
-    state.note(entry, started, due=due.isoformat(), started=_stamp(started), ended=_stamp(ended), exit_code=code)
+    state.note(entry, started, due=due.isoformat(), started=stamp(started), ended=stamp(ended), exit_code=code)
     coming = entry.next_after(started)
     then = f"; next {entry.shown(coming)}" if coming else ""
     say(f"{entry.flow} ended with exit code {code} after {(ended - started).total_seconds():.0f} s{then}")
@@ -213,9 +209,7 @@ def run_process(arguments: Sequence[str]) -> int:
 
     def follow() -> None:
         if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
-            if os.getppid() != parent:
-                os._exit(1)
+            forking.end_with_parent(parent, signal.SIGTERM)
 
     command = [sys.executable, str(PROJECT / "run_pipeline.py"), *arguments]
     # In a session of its own: Ctrl-C in a terminal reaches this process alone, which passes it on in order.
@@ -234,11 +228,7 @@ def run_process(arguments: Sequence[str]) -> int:
 
 def is_busy(settings: Settings) -> bool:
     """Whether a run is at work on the data folder."""
-    try:
-        with file_lock(settings.data_dir / ".run.lock", 0, ""):
-            return False
-    except LakeError:
-        return True
+    return is_locked(settings.data_dir / ".run.lock")
 
 
 @contextlib.contextmanager
@@ -247,24 +237,7 @@ def alone(settings: Settings, what: str) -> Iterator[None]:
 
     Raises LakeError where another process holds it.
     """
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        # A second one must not cut off how the first is heeded.
-        for other in signals:
-            signal.signal(other, signal.SIG_IGN)
-        raise Stopped
-
-    # What is ignored stays ignored: nohup lets this outlive its terminal.
     asked = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    signals = [number for number in asked if signal.getsignal(number) is not signal.SIG_IGN]
-    with file_lock(settings.data_dir / f".{what}.lock", 0, f"Another {what} is at work on {settings.data_dir}."):
-        before = {number: signal.signal(number, stop) for number in signals}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")
+    message = f"Another {what} is at work on {settings.data_dir}."
+    with file_lock(settings.data_dir / f".{what}.lock", 0, message), raising_stopped(asked, once=True):
+        yield

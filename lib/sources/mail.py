@@ -13,7 +13,6 @@ import os
 import pickle
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ import pyarrow.parquet as pq
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from lib.base.errors import SourceError
-from lib.base.files import PROJECT
+from lib.base.files import PROJECT, scratch_folder
 from lib.base.quoting import quoted_list
 from lib.base.secrets import mask
 from lib.config import EntitySource, Source
@@ -217,8 +216,8 @@ def open_source(source: MailSource, work_dir: Path) -> Iterator[Extractor]:
     with contextlib.ExitStack() as stack:
         box: _Maildir | imap.Mailbox = _Maildir(Path(source.path))
         if source.url:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mail-", dir=work_dir))
-            box = mailbox = imap.Mailbox(source.url, source.password, Path(folder))
+            folder = stack.enter_context(scratch_folder(work_dir, "mail"))
+            box = mailbox = imap.Mailbox(source.url, source.password, folder)
             stack.callback(mailbox.close)
         yield partial(extract, _Reading(source, box))
 

@@ -150,10 +150,6 @@ class Warehouse(ABC):
         """Remove this private copy, if there is one."""
 
     @abstractmethod
-    def adopt(self, other: "Warehouse") -> None:
-        """Become what another private copy of the same engine is; that one is gone then."""
-
-    @abstractmethod
     def keep_state(self, run_id: str, stage: str) -> None:
         """Keep what this copy holds now as what a stage of a run left, for the next stage to begin from."""
 

@@ -177,12 +177,6 @@ class DuckDBWarehouse(Warehouse):
         if self.copy != "published":
             shutil.rmtree(self.path.parent, ignore_errors=True)
 
-    def adopt(self, other: Warehouse) -> None:
-        assert isinstance(other, DuckDBWarehouse)
-        self.discard()
-        if other.path.parent.exists():
-            other.path.parent.rename(self.path.parent)
-
     def keep_state(self, run_id: str, stage: str) -> None:
         folder = self._state(run_id, stage)
         partial = folder.with_name(f".{stage}.partial")

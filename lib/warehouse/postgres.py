@@ -261,8 +261,8 @@ class PostgresWarehouse(Warehouse):
             with self._server.session() as cursor:
                 self._drop(cursor, self.prefix)
 
-    def adopt(self, other: Warehouse) -> None:
-        assert isinstance(other, PostgresWarehouse)
+    def adopt(self, other: "PostgresWarehouse") -> None:
+        """Become what another private copy is; that one is gone then."""
         with self._server.session() as cursor:
             self._drop(cursor, self.prefix)
             for schema in _schemas_of(cursor, other.prefix):
